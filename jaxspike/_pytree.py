@@ -1,0 +1,169 @@
+"""The one data structure: a frozen dataclass that is a JAX pytree and hashes by identity.
+
+Hashing by identity is what lets an instance be the body of ``jax.lax.scan`` under ``jax.grad``:
+a dataclass that hashes its fields fails there, because a traced field cannot be hashed.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def positive(*, default: Any = dataclasses.MISSING) -> Any:
+    """A parameter above zero; learned as its logarithm."""
+    return greater_than(0.0, default=default)
+
+
+def greater_than(bound: float, *, default: Any = dataclasses.MISSING) -> Any:
+    """A parameter above ``bound``; learned as ``log(value - bound)``, so it cannot leave its range.
+
+    Args:
+        bound: The excluded lower end of the range.
+        default: The value of the field where none is given.
+
+    Example:
+        >>> import jaxspike as js
+        >>> class Leak(js.Neuron):
+        ...     tau: js.Param = js.greater_than(1.0, default=2.0)
+        ...     def init_state(self, shape, dtype=jnp.float32):
+        ...         return jnp.zeros(shape, dtype)
+        ...     def step(self, state, x):
+        ...         v = state - state / self.tau + x
+        ...         return v, v
+        >>> Leak(tau=0.5)
+        Traceback (most recent call last):
+        ValueError: `Leak(tau=...)` must be greater than 1, got 0.5.
+    """
+    return dataclasses.field(default=default, metadata={"bound": float(bound)})
+
+
+def static(*, default: Any = dataclasses.MISSING, choices: tuple[Any, ...] = ()) -> Any:
+    """A field of the structure, such as a switch: hashable, not a number to differentiate.
+
+    Args:
+        default: The value of the field where none is given.
+        choices: The values allowed; anything if empty.
+    """
+    return dataclasses.field(default=default, metadata={"static": True, "choices": choices})
+
+
+def is_static(field: dataclasses.Field[Any]) -> bool:
+    """Whether ``field`` belongs to the structure and not to the parameters."""
+    return field.metadata.get("static", False)
+
+
+def to_raw(field: dataclasses.Field[Any], value: Any) -> Any:
+    """The unconstrained number that an optimizer may move freely."""
+    bound = field.metadata.get("bound")
+    return value if bound is None else jnp.log(value - bound)
+
+
+def from_raw(field: dataclasses.Field[Any], raw: Any) -> Any:
+    """The parameter behind an unconstrained number: the inverse of ``to_raw``."""
+    bound = field.metadata.get("bound")
+    return raw if bound is None else jnp.exp(raw) + bound
+
+
+@dataclass_transform(
+    frozen_default=True, eq_default=False, field_specifiers=(positive, greater_than, static)
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pytree:
+    """Base class: a subclass becomes a frozen dataclass pytree by being defined.
+
+    Fields are numbers or arrays (leaves), other pytrees of this kind, or ``static`` values. They
+    are checked when an instance is made by hand, never when JAX rebuilds one around tracers.
+    """
+
+    _data: ClassVar[tuple[str, ...]] = ()
+    _meta: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, eq=False)(cls)
+        fields = dataclasses.fields(cls)
+        cls._data = tuple(f.name for f in fields if not is_static(f))
+        cls._meta = tuple(f.name for f in fields if is_static(f))
+        jax.tree_util.register_pytree_with_keys(
+            cls, _flatten_with_keys, _unflatten_as(cls), _flatten
+        )
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Refuse an unknown field by naming the known ones."""
+        for name in kwargs:
+            if name not in cls._data + cls._meta:
+                raise TypeError(
+                    f"`{cls.__name__}({name}=...)` is not a field of `{cls.__name__}`. "
+                    f"Use one of: {', '.join(f.name for f in dataclasses.fields(cls))}."
+                )
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            where = f"`{type(self).__name__}({field.name}=...)`"
+            check = _check_static if is_static(field) else _check_data
+            object.__setattr__(self, field.name, check(where, field, value))
+
+
+def _flatten(self: Pytree) -> tuple[list[Any], tuple[Any, ...]]:
+    return [getattr(self, n) for n in self._data], tuple(getattr(self, n) for n in self._meta)
+
+
+def _flatten_with_keys(self: Pytree) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+    values, meta = _flatten(self)
+    return list(zip(map(jax.tree_util.GetAttrKey, self._data), values, strict=True)), meta
+
+
+def _unflatten_as(cls: type[Pytree]) -> Callable[[Any, Any], Pytree]:
+    def unflatten(meta, values):
+        self: Pytree = object.__new__(cls)
+        for name, value in zip((*cls._data, *cls._meta), (*values, *meta), strict=True):
+            object.__setattr__(self, name, value)
+        return self
+
+    return unflatten
+
+
+def _check_static(where: str, field: dataclasses.Field[Any], value: Any) -> Any:
+    choices = field.metadata["choices"]
+    if choices and not any(value is c or (type(value) is type(c) and value == c) for c in choices):
+        raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
+    return value
+
+
+def _check_data(where: str, field: dataclasses.Field[Any], value: Any) -> Any:
+    if isinstance(field.type, str) and isinstance(value, Pytree):
+        return value  # annotations are text in that module: nothing to compare with
+    if isinstance(field.type, type) and issubclass(field.type, Pytree):
+        if not isinstance(value, field.type):
+            kind = field.type.__name__
+            raise TypeError(
+                f"{where} must be a {kind}, got {value!r}. Give an instance of `{kind}`."
+            )
+        return value
+    if value is None and "None" in str(field.type):
+        return value
+    if isinstance(value, bool) or not isinstance(
+        value, int | float | np.ndarray | np.generic | jax.Array
+    ):
+        raise TypeError(
+            f"{where} must be a number or an array, got {value!r}. Give a float or a jax.Array."
+        )
+    if isinstance(value, int | float):
+        value = float(value)
+    elif not jnp.issubdtype(value.dtype, jnp.floating):
+        if not jnp.issubdtype(value.dtype, jnp.integer):
+            raise TypeError(f"{where} must be real, got {value.dtype}. Give floats.")
+        value = value.astype(jnp.float32)
+    if not isinstance(value, jax.core.Tracer):  # the value of a tracer is not known yet
+        bound = field.metadata.get("bound", -math.inf)
+        if not np.all(np.asarray(value, np.float64) > bound):
+            what = "a number" if bound == -math.inf else f"greater than {bound:g}"
+            raise ValueError(f"{where} must be {what}, got {value}.")
+    return value

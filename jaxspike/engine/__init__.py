@@ -1,0 +1,3 @@
+"""The engine: one transformation over time, for any step function."""
+
+from .scan import scan as scan

@@ -1,0 +1,197 @@
+"""What every neuron shares: the call around its equations, and firing."""
+
+import abc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._pytree import Pytree
+from .._types import Array, Param, Shape, Tree
+from ..surrogate import Surrogate, spike
+
+
+class Neuron(Pytree, abc.ABC):
+    """A pure function ``(state, x) -> (state, spikes)`` together with its parameters.
+
+    A model is a subclass with fields, ``init_state`` and ``step``; the call checks shapes, keeps
+    dtypes and runs the equations. An instance is an immutable pytree: give new parameters with
+    ``dataclasses.replace``, differentiate it with `jax.grad`, stack it with `jax.vmap`.
+
+    Fields are numbers, or arrays that broadcast against one step of data ``[N, *]``: an array of
+    shape ``[C]`` is one value per channel, features being the last axis.
+
+    Arithmetic runs in the dtype of the state, at least float32; every leaf of the new state keeps
+    the dtype it came in; the output has the dtype of ``x`` if that is floating, else float32.
+
+    Example:
+        >>> from typing import NamedTuple
+        >>> import jax, jax.numpy as jnp, jaxspike as js
+        >>> class AdaptiveState(NamedTuple):
+        ...     v: jax.Array
+        ...     a: jax.Array
+        >>> class Adaptive(js.Neuron):
+        ...     tau: js.Param = js.greater_than(1.0, default=2.0)
+        ...     step_size: js.Param = js.positive(default=0.5)
+        ...     def init_state(self, shape, dtype=jnp.float32):
+        ...         return AdaptiveState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+        ...     def step(self, state, x):
+        ...         h = state.v + (x - state.v) / self.tau
+        ...         s = js.surrogate.spike(h - 1 - state.a, js.surrogate.ATan())
+        ...         return AdaptiveState(h * (1 - s), state.a / self.tau + self.step_size * s), s
+        >>> neuron = Adaptive()
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 3 * jnp.ones((6, 1)))
+        >>> spikes[:, 0]
+        Array([1., 0., 1., 1., 1., 1.], dtype=float32)
+    """
+
+    @abc.abstractmethod
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
+        """State at rest.
+
+        Args:
+            shape: Shape of one step of input, ``(N, *)``.
+            dtype: Floating dtype of the state.
+        """
+
+    @abc.abstractmethod
+    def step(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+        """The equations of one time step: ``(state, x) -> (state, spikes)``."""
+
+    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+        """Run one time step.
+
+        Args:
+            state: A state of ``init_state(x.shape)``, or the one that the last step returned.
+            x: Input of one step, ``[N, *]``; integers and booleans are converted to float32.
+
+        Returns:
+            The new state, and the spikes in the shape of ``x``.
+
+        Raises:
+            TypeError: If the state is of another neuron, or ``x`` is complex.
+            ValueError: If ``x`` has another shape than the state was built for, or a parameter does
+                not broadcast into it.
+        """
+        name = type(self).__name__
+        x, state = jnp.asarray(x), jax.tree.map(jnp.asarray, state)
+        if jnp.issubdtype(x.dtype, jnp.complexfloating):
+            raise TypeError(f"`{name}(x=...)` must be real, got {x.dtype}. Give its real part.")
+        self._check(state, x.shape)
+        floats = [a.dtype for a in jax.tree.leaves(state) if _is_float(a)]
+        dtype = jnp.result_type(jnp.float32, *floats)
+        neuron, wide = jax.tree.map(lambda a: a.astype(dtype) if _is_float(a) else a, (self, state))
+        new, out = neuron._run(wide, x.astype(dtype))
+        new = jax.tree.map(lambda n, s: n if n.dtype == s.dtype else n.astype(s.dtype), new, state)
+        return new, out.astype(x.dtype if _is_float(x) else jnp.float32)
+
+    def fits(self, state: Tree, shape: Shape) -> bool:
+        """Whether ``state`` was built for inputs of ``shape``."""
+        return layout(state) == layout(jax.eval_shape(lambda: self.init_state(shape)))
+
+    def _check(self, state: Tree, shape: Shape) -> None:
+        if self.fits(state, shape):
+            return
+        name = type(self).__name__
+        want = jax.eval_shape(lambda: self.init_state(shape))
+        if layout(state)[0] != layout(want)[0]:
+            got = "None" if state is None else type(state).__name__
+            raise TypeError(
+                f"`{name}(state=...)` must be a state of this neuron, {type(want).__name__}, "
+                f"got {got}. Build it with `neuron.init_state({shape})`."
+            )
+        raise shape_mismatch(name, state, shape)
+
+    def _run(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+        """Run ``step`` and see that it kept the shapes, which a parameter array may not widen."""
+        name = type(self).__name__
+        try:
+            with jax.named_scope(name):
+                new, out = self.step(state, x)
+        except (TypeError, ValueError) as e:
+            if wide := self._wider_than(x.shape):
+                raise self._too_wide(wide, x.shape) from e
+            raise
+        if layout(new)[0] != layout(state)[0]:
+            raise TypeError(
+                f"`{name}.step` must return a state of the structure that it was given, "
+                f"{jax.tree.structure(state)}, got {jax.tree.structure(new)}."
+            )
+        if jnp.shape(out) != x.shape or layout(new) != layout(state):
+            if wide := self._wider_than(x.shape):
+                raise self._too_wide(wide, x.shape)
+            raise ValueError(
+                f"`{name}.step` must keep the shapes of x, {x.shape}, and of the state, "
+                f"{layout(state)[1]}, got {jnp.shape(out)} and {layout(new)[1]}."
+            )
+        return new, out
+
+    def _wider_than(self, shape: Shape) -> dict[str, Shape]:
+        """Parameter arrays that do not broadcast into ``shape``."""
+        arrays = {k: jnp.shape(v) for k, v in vars(self).items() if hasattr(v, "shape")}
+        return {k: s for k, s in arrays.items() if not _broadcasts(s, shape)}
+
+    def _too_wide(self, wide: dict[str, Shape], shape: Shape) -> ValueError:
+        (field, got), *_ = wide.items()
+        return ValueError(
+            f"`{type(self).__name__}({field}=...)` must broadcast against x of shape {shape}, "
+            f"got shape {got}. Give one value, or one a channel: shape {shape[-1:]}."
+        )
+
+
+def _broadcasts(shape: Shape, into: Shape) -> bool:
+    pairs = zip(reversed(shape), reversed(into), strict=False)
+    return len(shape) <= len(into) and all(a in (1, b) for a, b in pairs)
+
+
+def shape_mismatch(name: str, state: Tree, shape: Shape) -> ValueError:
+    """The error of an input of ``shape`` that meets a state built for another."""
+    leaves = jax.tree.leaves(state)
+    have = jnp.shape(leaves[0]) if leaves else state
+    if isinstance(have, tuple) and have[1:] == shape:
+        hint = "An axis is missing: a step is `[N, *]`, a sequence `[T, N, *]`."
+    elif shape[1:] == have:
+        hint = "For a sequence `[T, N, *]` call `jaxspike.scan(neuron, state, xs)`."
+    else:
+        hint = f"Build the state with `init_state({shape})`; in a sequence time is axis 0, batch 1."
+    return ValueError(
+        f"`{name}(x=...)` must have the shape that the state was built for, "
+        f"got {shape} for a state of {have}. {hint}"
+    )
+
+
+def layout(state: Tree) -> tuple[Any, list[Shape]]:
+    """Structure and shapes of a state: what must agree between a state and its owner."""
+    return jax.tree.structure(state), [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def _is_float(a: Any) -> bool:
+    return hasattr(a, "dtype") and jnp.issubdtype(a.dtype, jnp.floating)
+
+
+def at_rest(v: Param | None, shape: Shape, dtype: Any) -> Array:
+    """A membrane of the given shape at potential ``v``; None is zero."""
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(
+            f"`init_state(dtype=...)` must be floating point, got {jnp.dtype(dtype).name}. "
+            "Use jnp.float32."
+        )
+    return jnp.broadcast_to(jnp.asarray(0.0 if v is None else v, dtype), shape)
+
+
+def fire(
+    h: Array, v_threshold: Param, v_reset: Param | None, surrogate: Surrogate, detach_reset: bool
+) -> tuple[Array, Array]:
+    """Spike where the charged membrane ``h`` reaches threshold, then reset.
+
+    ``s = heaviside(h - v_threshold)``; then ``v = h - s * v_threshold`` (soft) if ``v_reset`` is
+    None, else ``v = s * v_reset + (1 - s) * h`` (hard). With ``detach_reset`` no gradient flows
+    through the ``s`` of the reset.
+
+    Returns:
+        The membrane after reset, and the spikes.
+    """
+    s = spike(h - v_threshold, surrogate)
+    r = jax.lax.stop_gradient(s) if detach_reset else s
+    v = h - r * v_threshold if v_reset is None else r * v_reset + (1 - r) * h
+    return v, s

@@ -1,0 +1,10 @@
+"""Flax NNX layers: they hold parameters, the neurons do the arithmetic."""
+
+from .dropout import Dropout as Dropout
+from .flatten import Flatten as Flatten
+from .fold_time import fold_time as fold_time
+from .module import SpikingModule as SpikingModule
+from .pool import AvgPool as AvgPool, MaxPool as MaxPool
+from .recurrent import Recurrent as Recurrent, RecurrentState as RecurrentState
+from .sequential import Sequential as Sequential
+from .spiking import Constant as Constant, Spiking as Spiking

@@ -1,0 +1,83 @@
+"""`fold_time`: a layer that knows one batch axis, over sequences."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from .._types import Array, Shape
+from ..neurons import Neuron
+from ._state import Rank
+from .module import SpikingModule
+
+
+def fold_time(layer: nnx.Module | Callable[[Array], Array]) -> SpikingModule:
+    """A copy of a stateless layer that takes ``[T, N, *]`` as ``T * N`` samples.
+
+    Most Flax layers take any number of batch axes and do not need this. Some do:
+    `flax.nnx.GroupNorm` would normalise over time, and a function that counts axes from the front
+    would take time for batch. The parameters keep their paths: no level is added.
+
+    Args:
+        layer: A Flax layer without spiking state, or a function of one array ``[N, *]``.
+
+    Raises:
+        TypeError: If ``layer`` is a neuron or `SpikingModule`, which know about time themselves.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> norm = js.nn.fold_time(nnx.GroupNorm(16, num_groups=4, rngs=nnx.Rngs(0)))
+        >>> state, y = norm(norm.init_state((4, 8, 8, 16)), jnp.ones((10, 4, 8, 8, 16)))
+        >>> y.shape
+        (10, 4, 8, 8, 16)
+    """
+    if isinstance(layer, Neuron | SpikingModule) or not callable(layer):
+        raise TypeError(
+            f"`fold_time(layer=...)` must be a stateless layer or function, got {layer!r}. "
+            "Use it as it is: it knows about time."
+        )
+    if not isinstance(layer, nnx.Module):
+        layer = _Function(layer)
+    folded: Any = nnx.clone(layer)
+    object.__setattr__(folded, "__class__", _folded(type(layer)))
+    return folded
+
+
+class _Function(nnx.Module):
+    """A function as a layer without parameters."""
+
+    def __init__(self, f: Callable[[Array], Array]):
+        self.f = f
+
+    def __call__(self, x: Array) -> Array:
+        return self.f(x)
+
+
+class _FoldTime(SpikingModule):
+    """The half of a folded layer that knows about time; the other half is the layer's own class."""
+
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Rank:
+        return Rank(len(shape))
+
+    def __call__(self, state: Rank, x: Array) -> tuple[Rank, Array]:
+        return state, super().__call__(x)
+
+    def sequence(self, state: Rank, xs: Array) -> tuple[Rank, Array]:
+        y = super().__call__(xs.reshape(-1, *xs.shape[2:]))
+        return state, y.reshape(*xs.shape[:2], *y.shape[1:])
+
+    def __reduce__(self) -> Any:
+        return _empty, (type(self).__mro__[3],), dict(vars(self))
+
+
+@functools.cache
+def _folded(cls: type) -> type:
+    return type(cls.__name__, (_FoldTime, cls), {})
+
+
+def _empty(cls: type) -> Any:
+    """A folded layer without attributes, to be filled by pickle."""
+    return object.__new__(_folded(cls))

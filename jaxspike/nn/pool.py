@@ -1,0 +1,73 @@
+"""Pooling over the axes of one image, for steps and sequences alike."""
+
+from collections.abc import Sequence
+
+from flax import nnx
+
+from .._types import Array
+
+Padding = str | Sequence[tuple[int, int]]
+
+
+class _Pool(nnx.Module):
+    def __init__(
+        self,
+        window: tuple[int, ...],
+        strides: tuple[int, ...] | None = None,
+        padding: Padding = "VALID",
+    ):
+        name = type(self).__name__
+        self.window = _sizes(name, "window", window)
+        self.strides = self.window if strides is None else _sizes(name, "strides", strides)
+        if len(self.strides) != len(self.window):
+            raise ValueError(
+                f"`{name}(strides=...)` must have one entry an axis of the window {self.window}, "
+                f"got {self.strides}."
+            )
+        self.padding = padding if isinstance(padding, str) else tuple(map(tuple, padding))
+
+
+class MaxPool(_Pool):
+    """Maximum over windows of ``[..., H, W, C]``: of spikes, whether any neuron fired.
+
+    Args:
+        window: Size of the window along each spatial axis, such as ``(2, 2)``.
+        strides: Step of the window; the window itself if None.
+        padding: ``"VALID"``, ``"SAME"``, or a pair (before, after) for each spatial axis.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> js.nn.MaxPool((2, 2))(jnp.ones((10, 4, 28, 28, 16))).shape
+        (10, 4, 14, 14, 16)
+    """
+
+    def __call__(self, x: Array) -> Array:
+        return nnx.max_pool(x, self.window, self.strides, self.padding)
+
+
+class AvgPool(_Pool):
+    """Mean over windows of ``[..., H, W, C]``; padding counts as zeros.
+
+    Args:
+        window: Size of the window along each spatial axis, such as ``(2, 2)``.
+        strides: Step of the window; the window itself if None.
+        padding: ``"VALID"``, ``"SAME"``, or a pair (before, after) for each spatial axis.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> js.nn.AvgPool((2, 2))(jnp.ones((10, 4, 28, 28, 16))).shape
+        (10, 4, 14, 14, 16)
+    """
+
+    def __call__(self, x: Array) -> Array:
+        return nnx.avg_pool(x, self.window, self.strides, self.padding)
+
+
+def _sizes(name: str, argument: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    ok = isinstance(sizes, Sequence) and all(isinstance(n, int) and n >= 1 for n in sizes)
+    if not ok or not sizes:
+        raise ValueError(
+            f"`{name}({argument}=...)` must be a tuple of positive integers, one a spatial axis, "
+            f"got {sizes!r}. Give (2, 2) for images."
+        )
+    return tuple(sizes)

@@ -1,0 +1,104 @@
+"""`Spiking`: any neuron as a layer."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from .._pytree import from_raw, to_raw
+from .._types import Array, Shape, Tree
+from ..engine import scan
+from ..neurons import Neuron
+from .module import SpikingModule
+
+
+class Constant(nnx.Variable[Array]):
+    """A parameter array of a neuron that is not learned: not an `nnx.Param`, and no gradient."""
+
+
+class Spiking(SpikingModule):
+    """A neuron as a layer, with some of its parameters learnable.
+
+    A learned field ``tau`` lives in the `nnx.Param` ``tau_raw`` as the unconstrained value (see
+    `jaxspike.greater_than`), so no optimizer step can leave its range; ``layer.neuron.tau`` is tau
+    itself. Every other field is a constant, also under `jax.grad` of the whole module: a number
+    belongs to the structure, an array is a `Constant`.
+
+    Args:
+        neuron: The neuron, of any model.
+        learn: Names of the fields to learn. ``learn=("tau",)`` makes a `LIF` the parametric LIF.
+
+    Raises:
+        TypeError: If ``neuron`` is not a neuron.
+        ValueError: If ``learn`` names something that is not a parameter of it.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> layer = js.nn.Spiking(js.LIF(tau=3.0), learn=("tau",))
+        >>> layer.tau_raw[...]                                       # log(tau - 1)
+        Array(0.6931472, dtype=float32)
+        >>> state, spikes = layer(layer.init_state((4, 8)), jnp.ones((10, 4, 8)))
+    """
+
+    def __init__(self, neuron: Neuron, *, learn: Sequence[str] = ()):
+        if not isinstance(neuron, Neuron):
+            raise TypeError(
+                f"`Spiking(neuron=...)` must be a neuron, got {neuron!r}. "
+                "Give an instance, such as `jaxspike.LIF()`."
+            )
+        leaves, self.structure = jax.tree.flatten(neuron)
+        self.names = tuple(
+            jax.tree_util.keystr(path, simple=True, separator="_")
+            for path, _ in jax.tree_util.tree_leaves_with_path(neuron)
+        )
+        self.learn = (learn,) if isinstance(learn, str) else tuple(learn)
+        fields = {f.name: f for f in dataclasses.fields(neuron)}
+        learnable = [name for name in self.names if name in fields]
+        for name in self.learn:
+            if name not in learnable:
+                raise ValueError(
+                    f"`Spiking(learn=...)` must name parameters of `{type(neuron).__name__}`, "
+                    f"got {name!r}. Use some of: {', '.join(learnable)}."
+                )
+        # by value, not as the neuron itself: layers of equal structure must compare equal
+        self.numbers = tuple(leaf if isinstance(leaf, float) else None for leaf in leaves)
+        for name, leaf in zip(self.names, leaves, strict=True):
+            if name in self.learn:
+                dtype = jnp.promote_types(getattr(leaf, "dtype", jnp.float32), jnp.float32)
+                raw = to_raw(fields[name], jnp.asarray(leaf, dtype))
+                setattr(self, f"{name}_raw", nnx.Param(raw))
+            elif not isinstance(leaf, float):
+                setattr(self, name, Constant(jnp.asarray(leaf)))
+
+    @property
+    def neuron(self) -> Neuron:
+        """The neuron with its learned fields as they are now: a plain pytree."""
+        fields = {f.name: f for f in dataclasses.fields(type(self)._kind(self.structure))}
+        leaves: list[Any] = []
+        for name, number in zip(self.names, self.numbers, strict=True):
+            if name in self.learn:
+                leaves.append(from_raw(fields[name], getattr(self, f"{name}_raw")[...]))
+            elif number is None:
+                leaves.append(jax.lax.stop_gradient(getattr(self, name)[...]))
+            else:
+                leaves.append(number)
+        return jax.tree.unflatten(self.structure, leaves)
+
+    @staticmethod
+    def _kind(structure: Any) -> Any:
+        return structure.node_data()[0]
+
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
+        """State of the neuron at rest, for one step of input of ``shape``."""
+        return self.neuron.init_state(tuple(shape), dtype)
+
+    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+        """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
+        return self.neuron(state, x)
+
+    def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
+        """Scan the neuron over ``[T, N, *]``."""
+        return scan(self.neuron, state, xs)

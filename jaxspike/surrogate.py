@@ -1,0 +1,205 @@
+"""The spike, and the surrogate derivatives it is trained with.
+
+A spike is the Heaviside step of the membrane's distance to threshold. Its derivative is zero
+almost everywhere, so the backward pass uses another function in its place: the *surrogate*, written
+here as what it is, a function ``x -> ds/dx``. Each is the derivative of a smooth *primitive*, given
+in its docstring.
+
+To add a surrogate, subclass `Surrogate` and write ``__call__``.
+"""
+
+import abc
+import math
+
+import jax
+import jax.numpy as jnp
+
+from ._pytree import Pytree, positive
+from ._types import Array, Param
+
+
+class Surrogate(Pytree, abc.ABC):
+    """A pseudo-derivative of the spike: a callable pytree ``x -> ds/dx``.
+
+    Its parameters are leaves, so a slope given as an array can be annealed without recompiling.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> class Triangle(js.surrogate.Surrogate):
+        ...     width: js.Param = js.positive(default=1.0)
+        ...     def __call__(self, x):
+        ...         return jnp.maximum(0, 1 - jnp.abs(x) / self.width) / self.width
+        >>> js.LIF(surrogate=Triangle(width=2.0)).surrogate
+        Triangle(width=2.0)
+    """
+
+    @abc.abstractmethod
+    def __call__(self, x: Array) -> Array:
+        """The pseudo-derivative at ``x``, the distance to threshold; same shape and dtype."""
+
+
+def spike(x: Array, surrogate: Surrogate) -> Array:
+    """Heaviside step with a surrogate derivative.
+
+    Forward ``s = 1 if x >= 0 else 0``; backward ``dL/dx = dL/ds * surrogate(x)``. The surrogate's
+    own parameters get no gradient: the forward pass does not depend on them.
+
+    Args:
+        x: Membrane potential minus threshold, any shape, floating point.
+        surrogate: The pseudo-derivative.
+
+    Returns:
+        Zeros and ones, of the shape and dtype of ``x``.
+
+    Raises:
+        TypeError: If ``surrogate`` is not a `Surrogate` or ``x`` is not floating point.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jaxspike as js
+        >>> x = jnp.array([-1.0, 0.0, 1.0])
+        >>> js.surrogate.spike(x, js.surrogate.SuperSpike())
+        Array([0., 1., 1.], dtype=float32)
+        >>> jax.grad(lambda x: js.surrogate.spike(x, js.surrogate.SuperSpike()).sum())(x)
+        Array([0.25, 1.  , 0.25], dtype=float32)
+
+    Source: Neftci, Mostafa, Zenke, "Surrogate gradient learning in spiking neural networks", 2019.
+    """
+    if not isinstance(surrogate, Surrogate):
+        raise TypeError(
+            f"`spike(surrogate=...)` must be a Surrogate, got {surrogate!r}. "
+            "Give one of `jaxspike.surrogate`, such as `ATan()`, or subclass `Surrogate`."
+        )
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"`spike(x=...)` must be floating point, got {x.dtype}. Convert it first.")
+    return _spike(x, surrogate)
+
+
+@jax.custom_vjp
+def _spike(x, surrogate):
+    del surrogate
+    return (x >= 0).astype(x.dtype)
+
+
+def _spike_fwd(x, surrogate):
+    return _spike(x, surrogate), (x, surrogate)
+
+
+def _spike_bwd(residuals, g):
+    x, surrogate = residuals
+    return (g * surrogate(x)).astype(x.dtype), None
+
+
+_spike.defvjp(_spike_fwd, _spike_bwd)
+
+
+class Sigmoid(Surrogate):
+    """``alpha * s * (1 - s)`` with ``s = sigmoid(alpha * x)``; primitive ``sigmoid(alpha * x)``.
+
+    Source: SpikingJelly ``surrogate.Sigmoid``, its default.
+    """
+
+    alpha: Param = positive(default=4.0)
+
+    def __call__(self, x: Array) -> Array:
+        s = jax.nn.sigmoid(self.alpha * x)
+        return self.alpha * s * (1 - s)
+
+
+class ATan(Surrogate):
+    """``(alpha/2) / (1 + (pi/2 * alpha * x)^2)``; primitive ``atan(pi/2 * alpha * x) / pi + 1/2``.
+
+    Source: Fang et al., "Incorporating learnable membrane time constant ...", ICCV 2021.
+    """
+
+    alpha: Param = positive(default=2.0)
+
+    def __call__(self, x: Array) -> Array:
+        return self.alpha / 2 / (1 + (math.pi / 2 * self.alpha * x) ** 2)
+
+
+class PiecewiseQuadratic(Surrogate):
+    """``max(0, alpha - alpha^2 |x|)``, a triangle of width ``2 / alpha``.
+
+    Primitive: 0 for ``x < -1/alpha``, 1 for ``x > 1/alpha``, between them
+    ``-alpha^2/2 * |x| * x + alpha * x + 1/2``.
+
+    Source: Esser et al., "Convolutional networks for fast, energy-efficient neuromorphic
+    computing", 2016; SpikingJelly ``surrogate.PiecewiseQuadratic``.
+    """
+
+    alpha: Param = positive(default=1.0)
+
+    def __call__(self, x: Array) -> Array:
+        return jnp.maximum(0, self.alpha - self.alpha**2 * jnp.abs(x))
+
+
+class PiecewiseExp(Surrogate):
+    """``(alpha/2) * exp(-alpha |x|)``.
+
+    Primitive: ``exp(alpha * x) / 2`` for ``x < 0``, ``1 - exp(-alpha * x) / 2`` for ``x >= 0``.
+
+    Source: Shrestha & Orchard, "SLAYER: spike layer error reassignment in time", NeurIPS 2018.
+    """
+
+    alpha: Param = positive(default=1.0)
+
+    def __call__(self, x: Array) -> Array:
+        return self.alpha / 2 * jnp.exp(-self.alpha * jnp.abs(x))
+
+
+class SoftSign(Surrogate):
+    """``1 / (2 * alpha * (1/alpha + |x|)^2)``.
+
+    Primitive: ``(alpha * x / (1 + |alpha * x|) + 1) / 2``.
+
+    Source: SpikingJelly ``surrogate.SoftSign``.
+    """
+
+    alpha: Param = positive(default=2.0)
+
+    def __call__(self, x: Array) -> Array:
+        return 1 / (2 * self.alpha * (1 / self.alpha + jnp.abs(x)) ** 2)
+
+
+class SuperSpike(Surrogate):
+    """``alpha / (1 + |x|)^2``; primitive ``alpha * x / (1 + |x|)`` up to a constant.
+
+    Here ``alpha`` is a height, as in SpikingJelly, not the slope of ``1 / (1 + alpha |x|)^2``.
+
+    Source: Zenke & Ganguli, "SuperSpike", 2018; SpikingJelly ``surrogate.SuperSpike``.
+    """
+
+    alpha: Param = positive(default=1.0)
+
+    def __call__(self, x: Array) -> Array:
+        return self.alpha / (1 + jnp.abs(x)) ** 2
+
+
+class Erf(Surrogate):
+    """``alpha / sqrt(pi) * exp(-(alpha * x)^2)``, a Gaussian.
+
+    Primitive: ``(1 + erf(alpha * x)) / 2``.
+
+    Source: SpikingJelly ``surrogate.Erf``.
+    """
+
+    alpha: Param = positive(default=2.0)
+
+    def __call__(self, x: Array) -> Array:
+        return self.alpha / math.sqrt(math.pi) * jnp.exp(-((self.alpha * x) ** 2))
+
+
+class Rect(Surrogate):
+    """``alpha`` where ``|x| < 1 / (2 alpha)``, else 0: a boxcar of area 1.
+
+    Primitive: ``clip(alpha * x + 1/2, 0, 1)``.
+
+    Source: Wu et al., "Spatio-temporal backpropagation for training high-performance spiking neural
+    networks", 2018.
+    """
+
+    alpha: Param = positive(default=1.0)
+
+    def __call__(self, x: Array) -> Array:
+        return self.alpha * (jnp.abs(x) < 0.5 / self.alpha).astype(x.dtype)
