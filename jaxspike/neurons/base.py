@@ -40,9 +40,9 @@ class Neuron(Pytree, abc.ABC):
         ...         s = js.surrogate.spike(h - 1 - state.a, js.surrogate.ATan())
         ...         return AdaptiveState(h * (1 - s), state.a / self.tau + self.step_size * s), s
         >>> neuron = Adaptive()
-        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 3 * jnp.ones((6, 1)))
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 3.2 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
-        Array([1., 0., 1., 1., 1., 1.], dtype=float32)
+        Array([1., 1., 0., 1., 0., 1.], dtype=float32)
     """
 
     @abc.abstractmethod
@@ -79,7 +79,7 @@ class Neuron(Pytree, abc.ABC):
             raise TypeError(f"`{name}(x=...)` must be real, got {x.dtype}. Give its real part.")
         self._check(state, x.shape)
         floats = [a.dtype for a in jax.tree.leaves(state) if _is_float(a)]
-        dtype = jnp.result_type(jnp.float32, *floats)
+        dtype = max(jnp.float32, *floats, key=lambda d: jnp.finfo(d).bits)
         neuron, wide = jax.tree.map(lambda a: a.astype(dtype) if _is_float(a) else a, (self, state))
         new, out = neuron._run(wide, x.astype(dtype))
         new = jax.tree.map(lambda n, s: n if n.dtype == s.dtype else n.astype(s.dtype), new, state)

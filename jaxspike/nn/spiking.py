@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from .._pytree import from_raw, to_raw
@@ -33,7 +34,8 @@ class Spiking(SpikingModule):
 
     Raises:
         TypeError: If ``neuron`` is not a neuron.
-        ValueError: If ``learn`` names something that is not a parameter of it.
+        ValueError: If ``learn`` names something that is not a parameter of it, or one that is
+            infinite.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -62,6 +64,13 @@ class Spiking(SpikingModule):
                 raise ValueError(
                     f"`Spiking(learn=...)` must name parameters of `{type(neuron).__name__}`, "
                     f"got {name!r}. Use some of: {', '.join(learnable)}."
+                )
+            value = getattr(neuron, name)
+            known = not isinstance(value, jax.core.Tracer)
+            if known and not np.all(np.isfinite(np.asarray(value, np.float64))):
+                raise ValueError(
+                    f"`Spiking(learn={self.learn})` must start from finite values, "
+                    f"got {name}={value}."
                 )
         # by value, not as the neuron itself: layers of equal structure must compare equal
         self.numbers = tuple(leaf if isinstance(leaf, float) else None for leaf in leaves)

@@ -1,0 +1,573 @@
+"""Every refusal says what was given and what to do: each by its exact sentence."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxspike as js
+
+LIF = js.LIF()
+STATE = LIF.init_state((4, 8))
+
+
+def raises(kind, sentence, f, *args, **kwargs):
+    """The call raises exactly this, also while it is traced."""
+    with pytest.raises(kind) as caught:
+        f(*args, **kwargs)
+    assert str(caught.value) == sentence
+
+
+# ---- what a neuron is made of
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "sentence"),
+    [
+        (js.LIF, {"tau": 1}, "`LIF(tau=...)` must be greater than 1, got 1.0."),
+        (js.LIF, {"tau": -2.0}, "`LIF(tau=...)` must be greater than 1, got -2.0."),
+        (js.LIF, {"tau": float("nan")}, "`LIF(tau=...)` must be greater than 1, got nan."),
+        (js.IF, {"v_threshold": -1.0}, "`IF(v_threshold=...)` must be greater than 0, got -1.0."),
+        (js.IF, {"v_reset": np.nan}, "`IF(v_reset=...)` must be a number, got nan."),
+        (
+            js.LIF,
+            {"tau": jnp.array([2.0, 0.5])},
+            "`LIF(tau=...)` must be greater than 1, got [2.  0.5].",
+        ),
+        (js.LIF, {"detach_reset": 1}, "`LIF(detach_reset=...)` must be one of (True, False), got 1."),
+        (
+            js.surrogate.ATan,
+            {"alpha": 0},
+            "`ATan(alpha=...)` must be greater than 0, got 0.0.",
+        ),
+    ],
+)
+def test_values(kind, fields, sentence):
+    raises(ValueError, sentence, kind, **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (
+            {"v_threshold": None},
+            "`LIF(v_threshold=...)` must be a number or an array, got None. "
+            "Give a float or a jax.Array.",
+        ),
+        (
+            {"tau": "2"},
+            "`LIF(tau=...)` must be a number or an array, got '2'. Give a float or a jax.Array.",
+        ),
+        (
+            {"tau": True},
+            "`LIF(tau=...)` must be a number or an array, got True. Give a float or a jax.Array.",
+        ),
+        (
+            {"v_threshold": [1.0, 2.0]},
+            "`LIF(v_threshold=...)` must be a number or an array, got [1.0, 2.0]. "
+            "Give a float or a jax.Array.",
+        ),
+        (
+            {"tau": np.array([2 + 1j])},
+            "`LIF(tau=...)` must be real, got complex128. Give floats.",
+        ),
+        (
+            {"surrogate": 4.0},
+            "`LIF(surrogate=...)` must be a Surrogate, got 4.0. Give an instance of `Surrogate`.",
+        ),
+        (
+            {"surrogate_function": 4.0},
+            "`LIF(surrogate_function=...)` is not a field of `LIF`. Use one of: "
+            "tau, v_threshold, v_reset, surrogate, decay_input, detach_reset.",
+        ),
+    ],
+)
+def test_types(fields, sentence):
+    raises(TypeError, sentence, js.LIF, **fields)
+
+
+def test_a_surrogate_that_is_a_function():
+    raises(
+        TypeError,
+        "`spike(surrogate=...)` must be a Surrogate, got <built-in function abs>. "
+        "Give one of `jaxspike.surrogate`, such as `ATan()`, or subclass `Surrogate`.",
+        js.surrogate.spike,
+        jnp.ones(3),
+        abs,
+    )
+    raises(
+        TypeError,
+        "`spike(x=...)` must be floating point, got int32. Convert it first.",
+        js.surrogate.spike,
+        jnp.arange(3),
+        js.surrogate.ATan(),
+    )
+
+
+# ---- what a neuron is called with
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        (
+            (8,),
+            "`LIF(x=...)` must have the shape that the state was built for, got (8,) for a state "
+            "of (4, 8). An axis is missing: a step is `[N, *]`, a sequence `[T, N, *]`.",
+        ),
+        (
+            (10, 4, 8),
+            "`LIF(x=...)` must have the shape that the state was built for, got (10, 4, 8) for a "
+            "state of (4, 8). For a sequence `[T, N, *]` call `jaxspike.scan(neuron, state, xs)`.",
+        ),
+        (
+            (1, 8),  # would broadcast
+            "`LIF(x=...)` must have the shape that the state was built for, got (1, 8) for a state "
+            "of (4, 8). Build the state with `init_state((1, 8))`; in a sequence time is axis 0, "
+            "batch 1.",
+        ),
+        (
+            (4, 9),
+            "`LIF(x=...)` must have the shape that the state was built for, got (4, 9) for a state "
+            "of (4, 8). Build the state with `init_state((4, 9))`; in a sequence time is axis 0, "
+            "batch 1.",
+        ),
+    ],
+)
+def test_input_of_another_shape(wrap, shape, sentence):
+    raises(ValueError, sentence, wrap(lambda s, x: LIF(s, x)), STATE, jnp.ones(shape))
+
+
+def test_state_of_batch_4_meets_an_input_of_batch_1():
+    net = js.nn.Sequential(js.LIF())
+    raises(
+        ValueError,
+        "`Spiking(x=...)` must have the shape that the state was built for, got (1, 8) for a state "
+        "of (4, 8). Build the state with `init_state((1, 8))`; in a sequence time is axis 0, "
+        "batch 1.",
+        net,
+        net.init_state((4, 8)),
+        jnp.ones((1, 8)),
+    )
+
+
+def test_time_and_batch_swapped():
+    sentence = (
+        "`LIF(x=...)` must have the shape that the state was built for, got (10, 8) for a state of "
+        "(4, 8). Build the state with `init_state((10, 8))`; in a sequence time is axis 0, batch 1."
+    )
+    raises(ValueError, sentence, js.scan, LIF, STATE, jnp.ones((4, 10, 8)))
+    net = js.nn.Sequential(js.LIF())
+    with pytest.raises(ValueError, match=r"got \(4, 10, 8\) for a state of \(4, 8\)"):
+        net(net.init_state((4, 8)), jnp.ones((4, 10, 8)))
+
+
+def test_scan_without_a_time_axis():
+    raises(
+        ValueError,
+        "`LIF(x=...)` must have the shape that the state was built for, got (8,) for a state of "
+        "(4, 8). An axis is missing: a step is `[N, *]`, a sequence `[T, N, *]`.",
+        js.scan,
+        LIF,
+        STATE,
+        jnp.ones((4, 8)),
+    )
+
+
+def test_state_of_another_neuron():
+    for state, got in (
+        (js.IF().init_state((4, 8)), "IFState"),
+        (None, "None"),
+        (jnp.ones((4, 8)), "ArrayImpl"),
+    ):
+        raises(
+            TypeError,
+            f"`LIF(state=...)` must be a state of this neuron, LIFState, got {got}. "
+            "Build it with `neuron.init_state((4, 8))`.",
+            LIF,
+            state,
+            jnp.ones((4, 8)),
+        )
+
+
+def test_complex_input_and_integer_state():
+    raises(
+        TypeError,
+        "`LIF(x=...)` must be real, got complex64. Give its real part.",
+        LIF,
+        STATE,
+        jnp.ones((4, 8), jnp.complex64),
+    )
+    raises(
+        TypeError,
+        "`init_state(dtype=...)` must be floating point, got int32. Use jnp.float32.",
+        LIF.init_state,
+        (4, 8),
+        jnp.int32,
+    )
+
+
+def test_parameters_that_do_not_broadcast():
+    sentence = (
+        "`LIF(v_threshold=...)` must broadcast against x of shape (4, 8), got shape {}. "
+        "Give one value, or one a channel: shape (8,)."
+    )
+    for shape in ((3,), (2, 4, 8)):
+        neuron = js.LIF(v_threshold=jnp.ones(shape))
+        raises(ValueError, sentence.format(shape), neuron, STATE, jnp.ones((4, 8)))
+
+
+class Careless(js.Neuron):
+    what: str = js.static(default="shape")
+
+    def init_state(self, shape, dtype=jnp.float32):
+        return jnp.zeros(shape, dtype)
+
+    def step(self, state, x):
+        return ((state,), x) if self.what == "structure" else (state, x.sum())
+
+
+def test_a_step_that_breaks_its_promise():
+    raises(
+        ValueError,
+        "`Careless.step` must keep the shapes of x, (4, 8), and of the state, [(4, 8)], "
+        "got () and [(4, 8)].",
+        Careless(),
+        jnp.zeros((4, 8)),
+        jnp.ones((4, 8)),
+    )
+    raises(
+        TypeError,
+        "`Careless.step` must return a state of the structure that it was given, "
+        "PyTreeDef(*), got PyTreeDef((*,)).",
+        Careless("structure"),
+        jnp.zeros((4, 8)),
+        jnp.ones((4, 8)),
+    )
+
+
+# ---- what a scan is called with
+
+X = jnp.ones((10, 4, 8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence", "args", "kwargs"),
+    [
+        (
+            TypeError,
+            "`scan(f=...)` must be callable as `f(state, x) -> (state, y)`, got 3. "
+            "Give a neuron, a network or a function.",
+            (3, STATE, X),
+            {},
+        ),
+        (
+            ValueError,
+            '`scan(order=...)` must be "layer" or "step", got \'time\'.',
+            (LIF, STATE, X),
+            {"order": "time"},
+        ),
+        (
+            ValueError,
+            '`scan(segment=...)` must be a positive integer, "sqrt" or None, got 0.',
+            (LIF, STATE, X),
+            {"segment": 0},
+        ),
+        (
+            ValueError,
+            "`scan(unroll=...)` must be a positive integer or None, got True.",
+            (LIF, STATE, X),
+            {"unroll": True},
+        ),
+        (
+            ValueError,
+            "`scan(length=...)` must be a positive integer or None, got 0.",
+            (LIF, STATE, None),
+            {"length": 0},
+        ),
+        (
+            ValueError,
+            "`scan(xs=...)` must be given, got None. Or give `length=T`.",
+            (LIF, STATE),
+            {},
+        ),
+        (
+            ValueError,
+            "`scan(xs=...)` must have time as axis 0 of every array, got an array of shape (). "
+            "Give a number that is the same at every step to `f` by closure.",
+            (LIF, STATE, 1.0),
+            {},
+        ),
+        (
+            ValueError,
+            "`scan(xs=..., length=...)` must agree on the number of time steps, got [9, 10]. "
+            "Time is axis 0 of every array.",
+            (LIF, STATE, X),
+            {"length": 9},
+        ),
+        (
+            ValueError,
+            "`scan(xs=...)` must have at least one time step, got shapes [(0, 4, 8)].",
+            (LIF, STATE, X[:0]),
+            {},
+        ),
+    ],
+)
+def test_scan(kind, sentence, args, kwargs):
+    raises(kind, sentence, js.scan, *args, **kwargs)
+
+
+def test_an_empty_sequence_for_a_network():
+    net = js.nn.Sequential(js.LIF())
+    raises(
+        ValueError,
+        "`scan(xs=...)` must have at least one time step, got shapes [(0, 4, 8)].",
+        net,
+        net.init_state((4, 8)),
+        X[:0],
+    )
+
+
+def test_batch_norm_in_training_inside_a_scan():
+    rngs = nnx.Rngs(0)
+    net = js.nn.Sequential(nnx.BatchNorm(8, rngs=rngs), js.LIF())
+    state = net.init_state((4, 8))
+    raises(
+        ValueError,
+        "`scan(Sequential, ...)` must have a step that changes no Flax variables, got one that "
+        "does (BatchNorm or Dropout in training mode). Call the network on the whole sequence, "
+        "`state, ys = net(state, x_seq)`, or freeze it with `net.eval()`.",
+        js.scan,
+        net,
+        state,
+        X,
+    )
+
+
+# ---- layers
+
+
+def net_and_state():
+    net = js.nn.Sequential(nnx.Linear(8, 5, rngs=nnx.Rngs(0)), js.LIF())
+    return net, net.init_state((4, 8))
+
+
+def test_state_missing_or_of_another_network():
+    net, state = net_and_state()
+    raises(
+        TypeError,
+        "`Sequential(state=...)` must be a state, got None. "
+        "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`.",
+        net,
+        None,
+        X,
+    )
+    longer = js.nn.Sequential(*net.layers, js.LI())
+    raises(
+        ValueError,
+        "The state has no entry 2: it must be a state of this network, "
+        "got PyTreeDef(((), CustomNode(namedtuple[LIFState], [*]))). "
+        "Build it with `net.init_state(shape)`.",
+        longer,
+        state,
+        X,
+    )
+    raises(
+        ValueError,
+        "`Sequential` must return a state of the structure and shapes that it was given, "
+        "((), LIFState(v=(4, 5)), LIState(v=(4, 5))), got ((), LIFState(v=(4, 5))). "
+        "If the state is of another network, build it with `net.init_state(shape)`.",
+        net,
+        longer.init_state((4, 8)),
+        X,
+    )
+
+
+class Feedback(js.nn.SpikingModule):
+    def __init__(self, unpack=False):
+        self.lif, self.unpack = js.LIF(), unpack
+
+    def __call__(self, state, x):
+        if self.unpack:
+            (lif,) = state
+            lif, y = self.lif(lif, x)
+            return (lif,), y
+        lif, y = self.lif(state["lif"], x + state["lif"].v)
+        return {"lif": lif}, y
+
+
+SEALED = (
+    "A SpikingModule without an `init_state` of its own may only hand its state on to jaxspike.nn "
+    "layers (a neuron elsewhere than in an attribute: wrap it in `Spiking`). "
+    "To compute with the state, define `init_state(self, shape, dtype)`."
+)
+
+
+def test_a_composite_may_not_compute_with_its_state():
+    # on a sequence it would add the first state at every time step
+    raises(TypeError, SEALED, Feedback().init_state, (4, 8))
+    raises(TypeError, SEALED, Feedback(), {"lif": STATE}, X)
+    raises(TypeError, SEALED, Feedback(), {"lif": STATE}, X[0])
+
+
+def test_a_composite_may_not_unpack_its_state():
+    raises(
+        TypeError,
+        "`init_state` traces `__call__` before there is a state, so the state cannot be unpacked. "
+        "Index it, as in `state['lif1']` or `state[0]`, or define `init_state`.",
+        Feedback(unpack=True).init_state,
+        (4, 8),
+    )
+
+
+class Homemade(js.nn.SpikingModule):
+    def __call__(self, state, x):
+        return {"count": jnp.zeros(3)}, x
+
+
+def test_a_composite_may_not_make_up_a_state():
+    raises(
+        TypeError,
+        "`Homemade.__call__` must return the states of its layers, got a DynamicJaxprTracer among "
+        "them. A module with a state of its own must define `init_state(self, shape, dtype)`.",
+        Homemade().init_state,
+        (4, 8),
+    )
+
+
+def test_spiking():
+    raises(
+        ValueError,
+        "`Spiking(learn=...)` must name parameters of `LIF`, got 'taus'. "
+        "Use some of: tau, v_threshold, v_reset.",
+        js.nn.Spiking,
+        LIF,
+        learn=("taus",),
+    )
+    raises(
+        ValueError,
+        "`Spiking(learn=...)` must name parameters of `IF`, got 'v_reset'. "
+        "Use some of: v_threshold.",
+        js.nn.Spiking,
+        js.IF(v_reset=None),
+        learn=("v_reset",),
+    )
+    raises(
+        ValueError,
+        "`Spiking(learn=('tau',))` must start from finite values, got tau=inf.",
+        js.nn.Spiking,
+        js.LIF(tau=float("inf")),
+        learn=("tau",),
+    )
+    raises(
+        TypeError,
+        "`Spiking(neuron=...)` must be a neuron, got <class 'jaxspike.neurons.lif.LIF'>. "
+        "Give an instance, such as `jaxspike.LIF()`.",
+        js.nn.Spiking,
+        js.LIF,
+    )
+
+
+def test_sequential():
+    raises(
+        TypeError,
+        "`Sequential(layers=...)` must keep time steps apart, got nnx.GroupNorm, "
+        "which normalises over the time axis of `[T, N, *]`. "
+        "Give `jaxspike.nn.fold_time(nnx.GroupNorm(...))`.",
+        js.nn.Sequential,
+        nnx.GroupNorm(8, num_groups=2, rngs=nnx.Rngs(0)),
+    )
+    raises(
+        TypeError, "`Sequential(layers=...)` must be callable, got 3.", js.nn.Sequential, 3
+    )
+
+
+def test_recurrent():
+    raises(
+        TypeError,
+        "`Recurrent(neuron=...)` must be a neuron, got 3. Give `jaxspike.LIF()`.",
+        js.nn.Recurrent,
+        3,
+        abs,
+    )
+    raises(
+        TypeError,
+        "`Recurrent(feedback=...)` must be a stateless layer, got LI(tau=2.0). "
+        "Give an nnx.Linear or a function of y.",
+        js.nn.Recurrent,
+        js.LIF(),
+        js.LI(),
+    )
+    layer = js.nn.Recurrent(js.LIF(), nnx.Linear(8, 5, rngs=nnx.Rngs(0)))
+    raises(
+        ValueError,
+        "`Recurrent(feedback=...)` must keep the shape of x, (4, 8), got (4, 5). "
+        "Give a layer with 8 outputs.",
+        layer,
+        layer.init_state((4, 8)),
+        X,
+    )
+
+
+def test_dropout():
+    raises(
+        TypeError,
+        "`Dropout(rngs=...)` must be an nnx.Rngs, got None. Give `rngs=nnx.Rngs(0)`.",
+        js.nn.Dropout,
+        0.5,
+    )
+    raises(
+        ValueError,
+        "`Dropout(rate=...)` must be a number in [0, 1), got 1.",
+        js.nn.Dropout,
+        1,
+        rngs=nnx.Rngs(0),
+    )
+    layer = js.nn.Dropout(0.5, rngs=nnx.Rngs(0))
+    sentence = (
+        "`Dropout(0.5)` in training mode must get a whole sequence `[T, N, *]`, for which it draws "
+        "one mask, got one step of shape (4, 8). "
+        "Call `net(state, x_seq)`, or freeze it with `net.eval()`."
+    )
+    raises(ValueError, sentence, layer, layer.init_state((4, 8)), X[0])
+    raises(ValueError, sentence, js.scan, layer, layer.init_state((4, 8)), X)
+
+
+def test_layers_without_state():
+    raises(
+        ValueError,
+        "`Flatten(axes=...)` must be an integer of at least 2, got 1. "
+        "It is the number of axes to merge: 3 for `[H, W, C]`.",
+        js.nn.Flatten,
+        1,
+    )
+    raises(
+        ValueError,
+        "`Flatten(axes=3)` must get at least 3 axes, got (4, 8). "
+        "Give the number of axes that one sample has.",
+        js.nn.Flatten(),
+        X[0],
+    )
+    raises(
+        ValueError,
+        "`MaxPool(window=...)` must be a tuple of positive integers, one a spatial axis, got 2. "
+        "Give (2, 2) for images.",
+        js.nn.MaxPool,
+        2,
+    )
+    raises(
+        ValueError,
+        "`AvgPool(strides=...)` must have one entry an axis of the window (2, 2), got (2,).",
+        js.nn.AvgPool,
+        (2, 2),
+        (2,),
+    )
+    raises(
+        TypeError,
+        "`fold_time(layer=...)` must be a stateless layer or function, got LI(tau=2.0). "
+        "Use it as it is: it knows about time.",
+        js.nn.fold_time,
+        js.LI(),
+    )

@@ -1,0 +1,190 @@
+"""Laws that hold for every neuron model."""
+
+import dataclasses
+import inspect
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from neurons import ROWS, C, N, T, channels, inputs, parameters
+
+import jaxspike as js
+
+pytestmark = pytest.mark.usefixtures("strict_dtypes")
+every_neuron = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+
+
+@jax.jit
+def run(neuron, state, xs):
+    return js.scan(neuron, state, xs)
+
+
+@jax.jit
+def one_step(neuron, state, x):
+    return neuron(state, x)
+
+
+def same(got, want):
+    """Spikes exactly, membranes to rounding."""
+    chex.assert_trees_all_close(got[0], want[0], rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(got[1], want[1], rtol=1e-5, atol=1e-6)
+
+
+def test_every_model_has_a_row():
+    models = {
+        name
+        for name, value in vars(js).items()
+        if inspect.isclass(value) and issubclass(value, js.Neuron) and value is not js.Neuron
+    }
+    assert models == {type(row.neuron).__name__ for row in ROWS.values()}
+
+
+@every_neuron
+def test_scan_equals_a_python_loop(row):
+    xs, state = inputs(row), row.neuron.init_state((N, C))
+    loop, ys = state, []
+    for x in xs:
+        loop, y = one_step(row.neuron, loop, x)
+        ys.append(y)
+    same(run(row.neuron, state, xs), (loop, jnp.stack(ys)))
+
+
+@every_neuron
+def test_two_chunks_equal_one_run(row):
+    xs, state = inputs(row), row.neuron.init_state((N, C))
+    middle, first = run(row.neuron, state, xs[:3])
+    last, second = run(row.neuron, middle, xs[3:])
+    same((last, jnp.concatenate([first, second])), run(row.neuron, state, xs))
+
+
+@every_neuron
+def test_state_keeps_structure_shape_and_dtype(row):
+    for dtype in (jnp.float32, jnp.bfloat16):
+        state = row.neuron.init_state((N, C), dtype)
+        chex.assert_trees_all_equal_shapes_and_dtypes(
+            state, one_step(row.neuron, state, inputs(row)[0])[0]
+        )
+
+
+@every_neuron
+def test_bfloat16_in_gives_bfloat16_out_and_a_float32_state(row):
+    state, y = run(row.neuron, row.neuron.init_state((N, C)), inputs(row).astype(jnp.bfloat16))
+    assert y.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("float32")}
+
+
+@every_neuron
+def test_float64(row):
+    values = np.asarray(inputs(row), np.float64)
+    with jax.enable_x64(True):
+        xs = jnp.asarray(values)
+        state, y = js.scan(row.neuron, row.neuron.init_state((N, C), jnp.float64), xs)
+        assert y.dtype == jnp.float64
+        assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("float64")}
+        mixed, _ = one_step(row.neuron, row.neuron.init_state((N, C), jnp.float32), xs[0])
+        assert {leaf.dtype for leaf in jax.tree.leaves(mixed)} == {jnp.dtype("float32")}
+    single = run(row.neuron, row.neuron.init_state((N, C)), inputs(row))
+    np.testing.assert_allclose(np.asarray(y), single[1], rtol=1e-5, atol=1e-5)
+
+
+@every_neuron
+def test_integers_and_booleans_are_converted(row):
+    state = row.neuron.init_state((N, C))
+    x = jnp.arange(N * C).reshape(N, C) % 3
+    same(one_step(row.neuron, state, x), one_step(row.neuron, state, x.astype(jnp.float32)))
+    same(one_step(row.neuron, state, x > 0), one_step(row.neuron, state, (x > 0).astype(jnp.float32)))
+
+
+@every_neuron
+def test_spikes_are_binary_and_some_neurons_fire(row):
+    y = run(row.neuron, row.neuron.init_state((N, C)), inputs(row))[1]
+    if row.spiking:
+        assert set(np.unique(y)) == {0.0, 1.0}
+        assert 0.05 < y.mean() < 0.9
+    assert y.shape == (T, N, C)
+
+
+@every_neuron
+def test_gradients_are_finite_and_reach_everything(row):
+    def loss(neuron, state, xs):
+        last, y = js.scan(neuron, state, xs)
+        return y.sum() + sum(leaf.sum() for leaf in jax.tree.leaves(last))
+
+    grads = jax.jit(jax.grad(loss, (0, 1, 2)))(
+        channels(row.neuron), row.neuron.init_state((N, C)), inputs(row)
+    )
+    chex.assert_tree_all_finite(grads)
+    for name in parameters(row.neuron):
+        assert np.any(getattr(grads[0], name) != 0), name
+    for leaf in jax.tree.leaves(grads[1:]):
+        assert np.any(leaf != 0)
+
+
+@every_neuron
+def test_new_parameter_values_do_not_retrace(row):
+    traces = []
+
+    @jax.jit
+    def f(neuron, state, xs):
+        traces.append(1)
+        return js.scan(neuron, state, xs)
+
+    state, xs = row.neuron.init_state((N, C)), inputs(row)
+    for factor in (1.0, 1.1, 1.2):
+        new = {k: getattr(row.neuron, k) * factor for k in parameters(row.neuron)}
+        f(dataclasses.replace(row.neuron, **new), state, xs)
+    assert len(traces) == 1
+
+
+@every_neuron
+def test_vmap_over_parameters_equals_a_loop(row):
+    values = [
+        dataclasses.replace(
+            row.neuron, **{k: getattr(row.neuron, k) * f for k in parameters(row.neuron)}
+        )
+        for f in (1.0, 1.2)
+    ]
+    stacked = jax.tree.map(lambda *a: jnp.stack([jnp.float32(v) for v in a]), *values)
+    state, xs = row.neuron.init_state((N, C)), inputs(row)
+    got = jax.jit(jax.vmap(js.scan, in_axes=(0, None, None)))(stacked, state, xs)
+    want = jax.tree.map(lambda *a: jnp.stack(a), *[run(n, state, xs) for n in values])
+    same(got, want)
+
+
+@every_neuron
+def test_per_channel_parameters_equal_separate_neurons(row):
+    neuron, xs = channels(row.neuron), inputs(row)
+    _, got = run(neuron, neuron.init_state((N, C)), xs)
+    for c in range(C):
+        alone = jax.tree.map(lambda a, c=c: a[c] if jnp.ndim(a) else a, neuron)
+        want = run(alone, alone.init_state((N,)), xs[..., c])[1]
+        np.testing.assert_allclose(got[..., c], want, rtol=1e-5, atol=1e-6)
+
+
+@every_neuron
+def test_the_same_under_every_transformation(row):
+    state, xs = row.neuron.init_state((N, C)), inputs(row)
+    want = run(row.neuron, state, xs)
+    same(js.scan(row.neuron, state, xs), want)
+    same(js.scan(row.neuron, state, xs, order="step"), want)
+    same(jax.jit(jax.checkpoint(js.scan))(row.neuron, state, xs), want)
+    over_batch = jax.vmap(js.scan, in_axes=(None, 0, 1), out_axes=(0, 1))
+    same(jax.jit(over_batch)(row.neuron, state, xs), want)
+    layer = js.nn.Spiking(row.neuron)
+    same(nnx.jit(lambda layer, state, xs: layer(state, xs))(layer, state, xs), want)
+    same(jax.jit(lambda s, xs: jax.lax.scan(row.neuron, s, xs))(state, xs), want)
+
+
+@every_neuron
+def test_gradient_through_lax_scan_of_the_neuron_itself(row):
+    state, xs = row.neuron.init_state((N, C)), inputs(row)
+
+    def loss(scan):
+        return lambda neuron: scan(neuron, state, xs)[1].sum()
+
+    want = jax.grad(loss(jax.lax.scan))(row.neuron)
+    got = jax.grad(loss(js.scan))(row.neuron)
+    chex.assert_trees_all_close(got, want, rtol=1e-5, atol=1e-6)

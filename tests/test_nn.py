@@ -1,0 +1,258 @@
+"""Layers: a sequence call equals a scan of steps, and parameters live where Flax expects them."""
+
+import copy
+import pickle
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxspike as js
+
+T, N, C = 5, 3, 8
+
+
+def stream(*shape, seed=0):
+    return 4 * jax.random.normal(jax.random.key(seed), (T, N, *shape))
+
+
+class Residual(js.nn.SpikingModule):
+    """A composite with a skip, a layer of its own state, and a neuron as an attribute."""
+
+    def __init__(self, rngs):
+        self.linear = nnx.Linear(C, C, rngs=rngs)
+        self.lif = js.LIF(v_threshold=jnp.linspace(0.5, 1.0, C))
+        self.recurrent = js.nn.Recurrent(js.IF(), nnx.Linear(C, C, rngs=rngs))
+
+    def __call__(self, state, x):
+        lif, y = self.lif(state["lif"], self.linear(x))
+        recurrent, z = self.recurrent(state["recurrent"], y)
+        return {"lif": lif, "recurrent": recurrent}, y + z
+
+
+class Trace(js.nn.SpikingModule):
+    """A module with a state of its own, which may compute with it."""
+
+    def init_state(self, shape, dtype=jnp.float32):
+        return jnp.zeros(shape, dtype)
+
+    def __call__(self, state, x):
+        state = 0.5 * state + x
+        return state, state
+
+
+RNGS = nnx.Rngs(0)
+IMAGE = (8, 8, 4)
+LAYERS = {
+    "Spiking": (js.nn.Spiking(js.LIF(), learn=("tau",)), (C,)),
+    "Sequential": (js.nn.Sequential(nnx.Linear(C, 6, rngs=RNGS), js.IF(), js.LI()), (C,)),
+    "nested": (
+        js.nn.Sequential(js.nn.Sequential(nnx.Linear(C, C, rngs=RNGS), js.LI()), Residual(RNGS)),
+        (C,),
+    ),
+    "Residual": (Residual(RNGS), (C,)),
+    "Recurrent": (js.nn.Recurrent(js.LIF(), nnx.Linear(C, C, rngs=RNGS)), (C,)),
+    "own state": (Trace(), (C,)),
+    "fold_time": (js.nn.fold_time(nnx.GroupNorm(4, num_groups=2, rngs=RNGS)), IMAGE),
+    "fold_time of a function": (js.nn.fold_time(lambda x: x.mean((1, 2))), IMAGE),
+    "images": (
+        js.nn.Sequential(
+            nnx.Conv(4, 6, (3, 3), rngs=RNGS),
+            nnx.BatchNorm(6, rngs=RNGS),
+            js.IF(),
+            js.nn.fold_time(nnx.InstanceNorm(6, rngs=RNGS)),
+            js.nn.AvgPool((2, 2)),
+            js.nn.MaxPool((3, 3), (1, 1), "SAME"),
+            js.nn.Flatten(),
+            js.nn.Dropout(0.5, rngs=RNGS),
+            nnx.LayerNorm(96, rngs=RNGS),
+            jax.nn.relu,
+            js.LI(),
+        ),
+        IMAGE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("layer", "shape"), LAYERS.values(), ids=LAYERS.keys())
+def test_a_sequence_equals_a_scan_of_steps(layer, shape):
+    layer.eval()
+    xs, state = stream(*shape), layer.init_state((N, *shape))
+
+    @jax.jit
+    def both(state, xs):
+        return layer(state, xs), js.scan(layer, state, xs, order="step")
+
+    (last, ys), (last_step, ys_step) = both(state, xs)
+    np.testing.assert_allclose(ys, ys_step, rtol=1e-5, atol=1e-5)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), last, last_step)
+    assert np.any(ys[0] != ys[-1])
+    new, y = layer(state, xs[0])
+    np.testing.assert_allclose(y, ys[0], rtol=1e-5, atol=1e-5)
+    assert jax.tree.structure(new) == jax.tree.structure(state)
+
+
+def test_the_table_has_every_layer():
+    used = {type(m).__name__ for layer, _ in LAYERS.values() for _, m in nnx.iter_modules(layer)}
+    public = {k for k, v in vars(js.nn).items() if isinstance(v, type) and issubclass(v, nnx.Module)}
+    assert public - {"SpikingModule"} <= used
+
+
+# ---- Spiking
+
+
+def test_a_learned_field_is_a_param_that_cannot_leave_its_range():
+    layer = js.nn.Spiking(js.LIF(tau=3.0), learn=("tau", "v_reset"))
+    assert set(nnx.state(layer, nnx.Param)) == {"tau_raw", "v_reset_raw"}
+    np.testing.assert_allclose(layer.tau_raw[...], np.log(2.0), rtol=1e-6)
+    np.testing.assert_allclose(layer.neuron.tau, 3.0, rtol=1e-6)
+    layer.tau_raw[...] = jnp.float32(-50.0)
+    assert layer.neuron.tau >= 1.0
+    assert layer.v_reset_raw[...] == 0.0
+
+
+def test_the_gradient_of_a_learned_field_is_the_chain_rule():
+    xs = stream(C)
+    layer = js.nn.Spiking(js.LIF(tau=3.0), learn=("tau",))
+    state = layer.init_state((N, C))
+    raw = nnx.grad(lambda layer: layer(state, xs)[1].sum())(layer)["tau_raw"][...]
+    direct = jax.grad(lambda n: js.scan(n, state, xs)[1].sum())(js.LIF(tau=3.0)).tau
+    np.testing.assert_allclose(raw, direct * 2.0, rtol=1e-4)  # d tau / d raw = tau - 1
+
+
+def test_fields_that_are_not_learned_are_constants_under_jax_grad():
+    layer = js.nn.Spiking(js.LIF(v_threshold=jnp.full(C, 0.9)), learn=("tau",))
+    assert type(layer.v_threshold) is js.nn.Constant
+    xs, state = stream(C), layer.init_state((N, C))
+    grads = nnx.state(jax.grad(lambda layer: layer(state, xs)[1].sum())(layer))
+    assert grads["tau_raw"][...] != 0
+    assert not np.any(grads["v_threshold"][...])
+
+
+def test_an_array_can_be_annealed_without_a_retrace():
+    layer = js.nn.Spiking(js.LIF(surrogate=js.surrogate.ATan(alpha=jnp.float32(2.0))))
+    xs, state, traces = stream(C), layer.init_state((N, C)), []
+
+    @nnx.jit
+    def gradient(layer):
+        traces.append(1)
+        return jax.grad(lambda xs: layer(state, xs)[1].sum())(xs)
+
+    first = gradient(layer)
+    layer.surrogate_alpha[...] = jnp.float32(4.0)
+    assert np.any(gradient(layer) != first)
+    assert len(traces) == 1
+
+
+def test_layers_of_equal_structure_have_equal_graphs():
+    def build(seed):
+        rngs = nnx.Rngs(seed)
+        lif = js.nn.Spiking(js.LIF(), learn=("tau",))
+        return js.nn.Sequential(nnx.Linear(C, C, rngs=rngs), lif, js.IF(v_threshold=jnp.ones(C)))
+
+    a, b = nnx.graphdef(build(0)), nnx.graphdef(build(1))
+    assert a == b
+    assert hash(a) == hash(b)
+
+
+def test_per_channel_and_whole_network_learning():
+    layer = js.nn.Spiking(js.LIF(tau=jnp.linspace(2.0, 4.0, C)), learn="tau")
+    assert layer.tau_raw[...].shape == (C,)
+    xs, state = stream(C), layer.init_state((N, C))
+    g = nnx.grad(lambda layer: layer(state, xs)[1].sum())(layer)["tau_raw"][...]
+    assert np.all(g != 0)
+
+
+# ---- state
+
+
+def test_init_state_leaves_the_network_alone():
+    net = LAYERS["images"][0]
+    net.train()
+    before = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(net, nnx.BatchStat)))
+    net.init_state((N, *IMAGE))
+    assert not net.layers[7].deterministic
+    after = nnx.to_pure_dict(nnx.state(net, nnx.BatchStat))
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+    net.eval()
+
+
+def test_init_state_under_jit_and_in_other_dtypes():
+    net = LAYERS["nested"][0]
+    state = jax.jit(lambda: net.init_state((N, C)))()
+    assert jax.tree.structure(state) == jax.tree.structure(net.init_state((N, C)))
+    half = net.init_state((N, C), jnp.bfloat16)
+    assert {leaf.dtype for leaf in jax.tree.leaves(half)} == {jnp.dtype("bfloat16")}
+    assert js.nn.Spiking(js.IF(v_reset=-0.5)).init_state((2,)).v.tolist() == [-0.5, -0.5]
+
+
+def test_mixed_precision():
+    net = js.nn.Sequential(
+        nnx.Linear(C, C, dtype=jnp.bfloat16, rngs=nnx.Rngs(0)),
+        js.nn.Recurrent(js.LIF(), nnx.Linear(C, C, dtype=jnp.bfloat16, rngs=nnx.Rngs(1))),
+    )
+    state, y = net(net.init_state((N, C)), stream(C).astype(jnp.bfloat16))
+    assert y.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("float32")}
+
+
+# ---- Dropout
+
+
+def test_dropout_draws_one_mask_for_the_sequence():
+    layer = js.nn.Dropout(0.25, rngs=nnx.Rngs(0))
+    ones, state = jnp.ones((T, 50, 40)), layer.init_state((50, 40))
+    _, y = layer(state, ones)
+    np.testing.assert_array_equal(y, jnp.broadcast_to(y[0], y.shape))
+    np.testing.assert_allclose(np.unique(y), [0, 1 / 0.75], rtol=1e-6)
+    assert abs((y == 0).mean() - 0.25) < 0.03
+    assert np.any(layer(state, ones)[1] != y)  # another call, another mask
+    layer.eval()
+    np.testing.assert_array_equal(layer(state, ones)[1], ones)
+    np.testing.assert_array_equal(layer(state, ones[0])[1], ones[0])
+
+
+def test_dropout_takes_any_source_of_keys():
+    ones = jnp.ones((T, N, C))
+    for rngs in (nnx.Rngs(dropout=1), nnx.Rngs(1), nnx.Rngs(dropout=1).dropout):
+        layer = js.nn.Dropout(0.5, rngs=rngs)
+        assert np.any(layer(layer.init_state((N, C)), ones)[1] == 0)
+
+
+# ---- fold_time
+
+
+def test_fold_time_adds_no_level_and_copies():
+    norm = nnx.GroupNorm(4, num_groups=2, rngs=nnx.Rngs(0))
+    folded = js.nn.fold_time(norm)
+    assert set(nnx.state(folded)) == set(nnx.state(norm))
+    folded.scale[...] = 2 * jnp.ones(4)
+    np.testing.assert_array_equal(norm.scale[...], 1)
+    assert isinstance(folded, nnx.GroupNorm)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_networks_can_be_copied_and_pickled(again):
+    class_of_everything = LAYERS["Residual"][0]
+    layer = js.nn.Sequential(js.nn.fold_time(nnx.GroupNorm(8, num_groups=2, rngs=nnx.Rngs(0))))
+    for net in (class_of_everything, layer):
+        state, xs = net.init_state((N, C)), stream(C)
+        np.testing.assert_array_equal(again(net)(again(state), xs)[1], net(state, xs)[1])
+
+
+# ---- Recurrent
+
+
+def test_recurrent_feeds_back_its_last_output():
+    linear = nnx.Linear(C, C, rngs=nnx.Rngs(0))
+    layer, lif = js.nn.Recurrent(js.LIF(), linear), js.LIF()
+    xs, y = stream(C), jnp.zeros((N, C))
+    state, ys = lif.init_state((N, C)), []
+    for x in xs:
+        state, y = lif(state, x + linear(y))
+        ys.append(y)
+    np.testing.assert_array_equal(layer(layer.init_state((N, C)), xs)[1], jnp.stack(ys))
+    assert 0.005 < jnp.stack(ys).mean() < 0.9

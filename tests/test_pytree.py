@@ -1,0 +1,85 @@
+"""The frozen dataclass pytree under the transformations of JAX."""
+
+import copy
+import dataclasses
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxspike as js
+from jaxspike._pytree import from_raw, to_raw
+
+
+def test_fields_are_frozen_and_replaced_by_new_instances():
+    lif = js.LIF()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        lif.tau = 3.0
+    assert dataclasses.replace(lif, tau=3.0).tau == 3.0
+    with pytest.raises(ValueError, match="greater than 1"):
+        dataclasses.replace(lif, tau=0.5)
+
+
+def test_numbers_are_leaves_and_switches_are_structure():
+    leaves, structure = jax.tree.flatten(js.LIF())
+    assert leaves == [2.0, 1.0, 0.0, 4.0]
+    assert structure == jax.tree.structure(js.LIF(tau=3.0))
+    assert structure != jax.tree.structure(js.LIF(decay_input=False))
+    assert structure != jax.tree.structure(js.LIF(v_reset=None))
+
+
+def test_paths_name_the_fields():
+    paths = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(js.LIF())]
+    assert paths == [".tau", ".v_threshold", ".v_reset", ".surrogate.alpha"]
+
+
+def test_integers_become_floats_so_that_they_can_be_differentiated():
+    assert js.IF(v_threshold=2).v_threshold == 2.0
+    assert isinstance(js.IF(v_threshold=2).v_threshold, float)
+    assert js.IF(v_threshold=jnp.array([1, 2])).v_threshold.dtype == jnp.float32
+
+
+def test_rebuilding_checks_nothing():
+    jax.tree.map(lambda _: None, js.LIF())
+    jax.tree.map(lambda x: -x, js.LIF())
+    jax.eval_shape(lambda n: n, js.LIF())
+
+
+def test_traced_values_pass():
+    tau = jax.jit(lambda t: js.LIF(tau=t).tau)(jnp.float32(0.5))
+    assert tau == 0.5
+
+
+def test_equality_and_hash_are_by_identity():
+    a, b = js.LIF(), js.LIF()
+    assert a != b
+    assert len({a, b}) == 2
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies(again):
+    lif = js.LIF(tau=jnp.array([2.0, 3.0]), v_reset=None)
+    assert jax.tree.all(jax.tree.map(np.array_equal, again(lif), lif))
+
+
+def test_raw_values_round_trip():
+    for field in dataclasses.fields(js.LIF):
+        if not field.metadata.get("static") and field.name != "surrogate":
+            np.testing.assert_allclose(from_raw(field, to_raw(field, 1.7)), 1.7, rtol=1e-6)
+
+
+def test_annotations_as_text():
+    source = (
+        "from __future__ import annotations\n"
+        "import jaxspike as js\n"
+        "class Model(js.IF):\n"
+        "    bias: js.Param | None = None\n"
+        "    rule: js.surrogate.Surrogate = js.surrogate.ATan()\n"
+    )
+    space = {"__name__": "text"}
+    exec(source, space)
+    model = space["Model"](rule=js.surrogate.Erf())
+    assert model.bias is None
+    assert model.rule.alpha == 2.0
