@@ -1,4 +1,4 @@
-"""The house keeps its shape: imports point one way, importing does nothing, everything is explained."""
+"""The house keeps its shape: imports point one way, importing does nothing, names are explained."""
 
 import ast
 import inspect

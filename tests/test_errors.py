@@ -35,7 +35,11 @@ def raises(kind, sentence, f, *args, **kwargs):
             {"tau": jnp.array([2.0, 0.5])},
             "`LIF(tau=...)` must be greater than 1, got [2.  0.5].",
         ),
-        (js.LIF, {"detach_reset": 1}, "`LIF(detach_reset=...)` must be one of (True, False), got 1."),
+        (
+            js.LIF,
+            {"detach_reset": 1},
+            "`LIF(detach_reset=...)` must be one of (True, False), got 1.",
+        ),
         (
             js.surrogate.ATan,
             {"alpha": 0},
@@ -479,9 +483,7 @@ def test_sequential():
         js.nn.Sequential,
         nnx.GroupNorm(8, num_groups=2, rngs=nnx.Rngs(0)),
     )
-    raises(
-        TypeError, "`Sequential(layers=...)` must be callable, got 3.", js.nn.Sequential, 3
-    )
+    raises(TypeError, "`Sequential(layers=...)` must be callable, got 3.", js.nn.Sequential, 3)
 
 
 def test_recurrent():

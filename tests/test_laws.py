@@ -95,7 +95,9 @@ def test_integers_and_booleans_are_converted(row):
     state = row.neuron.init_state((N, C))
     x = jnp.arange(N * C).reshape(N, C) % 3
     same(one_step(row.neuron, state, x), one_step(row.neuron, state, x.astype(jnp.float32)))
-    same(one_step(row.neuron, state, x > 0), one_step(row.neuron, state, (x > 0).astype(jnp.float32)))
+    same(
+        one_step(row.neuron, state, x > 0), one_step(row.neuron, state, (x > 0).astype(jnp.float32))
+    )
 
 
 @every_neuron

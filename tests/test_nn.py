@@ -97,7 +97,9 @@ def test_a_sequence_equals_a_scan_of_steps(layer, shape):
 
 def test_the_table_has_every_layer():
     used = {type(m).__name__ for layer, _ in LAYERS.values() for _, m in nnx.iter_modules(layer)}
-    public = {k for k, v in vars(js.nn).items() if isinstance(v, type) and issubclass(v, nnx.Module)}
+    public = {
+        k for k, v in vars(js.nn).items() if isinstance(v, type) and issubclass(v, nnx.Module)
+    }
     assert public - {"SpikingModule"} <= used
 
 
