@@ -1,0 +1,6 @@
+"""Train a spiking network on handwritten digits: ``python -m jaxspike.demo``.
+
+Nothing in the library imports this package. The code to copy from is in ``train.py``.
+"""
+
+from .checkpoint import load as load
