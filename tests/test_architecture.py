@@ -56,6 +56,7 @@ def test_imports_point_one_way(path):
     allowed = MAY_IMPORT.get(room(name))
     if allowed is not None:
         assert {room(m) for m in inside} <= allowed
+    assert "jaxspike" not in outside or room(name) == "demo"
     if room(name) in MAY_IMPORT and room(name) != "nn":
         assert "flax" not in outside
 

@@ -129,13 +129,13 @@ def test_a_surrogate_that_is_a_function():
         (
             (1, 8),  # would broadcast
             "`LIF(x=...)` must have the shape that the state was built for, got (1, 8) for a state "
-            "of (4, 8). Build the state with `init_state((1, 8))`; in a sequence time is axis 0, "
+            "of (4, 8). A step of (1, 8) needs a state of `init_state((1, 8))`; time is axis 0, "
             "batch 1.",
         ),
         (
             (4, 9),
             "`LIF(x=...)` must have the shape that the state was built for, got (4, 9) for a state "
-            "of (4, 8). Build the state with `init_state((4, 9))`; in a sequence time is axis 0, "
+            "of (4, 8). A step of (4, 9) needs a state of `init_state((4, 9))`; time is axis 0, "
             "batch 1.",
         ),
     ],
@@ -149,7 +149,7 @@ def test_state_of_batch_4_meets_an_input_of_batch_1():
     raises(
         ValueError,
         "`Spiking(x=...)` must have the shape that the state was built for, got (1, 8) for a state "
-        "of (4, 8). Build the state with `init_state((1, 8))`; in a sequence time is axis 0, "
+        "of (4, 8). A step of (1, 8) needs a state of `init_state((1, 8))`; time is axis 0, "
         "batch 1.",
         net,
         net.init_state((4, 8)),
@@ -160,7 +160,7 @@ def test_state_of_batch_4_meets_an_input_of_batch_1():
 def test_time_and_batch_swapped():
     sentence = (
         "`LIF(x=...)` must have the shape that the state was built for, got (10, 8) for a state of "
-        "(4, 8). Build the state with `init_state((10, 8))`; in a sequence time is axis 0, batch 1."
+        "(4, 8). A step of (10, 8) needs a state of `init_state((10, 8))`; time is axis 0, batch 1."
     )
     raises(ValueError, sentence, js.scan, LIF, STATE, jnp.ones((4, 10, 8)))
     net = js.nn.Sequential(js.LIF())
@@ -189,7 +189,8 @@ def test_state_of_another_neuron():
         raises(
             TypeError,
             f"`LIF(state=...)` must be a state of this neuron, LIFState, got {got}. "
-            "Build it with `neuron.init_state((4, 8))`.",
+            "Build it with `neuron.init_state((4, 8))`; "
+            "in a module keep the neuron as an attribute, or in `Spiking`.",
             LIF,
             state,
             jnp.ones((4, 8)),
@@ -230,7 +231,9 @@ class Careless(js.Neuron):
         return jnp.zeros(shape, dtype)
 
     def step(self, state, x):
-        return ((state,), x) if self.what == "structure" else (state, x.sum())
+        if self.what == "structure":
+            return (state,), x
+        return (state, x.sum()) if self.what == "shape" else None
 
 
 def test_a_step_that_breaks_its_promise():
@@ -247,6 +250,13 @@ def test_a_step_that_breaks_its_promise():
         "`Careless.step` must return a state of the structure that it was given, "
         "PyTreeDef(*), got PyTreeDef((*,)).",
         Careless("structure"),
+        jnp.zeros((4, 8)),
+        jnp.ones((4, 8)),
+    )
+    raises(
+        TypeError,
+        "`Careless.step` must return a pair `(state, spikes)`, got NoneType.",
+        Careless("nothing"),
         jnp.zeros((4, 8)),
         jnp.ones((4, 8)),
     )
@@ -371,9 +381,8 @@ def test_state_missing_or_of_another_network():
     longer = js.nn.Sequential(*net.layers, js.LI())
     raises(
         ValueError,
-        "The state has no entry 2: it must be a state of this network, "
-        "got PyTreeDef(((), CustomNode(namedtuple[LIFState], [*]))). "
-        "Build it with `net.init_state(shape)`.",
+        "The state must have an entry 2, got ((), LIFState(v=(4, 5))). "
+        "Build it with `net.init_state(shape)`, from a `__call__` that returns that entry.",
         longer,
         state,
         X,
@@ -403,9 +412,9 @@ class Feedback(js.nn.SpikingModule):
 
 
 SEALED = (
-    "A SpikingModule without an `init_state` of its own may only hand its state on to jaxspike.nn "
-    "layers (a neuron elsewhere than in an attribute: wrap it in `Spiking`). "
-    "To compute with the state, define `init_state(self, shape, dtype)`."
+    "A SpikingModule without an `init_state` of its own may only hand its state on to its layers. "
+    "To read a membrane use `jaxspike.LI`, or scan a step that returns it; "
+    "to compute with the state, define `init_state(self, shape, dtype)`."
 )
 
 
@@ -414,6 +423,238 @@ def test_a_composite_may_not_compute_with_its_state():
     raises(TypeError, SEALED, Feedback().init_state, (4, 8))
     raises(TypeError, SEALED, Feedback(), {"lif": STATE}, X)
     raises(TypeError, SEALED, Feedback(), {"lif": STATE}, X[0])
+
+
+class Broken(js.nn.SpikingModule):
+    """Composites that go wrong, one way each."""
+
+    def __init__(self, how):
+        self.a, self.b, self.how = js.LIF(), js.IF(v_reset=-1.0), how
+
+    def __call__(self, state, x):
+        a, y = self.a(state["a"], x)
+        if self.how == "twice":
+            a, y = self.a(a, y)
+        if self.how == "read":
+            return {"a": a}, y + a.v
+        b, z = self.b(state["a" if self.how == "shared" else "b"], y)
+        if self.how == "not returned":
+            return {"a": a}, z
+        if self.how == "swapped":
+            return {"a": b, "b": a}, z
+        if self.how == "unused":
+            return {"a": a, "b": b, "c": state["c"]}, z
+        if self.how == "front":
+            return {"a": a, "b": b}, z.mean(1)
+        if self.how == "no pair":
+            return {"a": a, "b": b}
+        if self.how == "other way round":
+            return z, {"a": a, "b": b}
+        return {"a": a, "b": b}, z
+
+
+OWN = "Return the state of every layer under the entry that it is read from."
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "sentence"),
+    [
+        (
+            "twice",
+            TypeError,
+            "`Spiking(state=...)` must be an entry of the state, got what a layer has just "
+            "returned. A layer can run once a step; give a second layer for a second run.",
+        ),
+        ("read", TypeError, SEALED),
+        (
+            "shared",
+            ValueError,
+            f"The layer `b` must be given its own entry of the state, got the state of `a`. {OWN}",
+        ),
+        (
+            "swapped",
+            ValueError,
+            f"The layer `a` must be given its own entry of the state, got the state of `b`. {OWN}",
+        ),
+        (
+            "not returned",
+            ValueError,
+            "The state must have an entry 'b', got {'a': the state of `a`}. "
+            "Build it with `net.init_state(shape)`, from a `__call__` that returns that entry.",
+        ),
+        (
+            "unused",
+            TypeError,
+            "`Broken.__call__` must return the states that its layers return, got an entry that no "
+            "layer used among them. A module with a state of its own must define "
+            "`init_state(self, shape, dtype)`.",
+        ),
+        (
+            "front",
+            ValueError,
+            "`Broken.__call__` must give a sequence of T = 3 steps the shape (3, 4), got (3, 8). "
+            "Count axes from the end: `[T, N, *]` has one more.",
+        ),
+        (
+            "no pair",
+            TypeError,
+            "`Broken.__call__` must return a pair `(state, y)`, got dict.",
+        ),
+        (
+            "other way round",
+            TypeError,
+            "`Broken.__call__` must return the states that its layers return, got an array among "
+            "them. A module with a state of its own must define `init_state(self, shape, dtype)`.",
+        ),
+    ],
+)
+def test_a_composite_that_goes_wrong_is_refused_by_init_state(how, kind, sentence):
+    raises(kind, sentence, Broken(how).init_state, (4, 8))
+
+
+class Transposed(js.nn.SpikingModule):
+    def __init__(self):
+        self.lif = js.LIF()
+
+    def __call__(self, state, x):
+        lif, y = self.lif(state["lif"], x.reshape(x.shape[0], -1))
+        return {"lif": lif}, y
+
+
+class OnTheFly(js.nn.SpikingModule):
+    def __call__(self, state, x):
+        lif, y = js.nn.Spiking(js.LIF())(state["lif"], x)
+        return {"lif": lif}, y
+
+
+def test_a_layer_must_see_the_sequence_of_what_it_sees_in_a_step():
+    raises(
+        ValueError,
+        "The layer `lif` must get (3, 4, 16) in a sequence of T = 3 steps, got (3, 64). "
+        "Count axes from the end: `[T, N, *]` has one more.",
+        Transposed().init_state,
+        (4, 2, 8),
+    )
+    raises(
+        TypeError,
+        "`Spiking` must be a layer of the network, got one that is made in its `__call__`. "
+        "Make it in `__init__` and keep it as an attribute.",
+        OnTheFly().init_state,
+        (4, 8),
+    )
+
+
+class Forgetful(js.nn.SpikingModule):
+    def init_state(self, shape, dtype=jnp.float32):
+        return jnp.zeros(shape[-1:], dtype)
+
+    def __call__(self, state, x):
+        return state, x - state
+
+
+def test_a_state_must_tell_a_step_from_a_sequence():
+    raises(
+        ValueError,
+        "`Forgetful.init_state(shape)` must tell a step from a sequence, got the same state for "
+        "(4, 8) and (8,). Put `jaxspike.nn.Rank(len(shape))` into the state.",
+        Forgetful(),
+        jnp.zeros(8),
+        X[0],
+    )
+
+
+def test_norms_that_would_mix_time_steps_anywhere_in_a_network():
+    class Residual(js.nn.SpikingModule):
+        def __init__(self):
+            self.norm = nnx.InstanceNorm(8, rngs=nnx.Rngs(0))
+            self.lif = js.LIF()
+
+        def __call__(self, state, x):
+            lif, y = self.lif(state["lif"], self.norm(x))
+            return {"lif": lif}, y
+
+    raises(
+        TypeError,
+        "`Residual.norm` must keep time steps apart, got nnx.InstanceNorm, "
+        "which normalises over the time axis of `[T, N, *]`. "
+        "Give `jaxspike.nn.fold_time(nnx.InstanceNorm(...))`.",
+        Residual().init_state,
+        (4, 6, 8),
+    )
+
+
+def test_calls_that_forget_the_state():
+    net = js.nn.Sequential(js.LIF())
+    raises(
+        TypeError,
+        "`Sequential(state, x)` must get a state and an input, got one argument. "
+        "State comes first: `state, y = net(net.init_state(x.shape), x)` for one step x.",
+        net,
+        X[0],
+    )
+    for shape in (8, X):
+        with pytest.raises(TypeError, match=r"`init_state\(x.shape\)`"):
+            net.init_state(shape)
+        with pytest.raises(TypeError, match=r"`init_state\(x.shape\)`"):
+            LIF.init_state(shape)
+
+
+def test_classes_in_place_of_instances():
+    class Net(js.nn.SpikingModule):
+        def __init__(self):
+            self.lif = js.LIF
+
+    raises(
+        TypeError,
+        "`Net.lif` must be a layer, got the class LIF. Give an instance: `LIF(...)`.",
+        Net,
+    )
+
+
+def test_lists_in_place_of_arrays():
+    for f in (LIF, js.nn.Spiking(LIF)):
+        raises(
+            TypeError,
+            f"`{type(f).__name__}(x=...)` must be an array, got a list. "
+            "Stack it: `jnp.stack(x)`, time first.",
+            f,
+            STATE,
+            list(X),
+        )
+    square = jnp.ones((4, 4, 8))  # else each item is taken for one of four inputs
+    with pytest.raises(TypeError, match="Stack it"):
+        js.scan(LIF, STATE, list(square))
+
+
+def test_the_state_of_another_layer():
+    raises(
+        TypeError,
+        "`Spiking(state=...)` must be a state of this layer, "
+        "PyTreeDef(CustomNode(namedtuple[LIFState], [*])), "
+        "got PyTreeDef(CustomNode(namedtuple[IFState], [*])). "
+        "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`.",
+        js.nn.Sequential(js.LIF()),
+        (js.IF().init_state((4, 8)),),
+        X,
+    )
+    raises(
+        TypeError,
+        "`LIF(state=...)` must be floating point, got int32. "
+        "Build it with `neuron.init_state((4, 8))`.",
+        LIF,
+        js.LIFState(jnp.zeros((4, 8), jnp.int32)),
+        X[0],
+    )
+
+
+def test_a_reset_that_does_not_broadcast():
+    raises(
+        ValueError,
+        "`init_state(shape=...)` must be a shape that `v_reset` of shape (3,) broadcasts into, "
+        "got (4, 8). Give one value, or one a channel.",
+        js.LIF(v_reset=jnp.zeros(3)).init_state,
+        (4, 8),
+    )
 
 
 def test_a_composite_may_not_unpack_its_state():
@@ -434,7 +675,7 @@ class Homemade(js.nn.SpikingModule):
 def test_a_composite_may_not_make_up_a_state():
     raises(
         TypeError,
-        "`Homemade.__call__` must return the states of its layers, got a DynamicJaxprTracer among "
+        "`Homemade.__call__` must return the states that its layers return, got an array among "
         "them. A module with a state of its own must define `init_state(self, shape, dtype)`.",
         Homemade().init_state,
         (4, 8),
@@ -460,10 +701,42 @@ def test_spiking():
     )
     raises(
         ValueError,
-        "`Spiking(learn=('tau',))` must start from finite values, got tau=inf.",
+        "`Spiking(learn=('tau',))` must start from finite values inside their range, got tau=inf.",
         js.nn.Spiking,
         js.LIF(tau=float("inf")),
         learn=("tau",),
+    )
+    raises(
+        ValueError,
+        "`Spiking(learn=('tau',))` must start from finite values inside their range, "
+        "got tau=1.000000001.",  # float32 knows no number between 1 and that
+        js.nn.Spiking,
+        js.LIF(tau=1 + 1e-9),
+        learn=("tau",),
+    )
+    raises(
+        TypeError,
+        '`Spiking(learn=...)` must be names of fields, got True. Give a tuple, such as ("tau",).',
+        js.nn.Spiking,
+        js.LIF(),
+        learn=True,
+    )
+    layer = js.nn.Spiking(js.LIF(), learn=("tau",))
+    raises(
+        AttributeError,
+        "`Spiking.tau` cannot be set: the neuron is immutable. Set the Param of a learned field, "
+        "`layer.tau_raw[...] = value`, or make a new layer.",
+        setattr,
+        layer,
+        "tau",
+        3.0,
+    )
+    raises(
+        AttributeError,
+        "`Spiking.v_reset` is not an attribute of the layer. Read `layer.neuron.v_reset`.",
+        getattr,
+        layer,
+        "v_reset",
     )
     raises(
         TypeError,
@@ -477,13 +750,25 @@ def test_spiking():
 def test_sequential():
     raises(
         TypeError,
-        "`Sequential(layers=...)` must keep time steps apart, got nnx.GroupNorm, "
+        "`Sequential.layers.0` must keep time steps apart, got nnx.GroupNorm, "
         "which normalises over the time axis of `[T, N, *]`. "
         "Give `jaxspike.nn.fold_time(nnx.GroupNorm(...))`.",
         js.nn.Sequential,
         nnx.GroupNorm(8, num_groups=2, rngs=nnx.Rngs(0)),
     )
-    raises(TypeError, "`Sequential(layers=...)` must be callable, got 3.", js.nn.Sequential, 3)
+    for bad, got in (
+        (3, "3"),
+        (js.LIF, "the class LIF"),
+        (nnx.Linear, "the class Linear"),
+        ([js.LIF(), js.IF()], "a list"),
+    ):
+        raises(
+            TypeError,
+            f"`Sequential(layers=...)` must be layers, got {got}. "
+            "Give them one by one: `Sequential(nnx.Linear(...), LIF(), ...)`.",
+            js.nn.Sequential,
+            bad,
+        )
 
 
 def test_recurrent():
@@ -558,6 +843,15 @@ def test_layers_without_state():
         "Give (2, 2) for images.",
         js.nn.MaxPool,
         2,
+    )
+    raises(
+        ValueError,
+        '`MaxPool(padding=...)` must be "VALID", "SAME" or a pair (before, after) for each spatial '
+        "axis, got 1. Give ((1, 1), (1, 1)) for images.",
+        js.nn.MaxPool,
+        (2, 2),
+        None,
+        1,
     )
     raises(
         ValueError,

@@ -190,3 +190,34 @@ def test_gradient_through_lax_scan_of_the_neuron_itself(row):
     want = jax.grad(loss(jax.lax.scan))(row.neuron)
     got = jax.grad(loss(js.scan))(row.neuron)
     chex.assert_trees_all_close(got, want, rtol=1e-5, atol=1e-6)
+
+
+@every_neuron
+def test_profiles_name_the_neuron(row):
+    state, xs = row.neuron.init_state((N, C)), inputs(row)
+    text = jax.jit(one_step).lower(row.neuron, state, xs[0]).as_text(debug_info=True)
+    assert type(row.neuron).__name__ in text
+
+
+@every_neuron
+def test_the_first_state_can_be_donated(row):
+    neuron = channels(row.neuron)
+    state = neuron.init_state((C,))
+    jax.jit(one_step, donate_argnums=1)(neuron, state, inputs(row)[0, 0])
+    neuron.init_state((C,))
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(neuron))
+
+
+def test_a_neuron_without_a_floating_state():
+    class Count(js.Neuron):
+        def init_state(self, shape, dtype=jnp.float32):
+            return jnp.zeros(shape, jnp.int32)
+
+        def step(self, state, x):
+            state = state + (x > 0)
+            return state, (state % 2).astype(x.dtype)
+
+    neuron = Count()
+    state, y = js.scan(neuron, neuron.init_state((N, C)), jnp.ones((T, N, C)))
+    np.testing.assert_array_equal(state, T)
+    assert y.dtype == jnp.float32

@@ -258,3 +258,126 @@ def test_recurrent_feeds_back_its_last_output():
         ys.append(y)
     np.testing.assert_array_equal(layer(layer.init_state((N, C)), xs)[1], jnp.stack(ys))
     assert 0.005 < jnp.stack(ys).mean() < 0.9
+
+
+def test_recurrent_feedback_is_floating_for_integer_input():
+    layer, xs = js.nn.Recurrent(js.LI(), lambda y: -y), jnp.round(stream(C)).astype(jnp.int32)
+    state = layer.init_state((N, C))
+    want = layer(state, xs.astype(jnp.float32))[1]
+    np.testing.assert_array_equal(layer(state, xs)[1], want)
+
+
+# ---- SpikingModule
+
+
+class Gain(js.nn.SpikingModule):
+    def init_state(self, shape, dtype=jnp.float32):
+        return jnp.zeros(shape, dtype)
+
+    def __call__(self, state, x, gain, *, shift=0.0):
+        state = 0.5 * state + gain * x + shift
+        return state, state
+
+
+class Gained(js.nn.SpikingModule):
+    def __init__(self):
+        self.gain = Gain()
+
+    def __call__(self, state, x):
+        gain, y = self.gain(state["gain"], x, 3.0, shift=1.0)
+        return {"gain": gain}, y
+
+
+def test_more_arguments_reach_every_step_of_a_sequence():
+    net, xs = Gained(), stream(C)
+    state, steps = net.init_state((N, C)), []
+    last = state
+    for x in xs:
+        last, y = net(last, x)
+        steps.append(y)
+    np.testing.assert_allclose(net(state, xs)[1], jnp.stack(steps), rtol=1e-6)
+
+
+def test_a_subclass_that_overrides_the_step_overrides_the_sequence():
+    class Twice(js.nn.Spiking):
+        def __call__(self, state, x):
+            state, y = super().__call__(state, x)
+            return state, 2 * y
+
+    layer, xs = Twice(js.LIF()), stream(C)
+    state = layer.init_state((N, C))
+    np.testing.assert_array_equal(layer(state, xs)[1], 2 * js.nn.Spiking(js.LIF())(state, xs)[1])
+
+
+def test_a_block_can_be_rematerialised():
+    class Remat(js.nn.SpikingModule):
+        def __init__(self):
+            self.block = Residual(nnx.Rngs(0))
+
+        def __call__(self, state, x):
+            block, y = nnx.remat(lambda block, state, x: block(state, x))(
+                self.block, state["block"], x
+            )
+            return {"block": block}, y
+
+    net, xs = Remat(), stream(C)
+    state = net.init_state((N, C))
+    want = net.block(state["block"], xs)[1]
+    np.testing.assert_allclose(net(state, xs)[1], want, rtol=1e-6)
+    grads = nnx.grad(lambda net: net(state, xs)[1].sum())(net)
+    assert any(np.any(g != 0) for g in jax.tree.leaves(grads))
+
+
+class Counter(nnx.Module):
+    def __init__(self):
+        self.calls = nnx.Variable(jnp.zeros((), jnp.int32))
+
+    def __call__(self, x):
+        self.calls[...] += 1
+        return x
+
+
+def test_init_state_writes_no_variable():
+    net = js.nn.Sequential(Counter(), js.LIF())
+    state = net.init_state((N, C))
+    assert net.layers[0].calls[...] == 0
+    net(state, stream(C))
+    assert net.layers[0].calls[...] == 1
+
+
+def test_the_same_layer_in_two_places_of_the_tree():
+    shared = nnx.Linear(C, C, rngs=nnx.Rngs(0))
+    net = js.nn.Sequential(shared, js.LIF(), shared, js.LIF())
+    assert len(jax.tree.leaves(nnx.state(net, nnx.Param))) == 2
+    _, y = net(net.init_state((N, C)), stream(C))
+    assert y.mean() > 0
+
+
+def test_dropout_keeps_a_source_of_its_own():
+    rngs = nnx.Rngs(dropout=0)
+    layer = js.nn.Dropout(0.5, rngs=rngs)
+    count = int(rngs.dropout.count[...])
+    layer(layer.init_state((N, C)), stream(C))
+    assert int(rngs.dropout.count[...]) == count
+
+
+def test_padding_of_pools():
+    ones = jnp.ones((1, 2, 2, 1))
+    np.testing.assert_allclose(
+        js.nn.AvgPool((2, 2), padding=((1, 1), (1, 1)))(ones)[0, ..., 0], 0.25
+    )
+    assert js.nn.MaxPool((2, 2), padding="SAME")(jnp.ones((1, 3, 3, 1))).shape == (1, 2, 2, 1)
+
+
+def test_a_state_of_ones_own_without_the_shape_of_the_input():
+    class Homeostasis(js.nn.SpikingModule):
+        def init_state(self, shape, dtype=jnp.float32):
+            return jnp.zeros(shape[-1:], dtype), js.nn.Rank(len(shape))
+
+        def __call__(self, state, x):
+            mean = 0.9 * state[0] + 0.1 * x.mean(0)
+            return (mean, state[1]), x - mean
+
+    layer, xs = Homeostasis(), stream(C)
+    state = layer.init_state((N, C))
+    np.testing.assert_allclose(layer(state, xs)[1], js.scan(layer, state, xs)[1], rtol=1e-6)

@@ -44,7 +44,8 @@ def test_every_layer_of_every_network_spikes(run):
     assert all(0.5 < rate < 90 for rate in rates + shown), (rates, printed)
 
 
-def test_the_fifteen_lines_learn(run):
+def test_the_fifteen_lines_are_that_and_learn(run):
+    assert len(BLOCKS[0].splitlines()) == 15
     assert float(re.search(r"accuracy ([\d.]+)%", run[0])[1]) > 90
 
 

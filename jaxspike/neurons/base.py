@@ -74,31 +74,39 @@ class Neuron(Pytree, abc.ABC):
                 not broadcast into it.
         """
         name = type(self).__name__
+        if isinstance(x, list | tuple):  # else a list of steps would be taken for a batch
+            raise TypeError(
+                f"`{name}(x=...)` must be an array, got a {type(x).__name__}. "
+                "Stack it: `jnp.stack(x)`, time first."
+            )
         x, state = jnp.asarray(x), jax.tree.map(jnp.asarray, state)
         if jnp.issubdtype(x.dtype, jnp.complexfloating):
             raise TypeError(f"`{name}(x=...)` must be real, got {x.dtype}. Give its real part.")
         self._check(state, x.shape)
         floats = [a.dtype for a in jax.tree.leaves(state) if _is_float(a)]
-        dtype = max(jnp.float32, *floats, key=lambda d: jnp.finfo(d).bits)
+        dtype = max([jnp.dtype(jnp.float32), *floats], key=lambda d: jnp.finfo(d).bits)
         neuron, wide = jax.tree.map(lambda a: a.astype(dtype) if _is_float(a) else a, (self, state))
         new, out = neuron._run(wide, x.astype(dtype))
         new = jax.tree.map(lambda n, s: n if n.dtype == s.dtype else n.astype(s.dtype), new, state)
-        return new, out.astype(x.dtype if _is_float(x) else jnp.float32)
-
-    def fits(self, state: Tree, shape: Shape) -> bool:
-        """Whether ``state`` was built for inputs of ``shape``."""
-        return layout(state) == layout(jax.eval_shape(lambda: self.init_state(shape)))
+        return new, out.astype(output_dtype(x))
 
     def _check(self, state: Tree, shape: Shape) -> None:
-        if self.fits(state, shape):
-            return
         name = type(self).__name__
         want = jax.eval_shape(lambda: self.init_state(shape))
+        if layout(state) == layout(want):
+            for have, like in zip(jax.tree.leaves(state), jax.tree.leaves(want), strict=True):
+                if _is_float(like) and not _is_float(have):
+                    raise TypeError(
+                        f"`{name}(state=...)` must be floating point, got {have.dtype}. "
+                        f"Build it with `neuron.init_state({shape})`."
+                    )
+            return
         if layout(state)[0] != layout(want)[0]:
             got = "None" if state is None else type(state).__name__
             raise TypeError(
                 f"`{name}(state=...)` must be a state of this neuron, {type(want).__name__}, "
-                f"got {got}. Build it with `neuron.init_state({shape})`."
+                f"got {got}. Build it with `neuron.init_state({shape})`; "
+                "in a module keep the neuron as an attribute, or in `Spiking`."
             )
         raise shape_mismatch(name, state, shape)
 
@@ -107,11 +115,16 @@ class Neuron(Pytree, abc.ABC):
         name = type(self).__name__
         try:
             with jax.named_scope(name):
-                new, out = self.step(state, x)
+                result = self.step(state, x)
         except (TypeError, ValueError) as e:
             if wide := self._wider_than(x.shape):
                 raise self._too_wide(wide, x.shape) from e
             raise
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise TypeError(
+                f"`{name}.step` must return a pair `(state, spikes)`, got {type(result).__name__}."
+            )
+        new, out = result
         if layout(new)[0] != layout(state)[0]:
             raise TypeError(
                 f"`{name}.step` must return a state of the structure that it was given, "
@@ -128,7 +141,10 @@ class Neuron(Pytree, abc.ABC):
 
     def _wider_than(self, shape: Shape) -> dict[str, Shape]:
         """Parameter arrays that do not broadcast into ``shape``."""
-        arrays = {k: jnp.shape(v) for k, v in vars(self).items() if hasattr(v, "shape")}
+        arrays = {
+            jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(self)
+        }
         return {k: s for k, s in arrays.items() if not _broadcasts(s, shape)}
 
     def _too_wide(self, wide: dict[str, Shape], shape: Shape) -> ValueError:
@@ -153,7 +169,8 @@ def shape_mismatch(name: str, state: Tree, shape: Shape) -> ValueError:
     elif shape[1:] == have:
         hint = "For a sequence `[T, N, *]` call `jaxspike.scan(neuron, state, xs)`."
     else:
-        hint = f"Build the state with `init_state({shape})`; in a sequence time is axis 0, batch 1."
+        one = shape[1:] if isinstance(have, tuple) and len(shape) == len(have) + 1 else shape
+        hint = f"A step of {one} needs a state of `init_state({one})`; time is axis 0, batch 1."
     return ValueError(
         f"`{name}(x=...)` must have the shape that the state was built for, "
         f"got {shape} for a state of {have}. {hint}"
@@ -165,18 +182,40 @@ def layout(state: Tree) -> tuple[Any, list[Shape]]:
     return jax.tree.structure(state), [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
 
 
+def output_dtype(x: Array) -> Any:
+    """The dtype of what a neuron returns for ``x``: its own if floating, else float32."""
+    return x.dtype if _is_float(x) else jnp.dtype(jnp.float32)
+
+
 def _is_float(a: Any) -> bool:
     return hasattr(a, "dtype") and jnp.issubdtype(a.dtype, jnp.floating)
 
 
 def at_rest(v: Param | None, shape: Shape, dtype: Any) -> Array:
     """A membrane of the given shape at potential ``v``; None is zero."""
+    shape = check_shape("neuron", shape)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
             f"`init_state(dtype=...)` must be floating point, got {jnp.dtype(dtype).name}. "
             "Use jnp.float32."
         )
-    return jnp.broadcast_to(jnp.asarray(0.0 if v is None else v, dtype), shape)
+    rest = jnp.asarray(0.0 if v is None else v, dtype)
+    if not _broadcasts(rest.shape, shape):
+        raise ValueError(
+            f"`init_state(shape=...)` must be a shape that `v_reset` of shape {rest.shape} "
+            f"broadcasts into, got {shape}. Give one value, or one a channel."
+        )
+    return jnp.zeros(shape, dtype) + rest  # a new buffer: the state may be donated
+
+
+def check_shape(name: str, shape: Any) -> Shape:
+    """A shape as a tuple, or an error that says what one is."""
+    if not isinstance(shape, tuple | list) or not all(isinstance(n, int) for n in shape):
+        raise TypeError(
+            f"`{name}.init_state(shape=...)` must be a tuple of sizes, got {shape!r}. "
+            "Give the shape of one step of input: `init_state(x.shape)`."
+        )
+    return tuple(shape)
 
 
 def fire(

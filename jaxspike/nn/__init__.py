@@ -1,5 +1,6 @@
 """Flax NNX layers: they hold parameters, the neurons do the arithmetic."""
 
+from ._state import Rank as Rank
 from .dropout import Dropout as Dropout
 from .flatten import Flatten as Flatten
 from .fold_time import fold_time as fold_time

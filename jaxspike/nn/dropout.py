@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from .._types import Array, Shape
@@ -40,7 +41,11 @@ class Dropout(SpikingModule):
     """
 
     def __init__(self, rate: float, *, rngs: nnx.Rngs | nnx.RngStream | None = None):
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+        if (
+            isinstance(rate, bool)
+            or not isinstance(rate, int | float | np.floating)
+            or not 0 <= rate < 1
+        ):
             raise ValueError(f"`Dropout(rate=...)` must be a number in [0, 1), got {rate!r}.")
         if not isinstance(rngs, nnx.Rngs | nnx.RngStream):
             raise TypeError(

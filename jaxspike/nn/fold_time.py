@@ -66,8 +66,10 @@ class _FoldTime(SpikingModule):
         return state, super().__call__(x)
 
     def sequence(self, state: Rank, xs: Array) -> tuple[Rank, Array]:
-        y = super().__call__(xs.reshape(-1, *xs.shape[2:]))
-        return state, y.reshape(*xs.shape[:2], *y.shape[1:])
+        # batch outside, time inside: merged the other way, a sharded batch would be gathered
+        steps, batch = xs.shape[:2]
+        y = super().__call__(xs.swapaxes(0, 1).reshape(batch * steps, *xs.shape[2:]))
+        return state, y.reshape(batch, steps, *y.shape[1:]).swapaxes(0, 1)
 
     def __reduce__(self) -> Any:
         return _empty, (type(self).__mro__[3],), dict(vars(self))

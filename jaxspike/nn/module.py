@@ -11,15 +11,16 @@ from flax import nnx
 from .._types import Array, Shape, Tree
 from ..engine import scan
 from ..neurons import Neuron
-from ..neurons.base import layout, shape_mismatch
-from ._state import TO_BE_BUILT, SealedState, unseal
+from ..neurons.base import check_shape, layout, shape_mismatch
+from ._state import TO_BE_BUILT, Owned, SealedState, is_owned, say, unseal
 
 
 class SpikingModule(nnx.Module):
     """Base of every layer and network that has state: ``state, y = module(state, x)``.
 
-    Write ``__call__`` once, for one time step. Given ``[N, *]`` the module does one step; given
-    ``[T, N, *]`` it runs the sequence. The shapes of the state tell which.
+    Write ``__call__`` once, as for one time step, and count axes from the end: given ``[N, *]`` the
+    module does one step, given ``[T, N, *]`` it runs the sequence. The shapes of the state tell
+    which.
 
     There are two kinds:
 
@@ -29,7 +30,8 @@ class SpikingModule(nnx.Module):
     * A module *with a state of its own* defines ``init_state(shape, dtype)`` and may compute with
       the state. Its sequence call is a scan of its step; override ``sequence`` to do better.
 
-    A neuron assigned to an attribute becomes a layer (`Spiking`).
+    A neuron assigned to an attribute becomes a layer (`Spiking`). Transform calls with `nnx.jit`,
+    or split the module: `jax.jit` of the module itself keeps the parameters of its first call.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -49,9 +51,13 @@ class SpikingModule(nnx.Module):
         (10, 4, 8)
     """
 
+    _path: Any = None  # set while `init_state` traces: where the module is in the network
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__call__" in vars(cls):
+            if "sequence" not in vars(cls):  # that of a parent would run the parent's step
+                cls.sequence = SpikingModule.sequence  # type: ignore[method-assign]
             cls.__call__ = _with_state(vars(cls)["__call__"])  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -59,105 +65,221 @@ class SpikingModule(nnx.Module):
             from .spiking import Spiking  # a subclass of this class
 
             value = Spiking(value)
+        elif isinstance(value, type) and issubclass(value, Neuron | SpikingModule):
+            raise TypeError(
+                f"`{type(self).__name__}.{name}` must be a layer, got the class {value.__name__}. "
+                f"Give an instance: `{value.__name__}(...)`."
+            )
         super().__setattr__(name, value)
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
         """State at rest, found by tracing ``__call__`` in evaluation mode.
 
         Args:
-            shape: Shape of one step of input, ``(N, *)``.
+            shape: Shape of ONE step of input, ``(N, *)``: no time axis.
             dtype: Floating dtype of the state.
-        """
-        graph, variables = nnx.split(self)
-        built: list[Any] = []
 
-        def trace(x):
+        Raises:
+            TypeError: If ``__call__`` does not return the states of its layers.
+            ValueError: If it hands a layer the state of another, or counts axes from the front, so
+                that a sequence would not run as its steps do.
+        """
+        shape = check_shape(type(self).__name__, shape)
+        refuse_time_blind(self)
+        modules = {path: m for path, m in nnx.iter_modules(self) if isinstance(m, SpikingModule)}
+        graph, variables = nnx.split(self)
+        found: list[Any] = []
+
+        def trace(state, x):
             net = nnx.merge(graph, variables, copy=True)  # else the trace writes into the real one
             net.eval()  # no statistics, no random keys
-            state, y = net(TO_BE_BUILT, x)
-            built.append(state)
+            for path, module in nnx.iter_modules(net):
+                if isinstance(module, SpikingModule):
+                    module._path = path
+            new, y = net(SealedState(state), x)
+            found.append(unseal(new))
             return y
 
-        jax.eval_shape(trace, jax.ShapeDtypeStruct(tuple(shape), jnp.float32))
+        def output_shapes(state, shape):
+            x = jax.ShapeDtypeStruct(shape, jnp.float32)
+            out = jax.eval_shape(lambda x: trace(state, x), x)
+            return [leaf.shape for leaf in jax.tree.leaves(out)]
 
-        def build(leaf):
-            if not isinstance(leaf, _Pending):
+        one_step = output_shapes(TO_BE_BUILT, shape)
+        state = found[0]
+        for leaf in jax.tree.leaves(state, is_leaf=_stands_for_a_state):
+            if not is_owned(leaf):
+                got = "an entry that no layer used" if leaf is TO_BE_BUILT else _kind(leaf)
                 raise TypeError(
-                    f"`{type(self).__name__}.__call__` must return the states of its layers, "
-                    f"got a {type(leaf).__name__} among them. A module with a state of its own "
-                    "must define `init_state(self, shape, dtype)`."
+                    f"`{type(self).__name__}.__call__` must return the states that its layers "
+                    f"return, got {got} among them. A module with a state of its own must "
+                    "define `init_state(self, shape, dtype)`."
                 )
-            return leaf.layer.init_state(leaf.shape, dtype)
+        # once more with the states in place, as a sequence: does every layer get its own?
+        over_time = output_shapes(state, (3, *shape))
+        for want, got in zip([(3, *s) for s in one_step], over_time, strict=True):
+            if want != got:
+                raise ValueError(
+                    f"`{type(self).__name__}.__call__` must give a sequence of T = 3 steps the "
+                    f"shape {want}, got {got}. "
+                    "Count axes from the end: `[T, N, *]` has one more."
+                )
+        return jax.tree.map(
+            lambda s: modules[s.owner].init_state(s.shape, dtype), state, is_leaf=is_owned
+        )
 
-        return jax.tree.map(build, built[0])
+    def sequence(self, state: Tree, xs: Array, *args: Any, **kwargs: Any) -> tuple[Tree, Array]:
+        """Run ``[T, N, *]``, for a module with a state of its own: a scan of its step.
 
-    def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
-        """Run ``[T, N, *]``, for a module with a state of its own: a scan of its step."""
-        return scan(_step_of(self), state, xs)
+        Args:
+            state: The first state.
+            xs: The inputs, ``[T, N, *]``.
+            *args: What else the call was given, the same at every step.
+            **kwargs: What else the call was given, the same at every step.
+        """
+        call: Any = type(self).__call__
+
+        def step(state, x):
+            return call.__wrapped__(self, state, x, *args, **kwargs)
+
+        step.__name__ = type(self).__name__  # for errors
+        return scan(step, state, xs)
 
 
-class _Pending:
-    """A state to be built once the trace has told its shape."""
-
-    def __init__(self, layer: SpikingModule, shape: Shape):
-        self.layer, self.shape = layer, shape
-
-
-def _step_of(module: SpikingModule) -> Callable[[Tree, Array], tuple[Tree, Array]]:
-    call: Any = type(module).__call__
-
-    def step(state, x):
-        return call.__wrapped__(module, state, x)
-
-    step.__name__ = type(module).__name__  # for errors
-    return step
+_MISSING = object()
 
 
 def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
     """Let ``step``, the ``__call__`` that the class defines, take steps and sequences."""
 
     @functools.wraps(step)
-    def call(self, state, x, *args, **kwargs):
-        own = type(self).init_state is not SpikingModule.init_state
-        if isinstance(state, SealedState) and state is not TO_BE_BUILT:
-            state = state._value
+    def call(self, state, x=_MISSING, *args, **kwargs):
+        name = type(self).__name__
+        if x is _MISSING:
+            raise TypeError(
+                f"`{name}(state, x)` must get a state and an input, got one argument. "
+                "State comes first: `state, y = net(net.init_state(x.shape), x)` for one step x."
+            )
         if state is None:
             raise TypeError(
-                f"`{type(self).__name__}(state=...)` must be a state, got None. "
+                f"`{name}(state=...)` must be a state, got None. "
                 "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
             )
-        if state is TO_BE_BUILT:
-            if not own:
-                return step(self, state, x, *args, **kwargs)
-            return _Pending(self, x.shape), step(self, self.init_state(x.shape), x)[1]
-        if own:
-            new, y = _step_or_sequence(self, step, state, jnp.asarray(x), args, kwargs)
-        else:
-            new, y = step(self, SealedState(state), x, *args, **kwargs)
-        new = unseal(new)
-        if layout(new) != layout(state):
-            raise ValueError(
-                f"`{type(self).__name__}` must return a state of the structure and shapes that it "
-                f"was given, {_say(state)}, got {_say(new)}. If the state is of another network, "
-                "build it with `net.init_state(shape)`."
+        if isinstance(x, list | tuple) and _owns_state(self):
+            raise TypeError(
+                f"`{name}(x=...)` must be an array, got a {type(x).__name__}. "
+                "Stack it: `jnp.stack(x)`, time first."
             )
-        return new, y
+        sealed = isinstance(state, SealedState)
+        if sealed and state.new:
+            raise TypeError(
+                f"`{name}(state=...)` must be an entry of the state, got what a layer has just "
+                "returned. A layer can run once a step; give a second layer for a second run."
+            )
+        value = state.value if sealed else state
+        if not _owns_state(self):
+            new, y = _pair(name, step(self, SealedState(value), x, *args, **kwargs))
+        elif value is TO_BE_BUILT or is_owned(value):
+            new, y = _trace_layer(self, step, value, x, args, kwargs)
+        else:
+            new, y = _step_or_sequence(self, step, value, jnp.asarray(x), args, kwargs)
+        new = unseal(new)
+        if value is not TO_BE_BUILT and layout(new) != layout(value):
+            raise ValueError(
+                f"`{name}` must return a state of the structure and shapes that it was given, "
+                f"{say(value)}, got {say(new)}. If the state is of another network, build it with "
+                "`net.init_state(shape)`."
+            )
+        return SealedState(new, new=True) if sealed else new, y
 
     return call
 
 
+def _owns_state(module: SpikingModule) -> bool:
+    return type(module).init_state is not SpikingModule.init_state
+
+
+def _stands_for_a_state(leaf: Any) -> bool:
+    return is_owned(leaf) or leaf is TO_BE_BUILT
+
+
+def _kind(leaf: Any) -> str:
+    return "an array" if hasattr(leaf, "dtype") else type(leaf).__name__
+
+
+def _pair(name: str, out: Any) -> tuple[Any, Any]:
+    if not isinstance(out, tuple | list) or len(out) != 2:
+        raise TypeError(
+            f"`{name}.__call__` must return a pair `(state, y)`, got {type(out).__name__}."
+        )
+    return out[0], out[1]
+
+
+def _trace_layer(self, step, value, x, args, kwargs):
+    """The call of a layer with a state of its own while ``init_state`` of a network traces it."""
+    name = type(self).__name__
+    if self._path is None:
+        raise TypeError(
+            f"`{name}` must be a layer of the network, got one that is made in its `__call__`. "
+            "Make it in `__init__` and keep it as an attribute."
+        )
+    if value is TO_BE_BUILT:
+        _, y = _pair(name, step(self, self.init_state(x.shape), x, *args, **kwargs))
+        return Owned(self._path, x.shape), y
+    where = ".".join(map(str, self._path)) or name
+    if value.owner != self._path:
+        raise ValueError(
+            f"The layer `{where}` must be given its own entry of the state, got {value!r}. "
+            "Return the state of every layer under the entry that it is read from."
+        )
+    if x.shape != (3, *value.shape):
+        raise ValueError(
+            f"The layer `{where}` must get {(3, *value.shape)} in a sequence of T = 3 steps, "
+            f"got {x.shape}. Count axes from the end: `[T, N, *]` has one more."
+        )
+    _, y = step(self, self.init_state(value.shape), x[0], *args, **kwargs)
+    return value, jnp.broadcast_to(y, (3, *y.shape))
+
+
 def _step_or_sequence(self, step, state, x, args, kwargs):
     """The call of a module with a state of its own: the shapes of the state tell which."""
+    name = type(self).__name__
 
-    def fits(shape):
-        return layout(jax.eval_shape(lambda: self.init_state(shape))) == layout(state)
+    def at_rest(shape):
+        return layout(jax.eval_shape(lambda: self.init_state(shape)))
 
-    if fits(x.shape):
-        return step(self, state, x, *args, **kwargs)
-    if x.ndim and fits(x.shape[1:]):
-        return self.sequence(state, x)
-    raise shape_mismatch(type(self).__name__, state, x.shape)
+    one_step = at_rest(x.shape) == layout(state)
+    sequence = x.ndim > 0 and at_rest(x.shape[1:]) == layout(state)
+    if one_step and sequence:
+        raise ValueError(
+            f"`{name}.init_state(shape)` must tell a step from a sequence, got the same state for "
+            f"{x.shape} and {x.shape[1:]}. Put `jaxspike.nn.Rank(len(shape))` into the state."
+        )
+    if one_step:
+        return _pair(name, step(self, state, x, *args, **kwargs))
+    if sequence:
+        return self.sequence(state, x, *args, **kwargs)
+    want = at_rest(x.shape)[0]
+    if layout(state)[0] not in (want, at_rest(x.shape[1:])[0]):
+        raise TypeError(
+            f"`{name}(state=...)` must be a state of this layer, {want}, got {layout(state)[0]}. "
+            "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
+        )
+    raise shape_mismatch(name, state, x.shape)
 
 
-def _say(state: Tree) -> str:
-    return str(jax.tree.map(jnp.shape, state))
+def refuse_time_blind(module: nnx.Module) -> None:
+    """Refuse layers that would silently normalise over the time axis of ``[T, N, *]``."""
+    inside: list[Any] = []
+    for path, child in nnx.iter_modules(module):
+        if isinstance(child, SpikingModule) and _owns_state(child):
+            inside.append(path)  # folded, or run step by step
+    for path, child in nnx.iter_modules(module):
+        within = any(path[: len(p)] == p for p in inside)
+        if isinstance(child, nnx.GroupNorm | nnx.InstanceNorm) and not within:
+            kind = type(child).__name__
+            raise TypeError(
+                f"`{type(module).__name__}.{'.'.join(map(str, path))}` must keep time steps apart, "
+                f"got nnx.{kind}, which normalises over the time axis of `[T, N, *]`. "
+                f"Give `jaxspike.nn.fold_time(nnx.{kind}(...))`."
+            )

@@ -24,7 +24,7 @@ class _Pool(nnx.Module):
                 f"`{name}(strides=...)` must have one entry an axis of the window {self.window}, "
                 f"got {self.strides}."
             )
-        self.padding = padding if isinstance(padding, str) else tuple(map(tuple, padding))
+        self.padding = padding if isinstance(padding, str) else _pairs(name, padding)
 
 
 class MaxPool(_Pool):
@@ -71,3 +71,15 @@ def _sizes(name: str, argument: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
             f"got {sizes!r}. Give (2, 2) for images."
         )
     return tuple(sizes)
+
+
+def _pairs(name: str, padding: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    ok = isinstance(padding, Sequence) and all(
+        isinstance(pair, Sequence) and len(pair) == 2 for pair in padding
+    )
+    if not ok:
+        raise ValueError(
+            f'`{name}(padding=...)` must be "VALID", "SAME" or a pair (before, after) for each '
+            f"spatial axis, got {padding!r}. Give ((1, 1), (1, 1)) for images."
+        )
+    return tuple((before, after) for before, after in padding)

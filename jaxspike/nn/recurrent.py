@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .._types import Array, Shape, Tree
 from ..neurons import Neuron
+from ..neurons.base import output_dtype
 from .module import SpikingModule
 
 
@@ -56,6 +57,7 @@ class Recurrent(SpikingModule):
 
     def __call__(self, state: RecurrentState, x: Array) -> tuple[RecurrentState, Array]:
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
+        x = x.astype(output_dtype(x))
         back = self.feedback(state.y.astype(x.dtype))
         if back.shape != x.shape:
             raise ValueError(

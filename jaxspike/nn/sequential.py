@@ -7,7 +7,7 @@ from flax import nnx
 
 from .._types import Array, Tree
 from ..neurons import Neuron
-from .module import SpikingModule
+from .module import SpikingModule, refuse_time_blind
 from .spiking import Spiking
 
 
@@ -39,16 +39,13 @@ class Sequential(SpikingModule):
 
     def __init__(self, *layers: Neuron | Callable[..., Any]):
         for layer in layers:
-            kind = type(layer).__name__
-            if not callable(layer):
-                raise TypeError(f"`Sequential(layers=...)` must be callable, got {layer!r}.")
-            if type(layer) in (nnx.GroupNorm, nnx.InstanceNorm):
+            if not callable(layer) or isinstance(layer, type):
                 raise TypeError(
-                    f"`Sequential(layers=...)` must keep time steps apart, got nnx.{kind}, "
-                    "which normalises over the time axis of `[T, N, *]`. "
-                    f"Give `jaxspike.nn.fold_time(nnx.{kind}(...))`."
+                    f"`Sequential(layers=...)` must be layers, got {_say(layer)}. "
+                    "Give them one by one: `Sequential(nnx.Linear(...), LIF(), ...)`."
                 )
         self.layers = nnx.List([Spiking(x) if isinstance(x, Neuron) else x for x in layers])
+        refuse_time_blind(self)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
@@ -60,3 +57,9 @@ class Sequential(SpikingModule):
                 s, x = (), layer(x)
             new.append(s)
         return tuple(new), x
+
+
+def _say(layer: Any) -> str:
+    if isinstance(layer, type):
+        return f"the class {layer.__name__}"
+    return f"a {type(layer).__name__}" if isinstance(layer, list | tuple) else repr(layer)

@@ -45,7 +45,7 @@ class Spiking(SpikingModule):
         >>> state, spikes = layer(layer.init_state((4, 8)), jnp.ones((10, 4, 8)))
     """
 
-    def __init__(self, neuron: Neuron, *, learn: Sequence[str] = ()):
+    def __init__(self, neuron: Neuron, learn: Sequence[str] = ()):
         if not isinstance(neuron, Neuron):
             raise TypeError(
                 f"`Spiking(neuron=...)` must be a neuron, got {neuron!r}. "
@@ -56,7 +56,7 @@ class Spiking(SpikingModule):
             jax.tree_util.keystr(path, simple=True, separator="_")
             for path, _ in jax.tree_util.tree_leaves_with_path(neuron)
         )
-        self.learn = (learn,) if isinstance(learn, str) else tuple(learn)
+        self.learn = (learn,) if isinstance(learn, str) else _names(learn)
         fields = {f.name: f for f in dataclasses.fields(neuron)}
         learnable = [name for name in self.names if name in fields]
         for name in self.learn:
@@ -65,19 +65,20 @@ class Spiking(SpikingModule):
                     f"`Spiking(learn=...)` must name parameters of `{type(neuron).__name__}`, "
                     f"got {name!r}. Use some of: {', '.join(learnable)}."
                 )
-            value = getattr(neuron, name)
-            known = not isinstance(value, jax.core.Tracer)
-            if known and not np.all(np.isfinite(np.asarray(value, np.float64))):
-                raise ValueError(
-                    f"`Spiking(learn={self.learn})` must start from finite values, "
-                    f"got {name}={value}."
-                )
         # by value, not as the neuron itself: layers of equal structure must compare equal
-        self.numbers = tuple(leaf if isinstance(leaf, float) else None for leaf in leaves)
+        self.numbers = tuple(
+            leaf if isinstance(leaf, float) and name not in self.learn else None
+            for name, leaf in zip(self.names, leaves, strict=True)
+        )
         for name, leaf in zip(self.names, leaves, strict=True):
             if name in self.learn:
                 dtype = jnp.promote_types(getattr(leaf, "dtype", jnp.float32), jnp.float32)
                 raw = to_raw(fields[name], jnp.asarray(leaf, dtype))
+                if not isinstance(raw, jax.core.Tracer) and not np.all(np.isfinite(raw)):
+                    raise ValueError(
+                        f"`Spiking(learn={self.learn})` must start from finite values inside their "
+                        f"range, got {name}={leaf}."
+                    )
                 setattr(self, f"{name}_raw", nnx.Param(raw))
             elif not isinstance(leaf, float):
                 setattr(self, name, Constant(jnp.asarray(leaf)))
@@ -85,7 +86,7 @@ class Spiking(SpikingModule):
     @property
     def neuron(self) -> Neuron:
         """The neuron with its learned fields as they are now: a plain pytree."""
-        fields = {f.name: f for f in dataclasses.fields(type(self)._kind(self.structure))}
+        fields = {f.name: f for f in dataclasses.fields(self._template())}
         leaves: list[Any] = []
         for name, number in zip(self.names, self.numbers, strict=True):
             if name in self.learn:
@@ -96,9 +97,23 @@ class Spiking(SpikingModule):
                 leaves.append(number)
         return jax.tree.unflatten(self.structure, leaves)
 
-    @staticmethod
-    def _kind(structure: Any) -> Any:
-        return structure.node_data()[0]
+    def _template(self) -> Any:
+        return jax.tree.unflatten(self.structure, self.numbers)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self).get("names", ()) and not isinstance(value, nnx.Variable):
+            raise AttributeError(
+                f"`Spiking.{name}` cannot be set: the neuron is immutable. Set the Param of a "
+                f"learned field, `layer.{name}_raw[...] = value`, or make a new layer."
+            )
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in vars(self).get("names", ()):
+            raise AttributeError(
+                f"`Spiking.{name}` is not an attribute of the layer. Read `layer.neuron.{name}`."
+            )
+        raise AttributeError(f"`{type(self).__name__}` has no attribute {name!r}.")
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
         """State of the neuron at rest, for one step of input of ``shape``."""
@@ -111,3 +126,12 @@ class Spiking(SpikingModule):
     def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
         """Scan the neuron over ``[T, N, *]``."""
         return scan(self.neuron, state, xs)
+
+
+def _names(learn: Any) -> tuple[str, ...]:
+    if not isinstance(learn, tuple | list) or not all(isinstance(name, str) for name in learn):
+        raise TypeError(
+            f"`Spiking(learn=...)` must be names of fields, got {learn!r}. "
+            'Give a tuple, such as ("tau",).'
+        )
+    return tuple(learn)
