@@ -214,7 +214,7 @@ def test_a_neuron_without_a_floating_state():
             return jnp.zeros(shape, jnp.int32)
 
         def step(self, state, x):
-            state = state + (x > 0)
+            state = state + (x > 0).astype(state.dtype)
             return state, (state % 2).astype(x.dtype)
 
     neuron = Count()
