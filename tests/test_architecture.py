@@ -17,7 +17,8 @@ PACKAGE = pathlib.Path(js.__file__).parent
 MAY_IMPORT = {
     "_types": set(),
     "_pytree": set(),
-    "surrogate": {"_types", "_pytree"},
+    "_check": {"_types"},
+    "surrogate": {"_types", "_pytree", "_check"},
     "neurons.base": {"_types", "_pytree", "surrogate"},
     "neurons": {"_types", "_pytree", "surrogate", "neurons.base"},
     "engine": {"_types", "_pytree", "engine"},
