@@ -38,12 +38,17 @@ def floating(where: str, x: Any) -> Array:
     return x
 
 
+def wide(x: Array) -> Array:
+    """``x`` in at least float32."""
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
 def real(where: str, x: Any) -> Array:
     """``x`` as an array in at least float32: in bfloat16 a count would stop at 256."""
     x = jnp.asarray(x)
     if not (x.dtype == bool or jnp.issubdtype(x.dtype, jnp.integer)):
         x = floating(where, x)
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return wide(x)
 
 
 def sequence(where: str, x: Any, layout: str = "[T, N, *]") -> Array:

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "_pytree": set(),
     "_check": {"_types"},
     "surrogate": {"_types", "_pytree", "_check"},
+    "encode": {"_types", "_check", "surrogate"},
     "neurons.base": {"_types", "_pytree", "surrogate"},
     "neurons": {"_types", "_pytree", "surrogate", "neurons.base"},
     "engine": {"_types", "_pytree", "engine"},
@@ -76,7 +77,7 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 PUBLIC = {
     f"{space.__name__}.{name}": value
-    for space in (js, js.nn, js.surrogate)
+    for space in (js, js.nn, js.surrogate, js.encode)
     for name, value in vars(space).items()
     if callable(value)
     and not name.startswith("_")
