@@ -1,20 +1,12 @@
 """Encoders: what they mean, their inverses, and SpikingJelly's and snnTorch's numbers."""
 
-import json
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from golden_files import load
 
 from jaxspike import encode
-
-
-def load(name):
-    with np.load(Path(__file__).parent / "golden" / name) as file:
-        arrays = dict(file)
-    return arrays, json.loads(str(arrays["info"]))
 
 
 JELLY, JELLY_INFO = load("spikingjelly_coding.npz")

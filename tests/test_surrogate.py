@@ -2,15 +2,14 @@
 
 import dataclasses
 import inspect
-import json
 import math
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from golden_files import load
 
 import jaxspike as js
 from jaxspike import surrogate
@@ -105,9 +104,8 @@ CASES = [
 ]
 X = np.linspace(-1.53, 1.52, 97)  # off the corners of the piecewise ones
 
-with np.load(Path(__file__).parent / "golden" / "spikingjelly_coding.npz") as file:
-    GOLDEN = dict(file)
-GOLDEN_CASES = list(enumerate(json.loads(str(GOLDEN["info"]))["surrogates"]))
+GOLDEN, INFO = load("spikingjelly_coding.npz")
+GOLDEN_CASES = list(enumerate(INFO["surrogates"]))
 
 
 def values(rule):
