@@ -8,7 +8,6 @@ from golden_files import load
 
 from jaxspike import encode
 
-
 JELLY, JELLY_INFO = load("spikingjelly_coding.npz")
 TORCH, TORCH_INFO = load("snntorch.npz")
 KEY = jax.random.key(0)

@@ -54,7 +54,8 @@ LOSSES = [
     ("mse_membrane_loss", {"on_target": 1.5, "off_target": 0.2}, "membrane"),
     ("ce_temporal_loss", {}, "spikes"),
     ("ce_temporal_loss", {"inverse": "reciprocal"}, "spikes"),
-    ("mse_temporal_loss", {}, "spikes"),
+    ("mse_temporal_loss", {}, "spikes"),  # all targets become 0: its default -1 is lost
+    ("mse_temporal_loss", {"on_target": 0, "off_target": T - 1}, "spikes"),
     ("mse_temporal_loss", {"on_target": 3, "off_target": 9, "tolerance": 2}, "spikes"),
     ("mse_temporal_loss", {"target_is_time": True}, "spikes"),
 ]
