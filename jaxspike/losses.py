@@ -72,7 +72,8 @@ def cross_entropy_temporal(spikes: Array, labels: Array, inverse: str = "negate"
     """Softmax cross-entropy of first spike times: the class that fires first wins.
 
     The logits are ``-t`` or ``1 / (t + 1)`` with ``t`` the step of the first spike, T - 1 for an
-    output that never fires. For the gradient see `jaxspike.readout.first_spike_time`.
+    output that never fires. For the gradient see `jaxspike.readout.first_spike_time`. Outputs that
+    are all silent cost ``log(C)`` and hardly learn: begin with weights that make them fire.
 
     Args:
         spikes: ``[T, N, C]``.

@@ -5,10 +5,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from golden_files import load
 
-from jaxspike import losses, readout
+import jaxspike as js
+from jaxspike import encode, losses, readout
 
 JELLY, _ = load("spikingjelly_coding.npz")
 TORCH, INFO = load("snntorch.npz")
@@ -326,3 +328,43 @@ def test_refusals(kind, sentence, call):
     with pytest.raises(kind) as caught:
         call()
     assert str(caught.value) == sentence
+
+
+# ---- what they are for
+
+
+@pytest.mark.parametrize(
+    ("loss", "read"),
+    [
+        (partial(losses.cross_entropy, readout=readout.count), readout.count),
+        (partial(losses.mse_count, correct_rate=0.8, incorrect_rate=0.2), readout.count),
+        (losses.cross_entropy_temporal, earliest),
+        (losses.mse_temporal, earliest),
+        (losses.tet, readout.rate),
+    ],
+)
+def test_a_network_learns(loss, read):
+    steps, samples = 12, 60
+    labels = jnp.arange(samples) % 3
+    images = 0.5 * jax.random.uniform(KEY, (samples, 8))
+    images = images.at[jnp.arange(samples), labels].set(1.0)
+    x = encode.direct(images, steps)
+    params = {"w": 0.5 * jax.random.normal(jax.random.key(2), (8, 3)), "b": jnp.zeros(3)}
+    lif = js.LI(tau=2.0) if loss is losses.tet else js.LIF(tau=2.0)
+    optimizer = optax.adam(0.03)
+
+    def forward(params):
+        return js.scan(lif, lif.init_state((samples, 3)), x @ params["w"] + params["b"])[1]
+
+    @jax.jit
+    def train(params, state):
+        value, grads = jax.value_and_grad(lambda p: loss(forward(p), labels))(params)
+        updates, state = optimizer.update(grads, state)
+        return optax.apply_updates(params, updates), state, value
+
+    state, history = optimizer.init(params), []
+    for _ in range(100):
+        params, state, value = train(params, state)
+        history.append(value)
+    assert history[-1] < 0.5 * history[0]
+    assert losses.accuracy(forward(params), labels, read) > 0.9
