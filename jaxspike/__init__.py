@@ -8,7 +8,13 @@
 >>> state, spikes = js.scan(lif, state, jnp.ones((10, 4, 8)))     # ten of them
 """
 
-from . import nn as nn, surrogate as surrogate
+from . import (
+    encode as encode,
+    losses as losses,
+    nn as nn,
+    readout as readout,
+    surrogate as surrogate,
+)
 from ._pytree import greater_than as greater_than, positive as positive, static as static
 from ._types import Param as Param
 from .engine import scan as scan

@@ -2,8 +2,11 @@
 
 A spike is the Heaviside step of the membrane's distance to threshold. Its derivative is zero
 almost everywhere, so the backward pass uses another function in its place: the *surrogate*, written
-here as what it is, a function ``x -> ds/dx``. Each is the derivative of a smooth *primitive*, given
-in its docstring.
+here as what it is, a function ``x -> ds/dx``. Each is the derivative of a continuous *primitive*,
+given in its docstring; a primitive that is not a step from 0 to 1 is given up to a constant.
+
+A slope is a leaf, to be annealed by hand. It cannot be learned by gradient descent: the spikes do
+not depend on it, so its gradient is zero.
 
 To add a surrogate, subclass `Surrogate` and write ``__call__``.
 """
@@ -14,7 +17,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from ._pytree import Pytree, positive
+from . import _check
+from ._pytree import Pytree, greater_than, positive, static
 from ._types import Array, Param
 
 
@@ -25,12 +29,12 @@ class Surrogate(Pytree, abc.ABC):
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> class Triangle(js.surrogate.Surrogate):
+        >>> class Parabola(js.surrogate.Surrogate):
         ...     width: js.Param = js.positive(default=1.0)
         ...     def __call__(self, x):
-        ...         return jnp.maximum(0, 1 - jnp.abs(x) / self.width) / self.width
-        >>> js.LIF(surrogate=Triangle(width=2.0)).surrogate
-        Triangle(width=2.0)
+        ...         return 0.75 / self.width * jnp.maximum(0, 1 - (x / self.width) ** 2)
+        >>> js.LIF(surrogate=Parabola(width=2.0)).surrogate
+        Parabola(width=2.0)
     """
 
     @abc.abstractmethod
@@ -203,3 +207,180 @@ class Rect(Surrogate):
 
     def __call__(self, x: Array) -> Array:
         return self.alpha * (jnp.abs(x) < 0.5 / self.alpha).astype(x.dtype)
+
+
+class Triangle(Surrogate):
+    """``alpha * max(0, 1 - |x| / width)``, a triangle whose height is not tied to its width.
+
+    Primitive: ``alpha * (y - y * |y| / (2 * width))`` with ``y = clip(x, -width, width)``. With
+    ``width = 1 / alpha`` it is `PiecewiseQuadratic`, with ``width = v_threshold`` that of the LSNN.
+
+    Source: Bellec et al., "Long short-term memory and learning-to-learn in networks of spiking
+    neurons", NeurIPS 2018; Norse ``triangle_fn``. (snnTorch's ``triangular`` is another function,
+    a constant of the sign of ``-x``.)
+    """
+
+    alpha: Param = positive(default=0.3)
+    width: Param = positive(default=1.0)
+
+    def __call__(self, x: Array) -> Array:
+        return self.alpha * jnp.maximum(0, 1 - jnp.abs(x) / self.width)
+
+
+class MultiGaussian(Surrogate):
+    """``(1 + h) * N(x; 0, sigma) - h * N(x; sigma, s * sigma) - h * N(x; -sigma, s * sigma)``.
+
+    ``N(x; m, d)`` is the normal density of mean ``m`` and standard deviation ``d``, so far from the
+    threshold the derivative is negative. Primitive: the same sum of normal distribution functions.
+
+    Source: Yin, Corradi, Bohte, "Accurate and efficient time-domain classification with adaptive
+    spiking recurrent neural networks", 2021, without its factor of 0.5; Sinabs ``MultiGaussian``.
+    """
+
+    sigma: Param = positive(default=0.5)
+    h: Param = 0.15
+    s: Param = positive(default=6.0)
+
+    def __call__(self, x: Array) -> Array:
+        def normal(mean, deviation):
+            z = (x - mean) / deviation
+            return jnp.exp(-(z**2) / 2) / (math.sqrt(2 * math.pi) * deviation)
+
+        sigma, wide = self.sigma, self.s * self.sigma
+        sides = normal(sigma, wide) + normal(-sigma, wide)
+        return (1 + self.h) * normal(0, sigma) - self.h * sides
+
+
+class PiecewiseLeakyReLU(Surrogate):
+    """``1 / (2 * w)`` where ``|x| < w``, else ``c``.
+
+    Primitive: ``x / (2 * w) + 1/2`` for ``|x| < w``, ``c * (x + w)`` below, ``c * (x - w) + 1``
+    above.
+
+    Source: SpikingJelly ``surrogate.PiecewiseLeakyReLU``.
+    """
+
+    w: Param = positive(default=1.0)
+    c: Param = 0.01
+
+    def __call__(self, x: Array) -> Array:
+        return jnp.where(jnp.abs(x) < self.w, 0.5 / self.w, self.c).astype(x.dtype)
+
+
+class LeakyKReLU(Surrogate):
+    """``k`` where ``x >= 0``, else ``leak``; primitive ``k * x`` and ``leak * x``.
+
+    Source: SpikingJelly ``surrogate.LeakyKReLU``.
+    """
+
+    leak: Param = 0.0
+    k: Param = 1.0
+
+    def __call__(self, x: Array) -> Array:
+        return jnp.where(x >= 0, self.k, self.leak).astype(x.dtype)
+
+
+class LogTailedReLU(Surrogate):
+    """``alpha`` for ``x <= 0``, 1 up to ``x = 1``, ``1 / x`` above.
+
+    Primitive: ``alpha * x``, then ``x``, then ``log(x) + 1``.
+
+    Source: Cai et al., "Deep learning with low precision by half-wave Gaussian quantization", 2017;
+    SpikingJelly ``surrogate.LogTailedReLU``.
+    """
+
+    alpha: Param = 0.0
+
+    def __call__(self, x: Array) -> Array:
+        return jnp.where(x > 0, 1 / jnp.maximum(x, 1), self.alpha)
+
+
+class S2NN(Surrogate):
+    """`Sigmoid`'s derivative for ``x < 0``, ``beta / (x + 1)`` for ``x >= 0``.
+
+    Primitive: ``sigmoid(alpha * x)`` for ``x < 0``, ``beta * log(x + 1) + 1/2`` for ``x >= 0``.
+
+    Source: Suetake et al., "S2NN: time step reduction of spiking surrogate gradients for training
+    energy efficient single-step neural networks", 2022; SpikingJelly ``surrogate.S2NN``.
+    """
+
+    alpha: Param = positive(default=4.0)
+    beta: Param = positive(default=1.0)
+
+    def __call__(self, x: Array) -> Array:
+        return jnp.where(x < 0, Sigmoid(self.alpha)(x), self.beta / (jnp.maximum(x, 0) + 1))
+
+
+class QPseudoSpike(Surrogate):
+    """``(1 + 2 * |x| / (alpha - 1)) ^ -alpha``, whose tail ``alpha`` sets.
+
+    Primitive: ``q / 2`` for ``x < 0``, ``1 - q / 2`` for ``x >= 0``, with
+    ``q = (1 + 2 * |x| / (alpha - 1)) ^ (1 - alpha)``.
+
+    Source: Herranz-Celotti & Rouat, "Surrogate gradients design", 2022; SpikingJelly
+    ``surrogate.QPseudoSpike``.
+    """
+
+    alpha: Param = greater_than(1.0, default=2.0)
+
+    def __call__(self, x: Array) -> Array:
+        return (1 + 2 / (self.alpha - 1) * jnp.abs(x)) ** -self.alpha
+
+
+class NonzeroSignLogAbs(Surrogate):
+    """``1 / (1/alpha + |x|)``; primitive ``sign(x) * log(alpha * |x| + 1)``.
+
+    Source: SpikingJelly ``surrogate.NonzeroSignLogAbs``.
+    """
+
+    alpha: Param = positive(default=1.0)
+
+    def __call__(self, x: Array) -> Array:
+        return 1 / (1 / self.alpha + jnp.abs(x))
+
+
+class FakeNumericalGradient(Surrogate):
+    """``min(1 / |x|, alpha)``, the slope of the line from the origin to the step's value.
+
+    Primitive: ``alpha * x`` for ``|x| < 1/alpha``, ``sign(x) * (1 + log(alpha * |x|))`` beyond.
+
+    Source: SpikingJelly ``surrogate.FakeNumericalGradient``.
+    """
+
+    alpha: Param = positive(default=0.3)
+
+    def __call__(self, x: Array) -> Array:
+        return 1 / jnp.maximum(jnp.abs(x), 1 / self.alpha)
+
+
+class SquarewaveFourierSeries(Surrogate):
+    """``4 / T_period * sum(cos((2 * i - 1) * w * x) for i in 1..n-1)``, ``w = 2 * pi / T_period``.
+
+    The first ``n - 1`` terms of a square wave's Fourier series: the default ``n = 2`` is one term.
+    Primitive: ``1/2 + 2/pi * sum(sin((2 * i - 1) * w * x) / (2 * i - 1))``.
+
+    Source: SpikingJelly ``surrogate.SquarewaveFourierSeries``.
+    """
+
+    n: int = static(default=2)
+    T_period: Param = positive(default=8.0)
+
+    def __post_init__(self) -> None:
+        _check.integer("`SquarewaveFourierSeries(n=...)`", self.n, low=2)
+        super().__post_init__()
+
+    def __call__(self, x: Array) -> Array:
+        angle = 2 * math.pi / self.T_period * x
+        terms = [jnp.cos((2 * i - 1) * angle) for i in range(1, self.n)]
+        return 4 / self.T_period * sum(terms[1:], terms[0])
+
+
+class StraightThrough(Surrogate):
+    """1 everywhere: the gradient passes as if the spike were its input; primitive ``x``.
+
+    Source: Bengio et al., "Estimating or propagating gradients through stochastic neurons", 2013;
+    SpikingJelly ``surrogate.DeterministicPass``.
+    """
+
+    def __call__(self, x: Array) -> Array:
+        return jnp.ones_like(x)

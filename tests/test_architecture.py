@@ -17,7 +17,11 @@ PACKAGE = pathlib.Path(js.__file__).parent
 MAY_IMPORT = {
     "_types": set(),
     "_pytree": set(),
-    "surrogate": {"_types", "_pytree"},
+    "_check": {"_types"},
+    "surrogate": {"_types", "_pytree", "_check"},
+    "encode": {"_types", "_check", "surrogate"},
+    "readout": {"_types", "_check"},
+    "losses": {"_types", "_check", "readout"},
     "neurons.base": {"_types", "_pytree", "surrogate"},
     "neurons": {"_types", "_pytree", "surrogate", "neurons.base"},
     "engine": {"_types", "_pytree", "engine"},
@@ -76,7 +80,7 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 PUBLIC = {
     f"{space.__name__}.{name}": value
-    for space in (js, js.nn, js.surrogate)
+    for space in (js, js.nn, js.surrogate, js.encode, js.readout, js.losses)
     for name, value in vars(space).items()
     if callable(value)
     and not name.startswith("_")

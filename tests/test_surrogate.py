@@ -1,12 +1,15 @@
 """Surrogates: the derivative of the documented primitive, and nothing else."""
 
+import dataclasses
 import inspect
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from golden_files import load
 
 import jaxspike as js
 from jaxspike import surrogate
@@ -15,23 +18,102 @@ from jaxspike.surrogate import Surrogate, spike
 ERF = np.vectorize(math.erf)
 
 
-def quadratic(x, a):
+def quadratic(x, alpha):
+    a = alpha
     inner = -(a**2) / 2 * np.abs(x) * x + a * x + 0.5
     return np.where(x < -1 / a, 0, np.where(x > 1 / a, 1, inner))
 
 
+def leaky(x, w, c):
+    inner = x / (2 * w) + 0.5
+    return np.where(x < -w, c * (x + w), np.where(x > w, c * (x - w) + 1, inner))
+
+
+def q_pseudo_spike(x, alpha):
+    q = (1 + 2 * np.abs(x) / (alpha - 1)) ** (1 - alpha)
+    return np.where(x < 0, q / 2, 1 - q / 2)
+
+
+def fake(x, alpha):
+    tail = np.sign(x) * (1 + np.log(np.maximum(alpha * np.abs(x), 1)))
+    return np.where(np.abs(x) < 1 / alpha, alpha * x, tail)
+
+
+def multi_gaussian(x, sigma, h, s):
+    def cdf(mean, deviation):
+        return (1 + ERF((x - mean) / deviation / math.sqrt(2))) / 2
+
+    return (1 + h) * cdf(0, sigma) - h * (cdf(sigma, s * sigma) + cdf(-sigma, s * sigma))
+
+
+def triangle(x, alpha, width):
+    y = np.clip(x, -width, width)
+    return alpha * (y - y * np.abs(y) / (2 * width))
+
+
+def squarewave(x, n, T_period):  # noqa: N803
+    odd = np.arange(1, 2 * n - 2, 2)
+    return 0.5 + 2 / np.pi * (np.sin(odd * 2 * np.pi / T_period * x[..., None]) / odd).sum(-1)
+
+
+def s2nn(x, alpha, beta):
+    return np.where(x < 0, 1 / (1 + np.exp(-alpha * x)), beta * np.log(np.maximum(x, 0) + 1) + 0.5)
+
+
 # the primitives as the docstrings give them, in float64
 PRIMITIVES = {
-    "Sigmoid": lambda x, a: 1 / (1 + np.exp(-a * x)),
-    "ATan": lambda x, a: np.arctan(np.pi / 2 * a * x) / np.pi + 0.5,
+    "Sigmoid": lambda x, alpha: 1 / (1 + np.exp(-alpha * x)),
+    "ATan": lambda x, alpha: np.arctan(np.pi / 2 * alpha * x) / np.pi + 0.5,
     "PiecewiseQuadratic": quadratic,
-    "PiecewiseExp": lambda x, a: np.where(x < 0, np.exp(a * x) / 2, 1 - np.exp(-a * x) / 2),
-    "SoftSign": lambda x, a: (a * x / (1 + np.abs(a * x)) + 1) / 2,
-    "SuperSpike": lambda x, a: a * x / (1 + np.abs(x)),
-    "Erf": lambda x, a: (1 + ERF(a * x)) / 2,
-    "Rect": lambda x, a: np.clip(a * x + 0.5, 0, 1),
+    "PiecewiseExp": lambda x, alpha: np.where(
+        x < 0, np.exp(alpha * x) / 2, 1 - np.exp(-alpha * x) / 2
+    ),
+    "SoftSign": lambda x, alpha: (alpha * x / (1 + np.abs(alpha * x)) + 1) / 2,
+    "SuperSpike": lambda x, alpha: alpha * x / (1 + np.abs(x)),
+    "Erf": lambda x, alpha: (1 + ERF(alpha * x)) / 2,
+    "Rect": lambda x, alpha: np.clip(alpha * x + 0.5, 0, 1),
+    "Triangle": triangle,
+    "MultiGaussian": multi_gaussian,
+    "PiecewiseLeakyReLU": leaky,
+    "LeakyKReLU": lambda x, leak, k: np.where(x >= 0, k * x, leak * x),
+    "LogTailedReLU": lambda x, alpha: np.where(
+        x > 1, np.log(np.maximum(x, 1)) + 1, np.where(x > 0, x, alpha * x)
+    ),
+    "S2NN": s2nn,
+    "QPseudoSpike": q_pseudo_spike,
+    "NonzeroSignLogAbs": lambda x, alpha: np.sign(x) * np.log(alpha * np.abs(x) + 1),
+    "FakeNumericalGradient": fake,
+    "SquarewaveFourierSeries": squarewave,
+    "StraightThrough": lambda x: x,
 }
+# what each is tried with besides its defaults, where that is not another alpha
+FIELDS = {
+    "Triangle": [{"alpha": 0.7}, {"alpha": 2.0, "width": 0.6}],
+    "MultiGaussian": [{"sigma": 0.3}, {"h": 0.4, "s": 3.0}],
+    "PiecewiseLeakyReLU": [{"w": 0.6}, {"w": 0.4, "c": 0.2}, {"c": 0.0}],
+    "LeakyKReLU": [{"leak": 0.2}, {"leak": 0.1, "k": 1.7}],
+    "S2NN": [{"alpha": 2.0}, {"beta": 0.5}],
+    "QPseudoSpike": [{"alpha": 1.5}, {"alpha": 3.0}],
+    "SquarewaveFourierSeries": [{"n": 5}, {"n": 3, "T_period": 5.0}],
+    "StraightThrough": [],
+}
+CASES = [
+    (name, fields)
+    for name in PRIMITIVES
+    for fields in [{}, *FIELDS.get(name, [{"alpha": 0.7}, {"alpha": 3.0}])]
+]
 X = np.linspace(-1.53, 1.52, 97)  # off the corners of the piecewise ones
+
+GOLDEN, INFO = load("spikingjelly_coding.npz")
+GOLDEN_CASES = list(enumerate(INFO["surrogates"]))
+
+
+def values(rule):
+    return {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule)}
+
+
+def derivative(rule, x):
+    return jax.vmap(jax.grad(spike), in_axes=(0, None))(jnp.asarray(x, jnp.float32), rule)
 
 
 def test_every_surrogate_has_a_primitive():
@@ -43,14 +125,67 @@ def test_every_surrogate_has_a_primitive():
     assert models == set(PRIMITIVES)
 
 
-@pytest.mark.parametrize("alpha", [None, 0.7, 3.0])
+@pytest.mark.parametrize(("name", "fields"), CASES)
+def test_gradient_is_the_finite_difference_of_the_primitive(name, fields):
+    rule = getattr(surrogate, name)(**fields)
+    f, h = partial(PRIMITIVES[name], **values(rule)), 1e-6
+    want = (f(X + h) - f(X - h)) / (2 * h)
+    np.testing.assert_allclose(derivative(rule, X), want, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(("i", "case"), GOLDEN_CASES)
+def test_derivative_equals_spikingjelly(i, case):
+    name, fields = case
+    rule = getattr(surrogate, name)(**fields)
+    want = GOLDEN["surrogate_grad"][i]
+    np.testing.assert_allclose(derivative(rule, GOLDEN["surrogate_x"]), want, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", PRIMITIVES)
-def test_gradient_is_the_finite_difference_of_the_primitive(name, alpha):
-    rule = getattr(surrogate, name)() if alpha is None else getattr(surrogate, name)(alpha=alpha)
-    f, h = PRIMITIVES[name], 1e-6
-    want = (f(X + h, rule.alpha) - f(X - h, rule.alpha)) / (2 * h)
-    got = jax.vmap(jax.grad(spike), in_axes=(0, None))(jnp.asarray(X, jnp.float32), rule)
-    np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-6)
+def test_derivatives_at_extreme_values_are_finite(name):
+    rule = getattr(surrogate, name)()
+    x = jnp.array([-1e4, -1.0, -1e-30, -0.0, 0.0, 1e-30, 1.0, 1e4])
+    second = jax.vmap(jax.grad(jax.grad(spike)), in_axes=(0, None))
+    assert jnp.isfinite(derivative(rule, x)).all()
+    assert jnp.isfinite(second(x, rule)).all()
+
+
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_dtype_of_a_derivative(name, strict_dtypes):
+    x = jnp.linspace(-1, 1, 5, dtype=jnp.bfloat16)
+    assert getattr(surrogate, name)()(x).dtype == jnp.bfloat16
+
+
+def test_triangle_with_the_reciprocal_width_is_piecewise_quadratic():
+    x = jnp.asarray(X)
+    want = surrogate.PiecewiseQuadratic(alpha=2.5)(x)
+    np.testing.assert_allclose(surrogate.Triangle(alpha=2.5, width=0.4)(x), want, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence", "call"),
+    [
+        (
+            ValueError,
+            "`QPseudoSpike(alpha=...)` must be greater than 1, got 1.0.",
+            lambda: surrogate.QPseudoSpike(alpha=1),
+        ),
+        (
+            ValueError,
+            "`SquarewaveFourierSeries(n=...)` must be at least 2, got 1.",
+            lambda: surrogate.SquarewaveFourierSeries(n=1),
+        ),
+        (
+            TypeError,
+            "`SquarewaveFourierSeries(n=...)` must be an integer, got 2.0. Give an int.",
+            lambda: surrogate.SquarewaveFourierSeries(n=2.0),
+        ),
+    ],
+)
+def test_refusals(kind, sentence, call):
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == sentence
 
 
 def test_forward_is_heaviside_and_fires_at_threshold():

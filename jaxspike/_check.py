@@ -1,0 +1,63 @@
+"""Checks of arguments that several rooms share; each names the call, the value and the fix."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ._types import Array
+
+
+def integer(where: str, value: Any, *, low: int, high: int | None = None) -> int:
+    """``value`` as an int between ``low`` and ``high``, both included."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{where} must be an integer, got {value!r}. Give an int.")
+    if value < low or (high is not None and value > high):
+        limits = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{where} must be {limits}, got {value}.")
+    return int(value)
+
+
+def one_of(where: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Refuse a ``value`` that is not one of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
+
+
+def positive_number(where: str, value: Any) -> None:
+    """Refuse a Python number that is not above zero; the value of an array is not looked at."""
+    if isinstance(value, int | float) and not value > 0:
+        raise ValueError(f"{where} must be greater than 0, got {value}.")
+
+
+def floating(where: str, x: Any) -> Array:
+    """``x`` as an array, which must be floating point."""
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"{where} must be floating point, got {x.dtype}. Convert it first.")
+    return x
+
+
+def wide(x: Array) -> Array:
+    """``x`` in at least float32."""
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
+def real(where: str, x: Any) -> Array:
+    """``x`` as an array in at least float32: in bfloat16 a count would stop at 256."""
+    x = jnp.asarray(x)
+    if not (x.dtype == bool or jnp.issubdtype(x.dtype, jnp.integer)):
+        x = floating(where, x)
+    return wide(x)
+
+
+def sequence(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
+    """``x`` in at least float32, which must have the axes of ``layout`` and a step in it."""
+    x, axes = real(where, x), layout.count(",") + 1
+    if not (x.ndim >= axes - 1 if layout.endswith("*]") else x.ndim == axes):
+        raise ValueError(
+            f"{where} must be {layout}, got the shape {x.shape}. Time is the first axis."
+        )
+    if not x.shape[0]:
+        raise ValueError(f"{where} must have at least one time step, got the shape {x.shape}.")
+    return x
