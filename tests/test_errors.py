@@ -460,7 +460,7 @@ def test_spiking():
     )
     raises(
         ValueError,
-        "`Spiking(learn=('tau',))` must start from finite values, got tau=inf.",
+        "`Spiking(learn=('tau',))` must start from finite values inside their range, got tau=inf.",
         js.nn.Spiking,
         js.LIF(tau=float("inf")),
         learn=("tau",),

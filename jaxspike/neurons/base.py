@@ -179,19 +179,71 @@ def at_rest(v: Param | None, shape: Shape, dtype: Any) -> Array:
     return jnp.broadcast_to(jnp.asarray(0.0 if v is None else v, dtype), shape)
 
 
+def leaky_charge(v: Array, x: Array, tau: Param, v_reset: Param | None, decay_input: bool) -> Array:
+    """Charge a membrane that leaks towards ``v_reset``, or 0 if that is None.
+
+    With ``decay_input``: ``h = v + (x - (v - v_reset)) / tau``, else
+    ``h = v - (v - v_reset) / tau + x``.
+    """
+    leak = v if v_reset is None else v - v_reset
+    # divided by tau, not multiplied by 1 / tau: the last bit decides spikes at threshold
+    return v + (x - leak) / tau if decay_input else v - leak / tau + x
+
+
+def reset(
+    h: Array, s: Array, v_threshold: Param, v_reset: Param | None, detach_reset: bool
+) -> Array:
+    """The membrane after the spikes ``s`` of the charged membrane ``h``.
+
+    ``v = h - s * v_threshold`` (soft) if ``v_reset`` is None, else
+    ``v = s * v_reset + (1 - s) * h`` (hard). With ``detach_reset`` no gradient flows through ``s``.
+    """
+    r = jax.lax.stop_gradient(s) if detach_reset else s
+    return h - r * v_threshold if v_reset is None else r * v_reset + (1 - r) * h
+
+
 def fire(
     h: Array, v_threshold: Param, v_reset: Param | None, surrogate: Surrogate, detach_reset: bool
 ) -> tuple[Array, Array]:
-    """Spike where the charged membrane ``h`` reaches threshold, then reset.
-
-    ``s = heaviside(h - v_threshold)``; then ``v = h - s * v_threshold`` (soft) if ``v_reset`` is
-    None, else ``v = s * v_reset + (1 - s) * h`` (hard). With ``detach_reset`` no gradient flows
-    through the ``s`` of the reset.
+    """Spike where the charged membrane ``h`` reaches threshold, then `reset`.
 
     Returns:
-        The membrane after reset, and the spikes.
+        The membrane after reset, and the spikes ``heaviside(h - v_threshold)``.
     """
     s = spike(h - v_threshold, surrogate)
-    r = jax.lax.stop_gradient(s) if detach_reset else s
-    v = h - r * v_threshold if v_reset is None else r * v_reset + (1 - r) * h
-    return v, s
+    return reset(h, s, v_threshold, v_reset, detach_reset), s
+
+
+def fire_ternary(
+    h: Array, v_threshold: Param, v_reset: Param | None, surrogate: Surrogate, detach_reset: bool
+) -> tuple[Array, Array]:
+    """Spike 1 from ``v_threshold`` up and -1 from ``-v_threshold`` down, then `reset`.
+
+    A soft reset subtracts ``s * v_threshold`` with the sign of the spike.
+
+    Returns:
+        The membrane after reset, and the spikes ``heaviside(h - v_threshold)
+        - heaviside(-h - v_threshold)``.
+    """
+    up, down = spike(h - v_threshold, surrogate), spike(-h - v_threshold, surrogate)
+    s = up - down
+    event = s if v_reset is None else up + down
+    return reset(h, event, v_threshold, v_reset, detach_reset), s
+
+
+def quadratic(v: Array, a0: Param, v_rest: Param, v_c: Param) -> Array:
+    """The current ``a0 * (v - v_rest) * (v - v_c)`` of a quadratic membrane."""
+    return a0 * (v - v_rest) * (v - v_c)
+
+
+def exponential(v: Array, delta_t: Param, theta_rh: Param) -> Array:
+    """The current ``delta_t * exp((v - theta_rh) / delta_t)`` of an exponential membrane."""
+    return delta_t * jnp.exp((v - theta_rh) / delta_t)
+
+
+def adapt(w: Array, h: Array, s: Array, v_rest: Param, tau_w: Param, a: Param, b: Param) -> Array:
+    """The adaptation current after a step: ``w + (a * (h - v_rest) - w) / tau_w + b * s``.
+
+    It follows the charged membrane ``h``, before reset.
+    """
+    return w + (a * (h - v_rest) - w) / tau_w + b * s

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .._pytree import from_raw, to_raw
+from .._pytree import from_raw, is_static, to_raw
 from .._types import Array, Shape, Tree
 from ..engine import scan
 from ..neurons import Neuron
+from ..surrogate import Surrogate
 from .module import SpikingModule
 
 
@@ -57,7 +58,7 @@ class Spiking(SpikingModule):
             for path, _ in jax.tree_util.tree_leaves_with_path(neuron)
         )
         self.learn = (learn,) if isinstance(learn, str) else tuple(learn)
-        fields = {f.name: f for f in dataclasses.fields(neuron)}
+        fields = _fields(neuron)
         learnable = [name for name in self.names if name in fields]
         for name in self.learn:
             if name not in learnable:
@@ -65,19 +66,18 @@ class Spiking(SpikingModule):
                     f"`Spiking(learn=...)` must name parameters of `{type(neuron).__name__}`, "
                     f"got {name!r}. Use some of: {', '.join(learnable)}."
                 )
-            value = getattr(neuron, name)
-            known = not isinstance(value, jax.core.Tracer)
-            if known and not np.all(np.isfinite(np.asarray(value, np.float64))):
-                raise ValueError(
-                    f"`Spiking(learn={self.learn})` must start from finite values, "
-                    f"got {name}={value}."
-                )
         # by value, not as the neuron itself: layers of equal structure must compare equal
         self.numbers = tuple(leaf if isinstance(leaf, float) else None for leaf in leaves)
         for name, leaf in zip(self.names, leaves, strict=True):
             if name in self.learn:
                 dtype = jnp.promote_types(getattr(leaf, "dtype", jnp.float32), jnp.float32)
                 raw = to_raw(fields[name], jnp.asarray(leaf, dtype))
+                known = not isinstance(raw, jax.core.Tracer)
+                if known and not np.all(np.isfinite(np.asarray(raw, np.float64))):
+                    raise ValueError(
+                        f"`Spiking(learn={self.learn})` must start from finite values inside "
+                        f"their range, got {name}={leaf}."
+                    )
                 setattr(self, f"{name}_raw", nnx.Param(raw))
             elif not isinstance(leaf, float):
                 setattr(self, name, Constant(jnp.asarray(leaf)))
@@ -85,7 +85,7 @@ class Spiking(SpikingModule):
     @property
     def neuron(self) -> Neuron:
         """The neuron with its learned fields as they are now: a plain pytree."""
-        fields = {f.name: f for f in dataclasses.fields(type(self)._kind(self.structure))}
+        fields = _fields(jax.tree.unflatten(self.structure, self.numbers))
         leaves: list[Any] = []
         for name, number in zip(self.names, self.numbers, strict=True):
             if name in self.learn:
@@ -95,10 +95,6 @@ class Spiking(SpikingModule):
             else:
                 leaves.append(number)
         return jax.tree.unflatten(self.structure, leaves)
-
-    @staticmethod
-    def _kind(structure: Any) -> Any:
-        return structure.node_data()[0]
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
         """State of the neuron at rest, for one step of input of ``shape``."""
@@ -111,3 +107,15 @@ class Spiking(SpikingModule):
     def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
         """Scan the neuron over ``[T, N, *]``."""
         return scan(self.neuron, state, xs)
+
+
+def _fields(neuron: Neuron, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
+    """The fields of a neuron, and of one inside it, by the names of their leaves."""
+    found: dict[str, dataclasses.Field[Any]] = {}
+    for field in dataclasses.fields(neuron):
+        name, value = prefix + field.name, getattr(neuron, field.name)
+        if isinstance(value, Neuron):
+            found |= _fields(value, f"{name}_")
+        elif not is_static(field) and not isinstance(value, Surrogate):
+            found[name] = field
+    return found
