@@ -9,17 +9,62 @@
 """
 
 from . import nn as nn, surrogate as surrogate
-from ._pytree import greater_than as greater_than, positive as positive, static as static
+from ._pytree import (
+    between as between,
+    count as count,
+    function as function,
+    greater_than as greater_than,
+    negative as negative,
+    positive as positive,
+    static as static,
+    weight as weight,
+)
 from ._types import Param as Param
 from .engine import scan as scan
 from .neurons import (
+    ALIF as ALIF,
+    CLIF as CLIF,
+    EIF as EIF,
     IF as IF,
+    ILIF as ILIF,
+    KLIF as KLIF,
     LI as LI,
+    LIAF as LIAF,
     LIF as LIF,
+    QIF as QIF,
+    AdEx as AdEx,
+    AdExState as AdExState,
+    ALIFState as ALIFState,
+    Alpha as Alpha,
+    AlphaState as AlphaState,
+    CLIFState as CLIFState,
+    CubaLIF as CubaLIF,
+    CubaLIFState as CubaLIFState,
+    Delay as Delay,
+    DelayState as DelayState,
+    EIFState as EIFState,
+    GatedLIF as GatedLIF,
+    GatedLIFState as GatedLIFState,
     IFState as IFState,
+    ILIFState as ILIFState,
+    Izhikevich as Izhikevich,
+    IzhikevichState as IzhikevichState,
+    KLIFState as KLIFState,
+    LIAFState as LIAFState,
     LIFState as LIFState,
     LIState as LIState,
     Neuron as Neuron,
+    QIFState as QIFState,
+    Refractory as Refractory,
+    RefractoryState as RefractoryState,
+    ResonateAndFire as ResonateAndFire,
+    ResonateAndFireState as ResonateAndFireState,
+    SynapseFilter as SynapseFilter,
+    SynapseFilterState as SynapseFilterState,
+    TernaryIF as TernaryIF,
+    TernaryIFState as TernaryIFState,
+    TernaryLIF as TernaryLIF,
+    TernaryLIFState as TernaryLIFState,
 )
 
 __version__ = "0.1.0"

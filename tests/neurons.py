@@ -27,6 +27,31 @@ ROWS = {
     "LIF-hard": Row(js.LIF(tau=3.7, v_reset=-0.3, decay_input=False, detach_reset=True)),
     "LIF-soft": Row(js.LIF(v_reset=None, surrogate=js.surrogate.ATan()), scale=3.0),
     "LI": Row(js.LI(), spikes=()),
+    "CubaLIF": Row(js.CubaLIF(surrogate=js.surrogate.ATan())),
+    "CubaLIF-soft": Row(js.CubaLIF(v_reset=None, surrogate=js.surrogate.ATan())),
+    "ALIF": Row(js.ALIF(v_decay=0.75, a_decay=0.8, beta=0.4)),
+    "ALIF-hard": Row(js.ALIF(v_decay=0.75, a_decay=0.8, v_reset=-0.1, detach_reset=True)),
+    "QIF": Row(js.QIF(), scale=3.0),
+    "EIF": Row(js.EIF(), scale=3.0),
+    "Izhikevich": Row(js.Izhikevich(a=0.2, b=0.1), scale=3.0),
+    "Izhikevich-soft": Row(js.Izhikevich(v_reset=None, w_rest=0.1, a=0.2, b=0.1), scale=2.0),
+    "AdEx": Row(js.AdEx(a=0.2, b=0.1, w_rest=0.1), scale=3.0),
+    "KLIF": Row(js.KLIF(), scale=3.0),
+    "KLIF-scaled": Row(js.KLIF(scale_reset=True, k=1.5, v_reset=None), scale=2.0),
+    "CLIF": Row(js.CLIF(surrogate=js.surrogate.ATan())),
+    "ILIF": Row(js.ILIF(max_spike_count=2), scale=1.2, spikes=(0.0, 1.0, 2.0)),
+    "TernaryIF": Row(js.TernaryIF(), spikes=(-1.0, 0.0, 1.0)),
+    "TernaryLIF": Row(js.TernaryLIF(v_reset=None), scale=3.0, spikes=(-1.0, 0.0, 1.0)),
+    "ResonateAndFire": Row(js.ResonateAndFire(), scale=2.0),
+    "SynapseFilter": Row(js.SynapseFilter(tau=3.0), spikes=()),
+    "Delay": Row(js.Delay(steps=2), spikes=()),
+    "Refractory": Row(js.Refractory(js.LIF(), steps=2), scale=3.0, flat=("left",)),
+    "Refractory-ternary": Row(
+        js.Refractory(js.TernaryIF(v_reset=None)), spikes=(-1.0, 0.0, 1.0), flat=("left",)
+    ),
+    "Alpha": Row(js.Alpha(exc_decay=0.8, inh_decay=0.5), scale=2.5),
+    "LIAF": Row(js.LIAF(jax.nn.tanh), scale=3.0, spikes=()),
+    "GatedLIF": Row(js.GatedLIF(), scale=1.0),
 }
 
 

@@ -113,13 +113,13 @@ def test_spikes_are_what_they_should_be_and_some_neurons_fire(row):
 
 @every_neuron
 def test_gradients_are_finite_and_reach_everything(row):
-    def loss(neuron, state, xs):
+    def loss(neuron, shift, xs):
+        state = jax.tree.map(jnp.add, neuron.init_state((N, C)), shift)
         last, y = js.scan(neuron, state, xs)
         return y.sum() + sum(leaf.sum() for leaf in jax.tree.leaves(last))
 
-    grads = jax.jit(jax.grad(loss, (0, 1, 2)))(
-        channels(row.neuron), row.neuron.init_state((N, C)), inputs(row)
-    )
+    shift = jax.tree.map(jnp.zeros_like, row.neuron.init_state((N, C)))
+    grads = jax.jit(jax.grad(loss, (0, 1, 2)))(channels(row.neuron), shift, inputs(row))
     chex.assert_tree_all_finite(grads)
     for name in parameters(row.neuron):
         assert np.any(named(grads[0])[name] != 0), name
@@ -132,10 +132,10 @@ def test_gradients_are_finite_and_reach_everything(row):
 def test_every_parameter_can_be_learned(row):
     layer = js.nn.Spiking(row.neuron, learn=parameters(row.neuron))
     chex.assert_trees_all_close(layer.neuron, row.neuron, rtol=1e-5, atol=1e-6)
-    state, xs = row.neuron.init_state((N, C)), inputs(row)
+    xs = inputs(row)
 
     def loss(layer):
-        last, y = layer(state, xs)
+        last, y = layer(layer.init_state((N, C)), xs)
         return y.sum() + sum(leaf.sum() for leaf in jax.tree.leaves(last))
 
     grads = nnx.jit(nnx.grad(loss))(layer)

@@ -30,6 +30,7 @@ PRIMITIVES = {
     "SuperSpike": lambda x, a: a * x / (1 + np.abs(x)),
     "Erf": lambda x, a: (1 + ERF(a * x)) / 2,
     "Rect": lambda x, a: np.clip(a * x + 0.5, 0, 1),
+    "Window": np.clip,
 }
 X = np.linspace(-1.53, 1.52, 97)  # off the corners of the piecewise ones
 
@@ -43,14 +44,27 @@ def test_every_surrogate_has_a_primitive():
     assert models == set(PRIMITIVES)
 
 
-@pytest.mark.parametrize("alpha", [None, 0.7, 3.0])
+@pytest.mark.parametrize("factor", [1.0, 0.7, 3.0])
 @pytest.mark.parametrize("name", PRIMITIVES)
-def test_gradient_is_the_finite_difference_of_the_primitive(name, alpha):
-    rule = getattr(surrogate, name)() if alpha is None else getattr(surrogate, name)(alpha=alpha)
+def test_gradient_is_the_finite_difference_of_the_primitive(name, factor):
+    rule = jax.tree.map(lambda value: value * factor, getattr(surrogate, name)())
     f, h = PRIMITIVES[name], 1e-6
-    want = (f(X + h, rule.alpha) - f(X - h, rule.alpha)) / (2 * h)
+    args = jax.tree.leaves(rule)
+    want = (f(X + h, *args) - f(X - h, *args)) / (2 * h)
     got = jax.vmap(jax.grad(spike), in_axes=(0, None))(jnp.asarray(X, jnp.float32), rule)
     np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-6)
+
+
+def test_a_count_of_spikes_is_the_nearest_integer_with_a_surrogate():
+    x, most = jnp.array([-1.0, 0.0, 0.5, 1.5, 2.2, 3.0, 3.1]), 3
+    np.testing.assert_array_equal(
+        surrogate.spike_count(x, most, surrogate.Window()), [0, 0, 0, 2, 2, 3, 3]
+    )
+    for rule in (surrogate.Window(), surrogate.Window(-0.5, 0.5), surrogate.Erf()):
+        _, vjp = jax.vjp(lambda x, rule=rule: surrogate.spike_count(x, most, rule), x)
+        np.testing.assert_allclose(vjp(2 * jnp.ones_like(x))[0], 2 * rule(x / most), rtol=1e-6)
+    inside = jax.vmap(jax.grad(lambda x: surrogate.spike_count(x, most, surrogate.Window())))(x)
+    np.testing.assert_array_equal(inside, [0, 1, 1, 1, 1, 1, 0])
 
 
 def test_forward_is_heaviside_and_fires_at_threshold():

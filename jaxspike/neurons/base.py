@@ -241,9 +241,6 @@ def exponential(v: Array, delta_t: Param, theta_rh: Param) -> Array:
     return delta_t * jnp.exp((v - theta_rh) / delta_t)
 
 
-def adapt(w: Array, h: Array, s: Array, v_rest: Param, tau_w: Param, a: Param, b: Param) -> Array:
-    """The adaptation current after a step: ``w + (a * (h - v_rest) - w) / tau_w + b * s``.
-
-    It follows the charged membrane ``h``, before reset.
-    """
-    return w + (a * (h - v_rest) - w) / tau_w + b * s
+def adapt(w: Array, v: Array, s: Array, v_rest: Param, tau_w: Param, a: Param, b: Param) -> Array:
+    """The adaptation current after a step: ``w + (a * (v - v_rest) - w) / tau_w + b * s``."""
+    return w + (a * (v - v_rest) - w) / tau_w + b * s
