@@ -90,9 +90,9 @@ def between(low: float, high: float, *, default: Any = dataclasses.MISSING) -> A
     return _parameter(default, inside)
 
 
-def weight() -> Any:
+def learned() -> Any:
     """An array that is learned wherever the model is a layer, as the kernel of a Flax layer is."""
-    return dataclasses.field(metadata={"weight": True})
+    return dataclasses.field(metadata={"learned": True})
 
 
 def static(*, default: Any = dataclasses.MISSING, choices: tuple[Any, ...] = ()) -> Any:
@@ -132,9 +132,9 @@ def is_static(field: dataclasses.Field[Any]) -> bool:
     return field.metadata.get("static", False)
 
 
-def is_weight(field: dataclasses.Field[Any]) -> bool:
-    """Whether ``field`` is a learned array."""
-    return field.metadata.get("weight", False)
+def is_learned(field: dataclasses.Field[Any]) -> bool:
+    """Whether ``field`` is an array that is always learned."""
+    return field.metadata.get("learned", False)
 
 
 def to_raw(field: dataclasses.Field[Any], value: Any) -> Any:
@@ -150,7 +150,7 @@ def from_raw(field: dataclasses.Field[Any], raw: Any) -> Any:
 @dataclass_transform(
     frozen_default=True,
     eq_default=False,
-    field_specifiers=(positive, negative, greater_than, between, weight, static, count, function),
+    field_specifiers=(positive, negative, greater_than, between, learned, static, count, function),
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pytree:

@@ -413,6 +413,79 @@ def test_batch_norm_in_training_inside_a_scan():
     )
 
 
+# ---- neurons of a whole sequence
+
+PSN = js.PSN.init(10, key=jax.random.key(0))
+NO_STEP = (
+    "`PSN(xs=...)` must be a whole sequence `[T, N, *]`, got a state and one step of shape (4, 8): "
+    "a PSN has no single step. Call `neuron(xs)`, in a network `net(state, x_seq)`."
+)
+
+
+def test_a_neuron_without_a_step_is_stepped():
+    raises(ValueError, NO_STEP, PSN, STATE, X[0])
+    raises(ValueError, NO_STEP, js.scan, PSN, STATE, X)
+    net = js.nn.Sequential(nnx.Linear(8, 8, rngs=nnx.Rngs(0)), PSN, js.LIF())
+    state = net.init_state((4, 8))
+    raises(ValueError, NO_STEP, net, state, X[0])
+    raises(ValueError, NO_STEP, js.scan, net, state, X, order="step")
+
+
+@pytest.mark.parametrize("shape", [(9, 4, 8), (), (0, 4, 8)])
+def test_a_sequence_of_another_length(shape):
+    sentence = (
+        f"must have 10 time steps as axis 0, got shape {shape}. "
+        "Its weights are made for that length."
+    )
+    raises(ValueError, f"`PSN(xs=...)` {sentence}", PSN, jnp.ones(shape))
+
+
+def test_sequences_and_weights():
+    raises(
+        ValueError,
+        "`SlidingPSN(xs=...)` must have at least one time step as axis 0, got shape (0, 4, 8).",
+        js.SlidingPSN.init(3),
+        X[:0],
+    )
+    raises(
+        TypeError,
+        "`PSN(xs=...)` must be real, got complex64. Give its real part.",
+        PSN,
+        X.astype(jnp.complex64),
+    )
+    raises(
+        ValueError,
+        "`PSN(weight=..., bias=...)` must have shapes [T, T] and [T], got (10, 10) and (10, 1). "
+        "Use `PSN.init`.",
+        js.PSN,
+        PSN.weight,
+        PSN.bias[:, None],
+    )
+    raises(
+        ValueError,
+        "`SlidingPSN(weight=...)` must have shape [k], got (1, 3). Use `SlidingPSN.init(k)`.",
+        js.SlidingPSN,
+        jnp.ones((1, 3)),
+        -1.0,
+    )
+    raises(
+        ValueError,
+        "`MaskedPSN(k=...)` must be an integer of at least 1, got 0.",
+        js.MaskedPSN.init,
+        0,
+        10,
+        key=jax.random.key(0),
+    )
+    raises(
+        ValueError,
+        "`Spiking(learn=...)` must name parameters of `MaskedPSN`, got 'weights'. "
+        "Use some of: lambda_.",
+        js.nn.Spiking,
+        js.MaskedPSN.init(2, 10, key=jax.random.key(0)),
+        learn=("weights",),
+    )
+
+
 # ---- layers
 
 

@@ -19,6 +19,7 @@ import jaxspike as js
 with np.load(Path(__file__).parent / "golden" / "spikingjelly_zoo.npz") as file:
     GOLDEN = dict(file)
 INFO = json.loads(str(GOLDEN["info"]))
+SEQUENCES = [(i, *s) for i, s in enumerate(INFO["sequences"])]
 CASES = [pytest.param(i, c, id=f"{c['model']}-{i}") for i, c in enumerate(INFO["cases"])]
 
 
@@ -84,6 +85,27 @@ def test_spikingjelly(i, case):
     for name, value in case["parameters"].items():
         if value is not None:
             assert_close(getattr(grads[0], name), GOLDEN[f"{i}_grad_{name}"])
+
+
+@pytest.mark.parametrize(("i", "model", "options"), SEQUENCES)
+def test_spikingjelly_sequence(i, model, options):
+    fields = {k: v for k, v in options.items() if k != "k" or model == "MaskedPSN"}
+    weight, bias = (jnp.asarray(GOLDEN[f"s{i}_{name}"]) for name in ("weight", "bias"))
+    neuron = getattr(js, model)(weight, bias, **fields)
+
+    @jax.jit
+    @jax.grad
+    def gradients(neuron_x):
+        neuron, x = neuron_x
+        return (neuron(x) * GOLDEN["w_y"]).sum()
+
+    x = 0.5 + GOLDEN["x"]
+    grads, grad_x = gradients((neuron, jnp.asarray(x)))
+    np.testing.assert_array_equal(jax.jit(neuron)(x), GOLDEN[f"s{i}_y"])
+    assert_close(grad_x, GOLDEN[f"s{i}_grad_x"])
+    for name in ("weight", "bias", "lambda_"):
+        if f"s{i}_grad_{name}" in GOLDEN:
+            assert_close(getattr(grads, name), GOLDEN[f"s{i}_grad_{name}"])
 
 
 @pytest.mark.parametrize("model", INFO["defaults"])
@@ -215,7 +237,8 @@ def test_nothing_happens_to_a_refractory_neuron():
 
 
 def test_file_is_what_the_script_describes():
-    assert len(INFO["cases"]) == len({k for k in GOLDEN if k.endswith("_y")} - {"w_y"})
+    runs = {k for k in GOLDEN if k.endswith("_y")} - {"w_y"}
+    assert len(INFO["cases"]) + len(SEQUENCES) == len(runs)
     for i, case in enumerate(INFO["cases"]):
         if case["model"] not in ("LIAF", "SynapseFilter"):
             assert 0.1 <= (GOLDEN[f"{i}_y"] != 0).mean() <= 0.6

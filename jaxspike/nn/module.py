@@ -10,7 +10,7 @@ from flax import nnx
 
 from .._types import Array, Shape, Tree
 from ..engine import scan
-from ..neurons import Neuron
+from ..neurons import Neuron, SequenceNeuron
 from ..neurons.base import layout, shape_mismatch
 from ._state import TO_BE_BUILT, SealedState, unseal
 
@@ -55,7 +55,7 @@ class SpikingModule(nnx.Module):
             cls.__call__ = _with_state(vars(cls)["__call__"])  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Neuron):
+        if isinstance(value, Neuron | SequenceNeuron):
             from .spiking import Spiking  # a subclass of this class
 
             value = Spiking(value)
@@ -95,6 +95,10 @@ class SpikingModule(nnx.Module):
         """Run ``[T, N, *]``, for a module with a state of its own: a scan of its step."""
         return scan(_step_of(self), state, xs)
 
+    def _trace_step(self, step: Callable[..., Any], x: Array) -> Array:
+        """An output as that of one step, for the trace of ``init_state`` to go on with."""
+        return step(self, self.init_state(x.shape), x)[1]
+
 
 class _Pending:
     """A state to be built once the trace has told its shape."""
@@ -129,7 +133,7 @@ def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
         if state is TO_BE_BUILT:
             if not own:
                 return step(self, state, x, *args, **kwargs)
-            return _Pending(self, x.shape), step(self, self.init_state(x.shape), x)[1]
+            return _Pending(self, x.shape), self._trace_step(step, x)
         if own:
             new, y = _step_or_sequence(self, step, state, jnp.asarray(x), args, kwargs)
         else:

@@ -6,7 +6,7 @@ from typing import Any
 from flax import nnx
 
 from .._types import Array, Tree
-from ..neurons import Neuron
+from ..neurons import Neuron, SequenceNeuron
 from .module import SpikingModule
 from .spiking import Spiking
 
@@ -37,7 +37,7 @@ class Sequential(SpikingModule):
         (20, 4, 10)
     """
 
-    def __init__(self, *layers: Neuron | Callable[..., Any]):
+    def __init__(self, *layers: Neuron | SequenceNeuron | Callable[..., Any]):
         for layer in layers:
             kind = type(layer).__name__
             if not callable(layer):
@@ -48,7 +48,9 @@ class Sequential(SpikingModule):
                     "which normalises over the time axis of `[T, N, *]`. "
                     f"Give `jaxspike.nn.fold_time(nnx.{kind}(...))`."
                 )
-        self.layers = nnx.List([Spiking(x) if isinstance(x, Neuron) else x for x in layers])
+        self.layers = nnx.List(
+            [Spiking(x) if isinstance(x, Neuron | SequenceNeuron) else x for x in layers]
+        )
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""

@@ -1,7 +1,7 @@
 """`Spiking`: any neuron as a layer."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .._pytree import from_raw, is_static, to_raw
+from .._pytree import from_raw, is_learned, is_static, to_raw
 from .._types import Array, Shape, Tree
 from ..engine import scan
-from ..neurons import Neuron
+from ..neurons import Neuron, SequenceNeuron
 from ..surrogate import Surrogate
+from ._state import Rank
 from .module import SpikingModule
 
 
@@ -28,6 +29,9 @@ class Spiking(SpikingModule):
     `jaxspike.greater_than`), so no optimizer step can leave its range; ``layer.neuron.tau`` is tau
     itself. Every other field is a constant, also under `jax.grad` of the whole module: a number
     belongs to the structure, an array is a `Constant`.
+
+    A `SequenceNeuron`, such as a `jaxspike.PSN`, has no step: the layer takes ``[T, N, *]`` only.
+    Its weights are `nnx.Param` under their own names, without being asked for.
 
     Args:
         neuron: The neuron, of any model.
@@ -46,8 +50,8 @@ class Spiking(SpikingModule):
         >>> state, spikes = layer(layer.init_state((4, 8)), jnp.ones((10, 4, 8)))
     """
 
-    def __init__(self, neuron: Neuron, *, learn: Sequence[str] = ()):
-        if not isinstance(neuron, Neuron):
+    def __init__(self, neuron: Neuron | SequenceNeuron, *, learn: Sequence[str] = ()):
+        if not isinstance(neuron, Neuron | SequenceNeuron):
             raise TypeError(
                 f"`Spiking(neuron=...)` must be a neuron, got {neuron!r}. "
                 "Give an instance, such as `jaxspike.LIF()`."
@@ -59,7 +63,7 @@ class Spiking(SpikingModule):
         )
         self.learn = (learn,) if isinstance(learn, str) else tuple(learn)
         fields = _fields(neuron)
-        learnable = [name for name in self.names if name in fields]
+        learnable = [n for n in self.names if n in fields and not is_learned(fields[n])]
         for name in self.learn:
             if name not in learnable:
                 raise ValueError(
@@ -79,17 +83,21 @@ class Spiking(SpikingModule):
                         f"their range, got {name}={leaf}."
                     )
                 setattr(self, f"{name}_raw", nnx.Param(raw))
+            elif name in fields and is_learned(fields[name]):
+                setattr(self, name, nnx.Param(jnp.asarray(leaf)))
             elif not isinstance(leaf, float):
                 setattr(self, name, Constant(jnp.asarray(leaf)))
 
     @property
-    def neuron(self) -> Neuron:
+    def neuron(self) -> Any:
         """The neuron with its learned fields as they are now: a plain pytree."""
         fields = _fields(jax.tree.unflatten(self.structure, self.numbers))
         leaves: list[Any] = []
         for name, number in zip(self.names, self.numbers, strict=True):
             if name in self.learn:
                 leaves.append(from_raw(fields[name], getattr(self, f"{name}_raw")[...]))
+            elif name in fields and is_learned(fields[name]):
+                leaves.append(getattr(self, name)[...])
             elif number is None:
                 leaves.append(jax.lax.stop_gradient(getattr(self, name)[...]))
             else:
@@ -98,6 +106,8 @@ class Spiking(SpikingModule):
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
         """State of the neuron at rest, for one step of input of ``shape``."""
+        if isinstance(self.neuron, SequenceNeuron):
+            return Rank(len(shape))
         return self.neuron.init_state(tuple(shape), dtype)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
@@ -105,11 +115,16 @@ class Spiking(SpikingModule):
         return self.neuron(state, x)
 
     def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
-        """Scan the neuron over ``[T, N, *]``."""
+        """Scan the neuron over ``[T, N, *]``, or give it the whole if it is a `SequenceNeuron`."""
+        if isinstance(self.neuron, SequenceNeuron):
+            return state, self.neuron(xs)
         return scan(self.neuron, state, xs)
 
+    def _trace_step(self, step: Callable[..., Any], x: Array) -> Array:
+        return x if isinstance(self.neuron, SequenceNeuron) else super()._trace_step(step, x)
 
-def _fields(neuron: Neuron, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
+
+def _fields(neuron: Neuron | SequenceNeuron, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
     """The fields of a neuron, and of one inside it, by the names of their leaves."""
     found: dict[str, dataclasses.Field[Any]] = {}
     for field in dataclasses.fields(neuron):

@@ -9,8 +9,9 @@ gradient, and asserts that SpikingJelly's own module with these parameters gives
 Everything is float32, time is axis 0, and the loss of a case is
 `sum(y * w_y) + sum(last state * w_state)`.
 
-    info        JSON: `versions`; `cases`: model, parameters, options, names of the states; and
-                `defaults`: the arguments that SpikingJelly's classes have by default
+    info        JSON: `versions`; `cases`: model, parameters, options, names of the states;
+                `sequences`: model and options of the neurons without a step; and `defaults`: the
+                arguments that SpikingJelly's classes have by default
     x           [T, N, F] standard normal numbers: the input of a case is `shift + scale * x`, or
                 where it is negative 0 and else 1 if the case has `spikes`
     w_y, w_state
@@ -19,6 +20,8 @@ Everything is float32, time is axis 0, and the loss of a case is
     <i>_<state>_seq, <i>_grad_<state>0, <i>_grad_<parameter>
                 the state after every step, and the gradients of the first state (at rest), of the
                 input and of the parameter
+    s<i>_y, s<i>_weight, s<i>_bias, s<i>_grad_x, s<i>_grad_<parameter>
+                of sequence neuron i, for the input `0.5 + x` and the loss `sum(y * w_y)`
 """
 
 import inspect
@@ -386,6 +389,47 @@ def run_case(case, x, w_y, w_state):
     return out | {f"grad_{k}": v.grad for k, v in p.items()}
 
 
+SEQUENCES = [  # model, options
+    ("PSN", {}),
+    ("MaskedPSN", {"k": 3, "lambda_": 0.4}),
+    ("MaskedPSN", {"k": 4, "lambda_": 1.0}),
+    ("SlidingPSN", {"k": 3}),
+    ("SlidingPSN", {"k": 20}),
+]
+
+
+def run_sequence(model, options, rng, x, w_y):
+    """Outputs and gradients of a neuron without a step, with random weights."""
+    if model == "SlidingPSN":
+        net = neuron.SlidingPSN(options["k"], step_mode="m")
+    elif model == "MaskedPSN":
+        net = neuron.MaskedPSN(options["k"], T, step_mode="m")
+        net._lambda_ = torch.tensor(options["lambda_"]).requires_grad_()
+    else:
+        net = neuron.PSN(T)
+    net.weight.data = tensor(rng.normal(0.05, 0.4, net.weight.shape))
+    net.bias.data = tensor(rng.normal(-0.6, 0.2, net.bias.shape))
+    x = (0.5 + x).requires_grad_()
+    y = net(x)
+    (y * w_y).sum().backward()
+    with torch.no_grad():
+        if model == "SlidingPSN":
+            weight = net.gen_gemm_weight(T)
+        else:
+            weight = net.masked_weight() if model == "MaskedPSN" else net.weight
+        h = torch.addmm(net.bias, weight, x.flatten(1)).view(x.shape)
+        assert ((h >= 0) == y).all()
+        assert h.abs().min() > GUARD
+        assert 0.1 <= y.mean() <= 0.6, (model, y.mean())
+    out = {"y": y, "grad_x": x.grad, "weight": net.weight, "bias": net.bias.flatten()}
+    out |= {"grad_weight": net.weight.grad, "grad_bias": net.bias.grad.flatten()}
+    if model == "MaskedPSN" and options["lambda_"] < 1:  # at 1 SpikingJelly takes a shorter way
+        out["grad_lambda_"] = net._lambda_.grad
+    if model == "SlidingPSN":
+        out |= {k: out[k][0] for k in ("bias", "grad_bias")}
+    return out
+
+
 def defaults(kind):
     """The default arguments of a class; a surrogate by its name and slope."""
     out = {}
@@ -419,10 +463,14 @@ def main():
         cases.append(dict(zip(keys, case, strict=True)) | {"states": MODELS[case[0]][2]})
         rates.append((run["y"] != 0).float().mean().item())
         print(f"{case[0]:16} active {rates[-1]:.2f}")
+    for i, (model, options) in enumerate(SEQUENCES):
+        run = run_sequence(model, options, rng, x, w_y)
+        out |= {f"s{i}_{k}": v for k, v in run.items()}
+        print(f"{model:16} active {run['y'].mean().item():.2f}")
 
     versions = {"python": platform.python_version(), "numpy": np.__version__}
     versions |= {"torch": torch.__version__, "spikingjelly": version("spikingjelly")}
-    info = {"versions": versions, "cases": cases}
+    info = {"versions": versions, "cases": cases, "sequences": SEQUENCES}
     info["defaults"] = {model: defaults(kind) for model, kind in CLASSES.items()}
     arrays = {k: v.detach().numpy() for k, v in out.items()}
     path = Path(__file__).with_name("spikingjelly_zoo.npz")
