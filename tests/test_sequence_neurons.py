@@ -129,6 +129,9 @@ def test_as_a_layer(row):
     params = {"/".join(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(net, nnx.Param))}
     assert {"layers/1/weight", "layers/1/bias", "layers/3/psn/weight", "layers/3/psn/bias"} < params
 
+    # a weak type would compile again after the first update
+    assert not any(a.weak_type for a in jax.tree.leaves(nnx.state(net, nnx.Param)))
+
     @nnx.jit
     def train(net, state, xs):
         def loss(net):

@@ -30,8 +30,8 @@ class GatedLIF(Neuron):
 
     SpikingJelly's has one ``conduct`` for each of T steps, fixed when it is made; a step function
     does not know its time, so here one value serves all steps. Where SpikingJelly's are equal, as
-    they are at its start, the numbers are. Its gates ``alpha``, ``beta`` and ``gamma`` start at random
-    near 0.5, its ``linear_decay`` at ``v_threshold / (2 T)``, here at that of T = 4.
+    they are at its start, the numbers are. Its gates start at random near 0.5, its
+    ``linear_decay`` at ``v_threshold / (2 T)``, here at that of T = 4.
 
     Args:
         alpha: Gate of the leak: 0 subtracts ``linear_decay``, 1 multiplies by ``tau``.

@@ -64,7 +64,7 @@ class MaskedPSN(SequenceNeuron):
             lambda_: How much is masked at the start.
             surrogate: Derivative of the spike; None is the default.
         """
-        weight, bias = uniform_weight((steps, steps), key), jnp.full(steps, -1.0)
+        weight, bias = uniform_weight((steps, steps), key), jnp.full(steps, -1.0, jnp.float32)
         return cls(weight, bias, k, jnp.asarray(lambda_, jnp.float32), surrogate or ATan())
 
     def __post_init__(self) -> None:

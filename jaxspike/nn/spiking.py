@@ -73,8 +73,8 @@ class Spiking(SpikingModule):
         # by value, not as the neuron itself: layers of equal structure must compare equal
         self.numbers = tuple(leaf if isinstance(leaf, float) else None for leaf in leaves)
         for name, leaf in zip(self.names, leaves, strict=True):
+            dtype = jnp.promote_types(getattr(leaf, "dtype", jnp.float32), jnp.float32)
             if name in self.learn:
-                dtype = jnp.promote_types(getattr(leaf, "dtype", jnp.float32), jnp.float32)
                 raw = to_raw(fields[name], jnp.asarray(leaf, dtype))
                 known = not isinstance(raw, jax.core.Tracer)
                 if known and not np.all(np.isfinite(np.asarray(raw, np.float64))):
@@ -84,7 +84,7 @@ class Spiking(SpikingModule):
                     )
                 setattr(self, f"{name}_raw", nnx.Param(raw))
             elif name in fields and is_learned(fields[name]):
-                setattr(self, name, nnx.Param(jnp.asarray(leaf)))
+                setattr(self, name, nnx.Param(jnp.asarray(leaf, dtype)))
             elif not isinstance(leaf, float):
                 setattr(self, name, Constant(jnp.asarray(leaf)))
 
