@@ -14,9 +14,32 @@ import jax.numpy as jnp
 import numpy as np
 
 
+@dataclasses.dataclass(frozen=True)
+class _Range:
+    """What a field may be, how an error says it, and the way to an unconstrained number."""
+
+    says: str
+    holds: Callable[[Any], Any]
+    to_raw: Callable[[Any], Any] = lambda value: value
+    from_raw: Callable[[Any], Any] = lambda raw: raw
+
+
+_ANY_NUMBER = _Range("a number", lambda value: value > -math.inf)
+
+
+def _parameter(default: Any, allowed: _Range) -> Any:
+    return dataclasses.field(default=default, metadata={"range": allowed})
+
+
 def positive(*, default: Any = dataclasses.MISSING) -> Any:
     """A parameter above zero; learned as its logarithm."""
     return greater_than(0.0, default=default)
+
+
+def negative(*, default: Any = dataclasses.MISSING) -> Any:
+    """A parameter below zero; learned as ``log(-value)``."""
+    below = _Range("less than 0", lambda v: v < 0, lambda v: jnp.log(-v), lambda r: -jnp.exp(r))
+    return _parameter(default, below)
 
 
 def greater_than(bound: float, *, default: Any = dataclasses.MISSING) -> Any:
@@ -39,7 +62,37 @@ def greater_than(bound: float, *, default: Any = dataclasses.MISSING) -> Any:
         Traceback (most recent call last):
         ValueError: `Leak(tau=...)` must be greater than 1, got 0.5.
     """
-    return dataclasses.field(default=default, metadata={"bound": float(bound)})
+    above = _Range(
+        f"greater than {bound:g}",
+        lambda v: v > bound,
+        lambda v: jnp.log(v - bound),
+        lambda r: jnp.exp(r) + bound,
+    )
+    return _parameter(default, above)
+
+
+def between(low: float, high: float, *, default: Any = dataclasses.MISSING) -> Any:
+    """A parameter from ``low`` to ``high``, such as a decay; learned as its logit.
+
+    The ends are allowed, as constants: a learned parameter starts inside the range and stays there.
+
+    Args:
+        low: The least value.
+        high: The greatest value.
+        default: The value of the field where none is given.
+    """
+    inside = _Range(
+        f"between {low:g} and {high:g}",
+        lambda v: (v >= low) & (v <= high),
+        lambda v: jnp.log((v - low) / (high - v)),
+        lambda r: low + (high - low) * jax.nn.sigmoid(r),
+    )
+    return _parameter(default, inside)
+
+
+def learned() -> Any:
+    """An array that is learned wherever the model is a layer, as the kernel of a Flax layer is."""
+    return dataclasses.field(metadata={"learned": True})
 
 
 def static(*, default: Any = dataclasses.MISSING, choices: tuple[Any, ...] = ()) -> Any:
@@ -49,7 +102,29 @@ def static(*, default: Any = dataclasses.MISSING, choices: tuple[Any, ...] = ())
         default: The value of the field where none is given.
         choices: The values allowed; anything if empty.
     """
-    return dataclasses.field(default=default, metadata={"static": True, "choices": choices})
+
+    def holds(value):
+        return any(value is c or (type(value) is type(c) and value == c) for c in choices)
+
+    return _structure(default, _Range(f"one of {choices}", holds) if choices else None)
+
+
+def count(*, default: Any = dataclasses.MISSING) -> Any:
+    """A `static` field that counts something: an integer of at least 1."""
+
+    def holds(value):
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+    return _structure(default, _Range("an integer of at least 1", holds))
+
+
+def function(*, default: Any = dataclasses.MISSING) -> Any:
+    """A `static` field that is a function, compared by identity: give a named one, not a lambda."""
+    return _structure(default, _Range("a function", callable))
+
+
+def _structure(default: Any, allowed: _Range | None) -> Any:
+    return dataclasses.field(default=default, metadata={"static": True, "range": allowed})
 
 
 def is_static(field: dataclasses.Field[Any]) -> bool:
@@ -57,20 +132,25 @@ def is_static(field: dataclasses.Field[Any]) -> bool:
     return field.metadata.get("static", False)
 
 
+def is_learned(field: dataclasses.Field[Any]) -> bool:
+    """Whether ``field`` is an array that is always learned."""
+    return field.metadata.get("learned", False)
+
+
 def to_raw(field: dataclasses.Field[Any], value: Any) -> Any:
     """The unconstrained number that an optimizer may move freely."""
-    bound = field.metadata.get("bound")
-    return value if bound is None else jnp.log(value - bound)
+    return field.metadata.get("range", _ANY_NUMBER).to_raw(value)
 
 
 def from_raw(field: dataclasses.Field[Any], raw: Any) -> Any:
     """The parameter behind an unconstrained number: the inverse of ``to_raw``."""
-    bound = field.metadata.get("bound")
-    return raw if bound is None else jnp.exp(raw) + bound
+    return field.metadata.get("range", _ANY_NUMBER).from_raw(raw)
 
 
 @dataclass_transform(
-    frozen_default=True, eq_default=False, field_specifiers=(positive, greater_than, static)
+    frozen_default=True,
+    eq_default=False,
+    field_specifiers=(positive, negative, greater_than, between, learned, static, count, function),
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pytree:
@@ -131,9 +211,9 @@ def _unflatten_as(cls: type[Pytree]) -> Callable[[Any, Any], Pytree]:
 
 
 def _check_static(where: str, field: dataclasses.Field[Any], value: Any) -> Any:
-    choices = field.metadata["choices"]
-    if choices and not any(value is c or (type(value) is type(c) and value == c) for c in choices):
-        raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
+    allowed = field.metadata["range"]
+    if allowed is not None and not allowed.holds(value):
+        raise ValueError(f"{where} must be {allowed.says}, got {value!r}.")
     return value
 
 
@@ -162,8 +242,7 @@ def _check_data(where: str, field: dataclasses.Field[Any], value: Any) -> Any:
             raise TypeError(f"{where} must be real, got {value.dtype}. Give floats.")
         value = value.astype(jnp.float32)
     if not isinstance(value, jax.core.Tracer):  # the value of a tracer is not known yet
-        bound = field.metadata.get("bound", -math.inf)
-        if not np.all(np.asarray(value, np.float64) > bound):
-            what = "a number" if bound == -math.inf else f"greater than {bound:g}"
-            raise ValueError(f"{where} must be {what}, got {value}.")
+        allowed = field.metadata.get("range", _ANY_NUMBER)
+        if not np.all(allowed.holds(np.asarray(value, np.float64))):
+            raise ValueError(f"{where} must be {allowed.says}, got {value}.")
     return value

@@ -12,6 +12,7 @@ To add a surrogate, subclass `Surrogate` and write ``__call__``.
 """
 
 import abc
+import functools
 import math
 
 import jax
@@ -68,30 +69,72 @@ def spike(x: Array, surrogate: Surrogate) -> Array:
 
     Source: Neftci, Mostafa, Zenke, "Surrogate gradient learning in spiking neural networks", 2019.
     """
+    return _spike(_checked("spike", x, surrogate), surrogate, None)
+
+
+def spike_count(x: Array, most: int, surrogate: Surrogate) -> Array:
+    """Several spikes at once: the nearest integer, with a surrogate derivative.
+
+    Forward ``n = round(clip(x, 0, most))``, to the even neighbour at a tie; backward
+    ``dL/dx = dL/dn * surrogate(x / most)``: the surrogate sees the whole range as 0 to 1, so that
+    `Window` serves any ``most``.
+
+    Args:
+        x: Membrane potential in units of the threshold, any shape, floating point.
+        most: The greatest number of spikes, at least 1.
+        surrogate: The pseudo-derivative.
+
+    Returns:
+        Integers from 0 to ``most``, of the shape and dtype of ``x``.
+
+    Raises:
+        TypeError: If ``surrogate`` is not a `Surrogate` or ``x`` is not floating point.
+        ValueError: If ``most`` is not an integer of at least 1.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> x = jnp.array([-1.0, 0.4, 1.6, 9.0])
+        >>> js.surrogate.spike_count(x, 4, js.surrogate.Window())
+        Array([0., 0., 2., 4.], dtype=float32)
+
+    Source: Luo et al., "Integer-valued training and spike-driven inference spiking neural network",
+    ECCV 2024; SpikingJelly ``surrogate.MultiLevelSpikeCount``.
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise ValueError(f"`spike_count(most=...)` must be an integer of at least 1, got {most!r}.")
+    return _spike(_checked("spike_count", x, surrogate), surrogate, most)
+
+
+def _checked(name, x, surrogate):
     if not isinstance(surrogate, Surrogate):
         raise TypeError(
-            f"`spike(surrogate=...)` must be a Surrogate, got {surrogate!r}. "
+            f"`{name}(surrogate=...)` must be a Surrogate, got {surrogate!r}. "
             "Give one of `jaxspike.surrogate`, such as `ATan()`, or subclass `Surrogate`."
         )
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"`spike(x=...)` must be floating point, got {x.dtype}. Convert it first.")
-    return _spike(x, surrogate)
+        raise TypeError(f"`{name}(x=...)` must be floating point, got {x.dtype}. Convert it first.")
+    return x
 
 
-@jax.custom_vjp
-def _spike(x, surrogate):
+def _forward(x, most):
+    """The Heaviside step if ``most`` is None, else the nearest integer from 0 to ``most``."""
+    return (x >= 0).astype(x.dtype) if most is None else jnp.round(jnp.clip(x, 0, most))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _spike(x, surrogate, most):
     del surrogate
-    return (x >= 0).astype(x.dtype)
+    return _forward(x, most)
 
 
-def _spike_fwd(x, surrogate):
-    return _spike(x, surrogate), (x, surrogate)
+def _spike_fwd(x, surrogate, most):
+    return _spike(x, surrogate, most), (x, surrogate)
 
 
-def _spike_bwd(residuals, g):
+def _spike_bwd(most, residuals, g):
     x, surrogate = residuals
-    return (g * surrogate(x)).astype(x.dtype), None
+    return (g * surrogate(x if most is None else x / most)).astype(x.dtype), None
 
 
 _spike.defvjp(_spike_fwd, _spike_bwd)
@@ -384,3 +427,19 @@ class StraightThrough(Surrogate):
 
     def __call__(self, x: Array) -> Array:
         return jnp.ones_like(x)
+
+
+class Window(Surrogate):
+    """1 where ``low <= x <= high``, else 0: straight through inside the window.
+
+    Primitive: ``clip(x, low, high)``.
+
+    Source: Bengio, Léonard, Courville, "Estimating or propagating gradients through stochastic
+    neurons for conditional computation", 2013; SpikingJelly ``surrogate.MultiLevelSpikeCount``.
+    """
+
+    low: Param = 0.0
+    high: Param = 1.0
+
+    def __call__(self, x: Array) -> Array:
+        return ((x >= self.low) & (x <= self.high)).astype(x.dtype)

@@ -4,7 +4,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import jaxspike as js
 
@@ -17,7 +16,8 @@ class Row:
 
     neuron: js.Neuron
     scale: float = 1.5
-    spiking: bool = True
+    spikes: tuple[float, ...] = (0.0, 1.0)  # what it puts out; empty if not spikes
+    flat: tuple[str, ...] = ()  # leaves of the state that no gradient reaches
 
 
 ROWS = {
@@ -26,7 +26,32 @@ ROWS = {
     "LIF": Row(js.LIF(), scale=3.0),
     "LIF-hard": Row(js.LIF(tau=3.7, v_reset=-0.3, decay_input=False, detach_reset=True)),
     "LIF-soft": Row(js.LIF(v_reset=None, surrogate=js.surrogate.ATan()), scale=3.0),
-    "LI": Row(js.LI(), spiking=False),
+    "LI": Row(js.LI(), spikes=()),
+    "CubaLIF": Row(js.CubaLIF(surrogate=js.surrogate.ATan())),
+    "CubaLIF-soft": Row(js.CubaLIF(v_reset=None, surrogate=js.surrogate.ATan())),
+    "ALIF": Row(js.ALIF(v_decay=0.75, a_decay=0.8, beta=0.4)),
+    "ALIF-hard": Row(js.ALIF(v_decay=0.75, a_decay=0.8, v_reset=-0.1, detach_reset=True)),
+    "QIF": Row(js.QIF(), scale=3.0),
+    "EIF": Row(js.EIF(), scale=3.0),
+    "Izhikevich": Row(js.Izhikevich(a=0.2, b=0.1), scale=3.0),
+    "Izhikevich-soft": Row(js.Izhikevich(v_reset=None, w_rest=0.1, a=0.2, b=0.1), scale=2.0),
+    "AdEx": Row(js.AdEx(a=0.2, b=0.1, w_rest=0.1), scale=3.0),
+    "KLIF": Row(js.KLIF(), scale=3.0),
+    "KLIF-scaled": Row(js.KLIF(scale_reset=True, k=1.5, v_reset=None), scale=2.0),
+    "CLIF": Row(js.CLIF(surrogate=js.surrogate.ATan())),
+    "ILIF": Row(js.ILIF(max_spike_count=2), scale=1.2, spikes=(0.0, 1.0, 2.0)),
+    "TernaryIF": Row(js.TernaryIF(), spikes=(-1.0, 0.0, 1.0)),
+    "TernaryLIF": Row(js.TernaryLIF(v_reset=None), scale=3.0, spikes=(-1.0, 0.0, 1.0)),
+    "ResonateAndFire": Row(js.ResonateAndFire(), scale=2.0),
+    "SynapseFilter": Row(js.SynapseFilter(tau=3.0), spikes=()),
+    "Delay": Row(js.Delay(steps=2), spikes=()),
+    "Refractory": Row(js.Refractory(js.LIF(), steps=2), scale=3.0, flat=("left",)),
+    "Refractory-ternary": Row(
+        js.Refractory(js.TernaryIF(v_reset=None)), spikes=(-1.0, 0.0, 1.0), flat=("left",)
+    ),
+    "Alpha": Row(js.Alpha(exc_decay=0.8, inh_decay=0.5), scale=2.5),
+    "LIAF": Row(js.LIAF(jax.nn.tanh), scale=3.0, spikes=()),
+    "GatedLIF": Row(js.GatedLIF(), scale=1.0),
 }
 
 
@@ -34,17 +59,23 @@ def inputs(row: Row, shape=(T, N, C), seed=0):
     return row.scale * (0.3 + jax.random.normal(jax.random.key(seed), shape))
 
 
+def named(tree):
+    """The leaves of a neuron or a state by name."""
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(p, simple=True, separator="_"): leaf for p, leaf in paths}
+
+
 def parameters(neuron):
-    """Names of the parameter leaves that the forward pass depends on."""
-    return [
-        f.name
-        for f in dataclasses.fields(neuron)
-        if not f.metadata.get("static") and isinstance(getattr(neuron, f.name), float)
-    ]
+    """Names of the leaves that the forward pass depends on."""
+    return [name for name in named(neuron) if "surrogate" not in name]
+
+
+def scaled(neuron, factor):
+    """The neuron with every parameter times a factor."""
+    leaves = [v * factor if k in parameters(neuron) else v for k, v in named(neuron).items()]
+    return jax.tree.unflatten(jax.tree.structure(neuron), leaves)
 
 
 def channels(neuron):
     """The neuron with every parameter an array of one value a channel, all different."""
-    spread = np.linspace(1.0, 1.2, C, dtype=np.float32)
-    new = {name: jnp.asarray(getattr(neuron, name) * spread) for name in parameters(neuron)}
-    return dataclasses.replace(neuron, **new)
+    return scaled(neuron, jnp.linspace(1.0, 1.2, C, dtype=jnp.float32))

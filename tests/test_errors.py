@@ -40,6 +40,31 @@ def raises(kind, sentence, f, *args, **kwargs):
             {"detach_reset": 1},
             "`LIF(detach_reset=...)` must be one of (True, False), got 1.",
         ),
+        (js.CubaLIF, {"c_decay": 1.5}, "`CubaLIF(c_decay=...)` must be between 0 and 1, got 1.5."),
+        (
+            js.GatedLIF,
+            {"tau": jnp.array([0.5, -0.5])},
+            "`GatedLIF(tau=...)` must be between 0 and 1, got [ 0.5 -0.5].",
+        ),
+        (
+            js.ResonateAndFire,
+            {"b": 0.2},
+            "`ResonateAndFire(b=...)` must be less than 0, got 0.2.",
+        ),
+        (js.Delay, {"steps": 0}, "`Delay(steps=...)` must be an integer of at least 1, got 0."),
+        (js.Delay, {"steps": 2.0}, "`Delay(steps=...)` must be an integer of at least 1, got 2.0."),
+        (
+            js.ILIF,
+            {"max_spike_count": True},
+            "`ILIF(max_spike_count=...)` must be an integer of at least 1, got True.",
+        ),
+        (js.LIAF, {"activation": 1}, "`LIAF(activation=...)` must be a function, got 1."),
+        (
+            js.Alpha,
+            {"exc_decay": 0.7},
+            "`Alpha(exc_decay=..., inh_decay=...)` must be 0 < inh_decay < exc_decay < 1, "
+            "got exc_decay=0.7 and inh_decay=0.8. Exchange or separate them.",
+        ),
         (
             js.surrogate.ATan,
             {"alpha": 0},
@@ -106,6 +131,44 @@ def test_a_surrogate_that_is_a_function():
         js.surrogate.spike,
         jnp.arange(3),
         js.surrogate.ATan(),
+    )
+
+
+def test_a_count_of_spikes():
+    window = js.surrogate.Window()
+    raises(
+        ValueError,
+        "`spike_count(most=...)` must be an integer of at least 1, got 0.",
+        js.surrogate.spike_count,
+        jnp.ones(3),
+        0,
+        window,
+    )
+    raises(
+        TypeError,
+        "`spike_count(x=...)` must be floating point, got int32. Convert it first.",
+        js.surrogate.spike_count,
+        jnp.arange(3),
+        4,
+        window,
+    )
+    raises(
+        TypeError,
+        "`spike_count(surrogate=...)` must be a Surrogate, got 1.0. "
+        "Give one of `jaxspike.surrogate`, such as `ATan()`, or subclass `Surrogate`.",
+        js.surrogate.spike_count,
+        jnp.ones(3),
+        4,
+        1.0,
+    )
+
+
+def test_a_refractory_neuron_without_a_neuron():
+    raises(
+        TypeError,
+        "`Refractory(neuron=...)` must be a Neuron, got 2. Give an instance of `Neuron`.",
+        js.Refractory,
+        2,
     )
 
 
@@ -357,6 +420,79 @@ def test_batch_norm_in_training_inside_a_scan():
         net,
         state,
         X,
+    )
+
+
+# ---- neurons of a whole sequence
+
+PSN = js.PSN.init(10, key=jax.random.key(0))
+NO_STEP = (
+    "`PSN(xs=...)` must be a whole sequence `[T, N, *]`, got a state and one step of shape (4, 8): "
+    "a PSN has no single step. Call `neuron(xs)`, in a network `net(state, x_seq)`."
+)
+
+
+def test_a_neuron_without_a_step_is_stepped():
+    raises(ValueError, NO_STEP, PSN, STATE, X[0])
+    raises(ValueError, NO_STEP, js.scan, PSN, STATE, X)
+    net = js.nn.Sequential(nnx.Linear(8, 8, rngs=nnx.Rngs(0)), PSN, js.LIF())
+    state = net.init_state((4, 8))
+    raises(ValueError, NO_STEP, net, state, X[0])
+    raises(ValueError, NO_STEP, js.scan, net, state, X, order="step")
+
+
+@pytest.mark.parametrize("shape", [(9, 4, 8), (), (0, 4, 8)])
+def test_a_sequence_of_another_length(shape):
+    sentence = (
+        f"must have 10 time steps as axis 0, got shape {shape}. "
+        "Its weights are made for that length."
+    )
+    raises(ValueError, f"`PSN(xs=...)` {sentence}", PSN, jnp.ones(shape))
+
+
+def test_sequences_and_weights():
+    raises(
+        ValueError,
+        "`SlidingPSN(xs=...)` must have at least one time step as axis 0, got shape (0, 4, 8).",
+        js.SlidingPSN.init(3),
+        X[:0],
+    )
+    raises(
+        TypeError,
+        "`PSN(xs=...)` must be real, got complex64. Give its real part.",
+        PSN,
+        X.astype(jnp.complex64),
+    )
+    raises(
+        ValueError,
+        "`PSN(weight=..., bias=...)` must have shapes [T, T] and [T], got (10, 10) and (10, 1). "
+        "Use `PSN.init`.",
+        js.PSN,
+        PSN.weight,
+        PSN.bias[:, None],
+    )
+    raises(
+        ValueError,
+        "`SlidingPSN(weight=...)` must have shape [k], got (1, 3). Use `SlidingPSN.init(k)`.",
+        js.SlidingPSN,
+        jnp.ones((1, 3)),
+        -1.0,
+    )
+    raises(
+        ValueError,
+        "`MaskedPSN(k=...)` must be an integer of at least 1, got 0.",
+        js.MaskedPSN.init,
+        0,
+        10,
+        key=jax.random.key(0),
+    )
+    raises(
+        ValueError,
+        "`Spiking(learn=...)` must name parameters of `MaskedPSN`, got 'weights'. "
+        "Use some of: lambda_.",
+        js.nn.Spiking,
+        js.MaskedPSN.init(2, 10, key=jax.random.key(0)),
+        learn=("weights",),
     )
 
 
@@ -737,6 +873,22 @@ def test_spiking():
         getattr,
         layer,
         "v_reset",
+    )
+    raises(
+        ValueError,
+        "`Spiking(learn=('v_decay',))` must start from finite values inside their range, "
+        "got v_decay=1.0.",
+        js.nn.Spiking,
+        js.CubaLIF(v_decay=1.0),
+        learn=("v_decay",),
+    )
+    raises(
+        ValueError,
+        "`Spiking(learn=...)` must name parameters of `Refractory`, got 'tau'. "
+        "Use some of: neuron_tau, neuron_v_threshold, neuron_v_reset.",
+        js.nn.Spiking,
+        js.Refractory(js.LIF()),
+        learn=("tau",),
     )
     raises(
         TypeError,

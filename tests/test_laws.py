@@ -1,6 +1,5 @@
 """Laws that hold for every neuron model."""
 
-import dataclasses
 import inspect
 
 import chex
@@ -9,12 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from neurons import ROWS, C, N, T, channels, inputs, parameters
+from neurons import ROWS, C, N, T, channels, inputs, named, parameters, scaled
 
 import jaxspike as js
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 every_neuron = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+every_neuron_with_parameters = pytest.mark.parametrize(
+    "row", [pytest.param(row, id=name) for name, row in ROWS.items() if parameters(row.neuron)]
+)
 
 
 @jax.jit
@@ -101,28 +103,45 @@ def test_integers_and_booleans_are_converted(row):
 
 
 @every_neuron
-def test_spikes_are_binary_and_some_neurons_fire(row):
+def test_spikes_are_what_they_should_be_and_some_neurons_fire(row):
     y = run(row.neuron, row.neuron.init_state((N, C)), inputs(row))[1]
-    if row.spiking:
-        assert set(np.unique(y)) == {0.0, 1.0}
-        assert 0.05 < y.mean() < 0.9
+    if row.spikes:
+        assert set(np.unique(y)) == set(row.spikes)
+        assert 0.05 < (y != 0).mean() < 0.9
     assert y.shape == (T, N, C)
 
 
 @every_neuron
 def test_gradients_are_finite_and_reach_everything(row):
-    def loss(neuron, state, xs):
+    def loss(neuron, shift, xs):
+        state = jax.tree.map(jnp.add, neuron.init_state((N, C)), shift)
         last, y = js.scan(neuron, state, xs)
         return y.sum() + sum(leaf.sum() for leaf in jax.tree.leaves(last))
 
-    grads = jax.jit(jax.grad(loss, (0, 1, 2)))(
-        channels(row.neuron), row.neuron.init_state((N, C)), inputs(row)
-    )
+    shift = jax.tree.map(jnp.zeros_like, row.neuron.init_state((N, C)))
+    grads = jax.jit(jax.grad(loss, (0, 1, 2)))(channels(row.neuron), shift, inputs(row))
     chex.assert_tree_all_finite(grads)
     for name in parameters(row.neuron):
-        assert np.any(getattr(grads[0], name) != 0), name
-    for leaf in jax.tree.leaves(grads[1:]):
-        assert np.any(leaf != 0)
+        assert np.any(named(grads[0])[name] != 0), name
+    assert np.any(grads[2] != 0)
+    for name, leaf in named(grads[1]).items():
+        assert np.any(leaf != 0) != (name in row.flat), name
+
+
+@every_neuron
+def test_every_parameter_can_be_learned(row):
+    layer = js.nn.Spiking(row.neuron, learn=parameters(row.neuron))
+    chex.assert_trees_all_close(layer.neuron, row.neuron, rtol=1e-5, atol=1e-6)
+    xs = inputs(row)
+
+    def loss(layer):
+        last, y = layer(layer.init_state((N, C)), xs)
+        return y.sum() + sum(leaf.sum() for leaf in jax.tree.leaves(last))
+
+    grads = nnx.jit(nnx.grad(loss))(layer)
+    assert set(grads) == {f"{name}_raw" for name in parameters(row.neuron)}
+    for name in grads:
+        assert np.any(grads[name][...] != 0), name
 
 
 @every_neuron
@@ -136,19 +155,13 @@ def test_new_parameter_values_do_not_retrace(row):
 
     state, xs = row.neuron.init_state((N, C)), inputs(row)
     for factor in (1.0, 1.1, 1.2):
-        new = {k: getattr(row.neuron, k) * factor for k in parameters(row.neuron)}
-        f(dataclasses.replace(row.neuron, **new), state, xs)
+        f(scaled(row.neuron, factor), state, xs)
     assert len(traces) == 1
 
 
-@every_neuron
+@every_neuron_with_parameters
 def test_vmap_over_parameters_equals_a_loop(row):
-    values = [
-        dataclasses.replace(
-            row.neuron, **{k: getattr(row.neuron, k) * f for k in parameters(row.neuron)}
-        )
-        for f in (1.0, 1.2)
-    ]
+    values = [scaled(row.neuron, factor) for factor in (1.0, 1.2)]
     stacked = jax.tree.map(lambda *a: jnp.stack([jnp.float32(v) for v in a]), *values)
     state, xs = row.neuron.init_state((N, C)), inputs(row)
     got = jax.jit(jax.vmap(js.scan, in_axes=(0, None, None)))(stacked, state, xs)

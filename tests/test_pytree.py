@@ -64,10 +64,41 @@ def test_copies(again):
     assert jax.tree.all(jax.tree.map(np.array_equal, again(lif), lif))
 
 
-def test_raw_values_round_trip():
-    for field in dataclasses.fields(js.LIF):
-        if not field.metadata.get("static") and field.name != "surrogate":
-            np.testing.assert_allclose(from_raw(field, to_raw(field, 1.7)), 1.7, rtol=1e-6)
+class Kinds(js.surrogate.Surrogate):
+    """A field of every kind."""
+
+    plain: js.Param
+    positive: js.Param = js.positive()
+    negative: js.Param = js.negative()
+    greater: js.Param = js.greater_than(1.0)
+    between: js.Param = js.between(-1.0, 3.0)
+
+    def __call__(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    {
+        "plain": (-2.0, 0.0, 2.0),
+        "positive": (1e-3, 1.7, 50.0),
+        "negative": (-1e-3, -1.7, -50.0),
+        "greater": (1.001, 1.7, 50.0),
+        "between": (-0.999, 1.7, 2.999),
+    }.items(),
+)
+def test_raw_values_round_trip_and_no_raw_value_leaves_the_range(name, values):
+    field = next(f for f in dataclasses.fields(Kinds) if f.name == name)
+    others = {"plain": 0.0, "positive": 1.0, "negative": -1.0, "greater": 2.0, "between": 0.0}
+    for value in values:
+        raw = to_raw(field, jnp.float32(value))
+        np.testing.assert_allclose(from_raw(field, raw), value, rtol=1e-5)
+    for raw in (-3.0, 0.0, 3.0):
+        Kinds(**others | {name: from_raw(field, jnp.float32(raw))})
+
+
+def test_the_ends_of_a_range_are_constants():
+    assert js.CubaLIF(c_decay=0.0, v_decay=1.0).v_decay == 1.0
 
 
 def test_annotations_as_text():

@@ -85,6 +85,7 @@ PRIMITIVES = {
     "FakeNumericalGradient": fake,
     "SquarewaveFourierSeries": squarewave,
     "StraightThrough": lambda x: x,
+    "Window": lambda x, low, high: np.clip(x, low, high),
 }
 # what each is tried with besides its defaults, where that is not another alpha
 FIELDS = {
@@ -96,6 +97,7 @@ FIELDS = {
     "QPseudoSpike": [{"alpha": 1.5}, {"alpha": 3.0}],
     "SquarewaveFourierSeries": [{"n": 5}, {"n": 3, "T_period": 5.0}],
     "StraightThrough": [],
+    "Window": [{"low": -0.7}, {"high": 0.4}],
 }
 CASES = [
     (name, fields)
@@ -186,6 +188,18 @@ def test_refusals(kind, sentence, call):
     with pytest.raises(kind) as caught:
         call()
     assert str(caught.value) == sentence
+
+
+def test_a_count_of_spikes_is_the_nearest_integer_with_a_surrogate():
+    x, most = jnp.array([-1.0, 0.0, 0.5, 1.5, 2.2, 3.0, 3.1]), 3
+    np.testing.assert_array_equal(
+        surrogate.spike_count(x, most, surrogate.Window()), [0, 0, 0, 2, 2, 3, 3]
+    )
+    for rule in (surrogate.Window(), surrogate.Window(-0.5, 0.5), surrogate.Erf()):
+        _, vjp = jax.vjp(lambda x, rule=rule: surrogate.spike_count(x, most, rule), x)
+        np.testing.assert_allclose(vjp(2 * jnp.ones_like(x))[0], 2 * rule(x / most), rtol=1e-6)
+    inside = jax.vmap(jax.grad(lambda x: surrogate.spike_count(x, most, surrogate.Window())))(x)
+    np.testing.assert_array_equal(inside, [0, 1, 1, 1, 1, 1, 0])
 
 
 def test_forward_is_heaviside_and_fires_at_threshold():

@@ -1,6 +1,30 @@
 """Neuron models, one file each."""
 
-from .base import Neuron as Neuron
+from .adex import AdEx as AdEx, AdExState as AdExState
+from .alif import ALIF as ALIF, ALIFState as ALIFState
+from .alpha import Alpha as Alpha, AlphaState as AlphaState
+from .base import Neuron as Neuron, SequenceNeuron as SequenceNeuron
+from .clif import CLIF as CLIF, CLIFState as CLIFState
+from .cuba_lif import CubaLIF as CubaLIF, CubaLIFState as CubaLIFState
+from .delay import Delay as Delay, DelayState as DelayState
+from .eif import EIF as EIF, EIFState as EIFState
+from .gated_lif import GatedLIF as GatedLIF, GatedLIFState as GatedLIFState
 from .if_ import IF as IF, IFState as IFState
+from .ilif import ILIF as ILIF, ILIFState as ILIFState
+from .izhikevich import Izhikevich as Izhikevich, IzhikevichState as IzhikevichState
+from .klif import KLIF as KLIF, KLIFState as KLIFState
 from .li import LI as LI, LIState as LIState
+from .liaf import LIAF as LIAF, LIAFState as LIAFState
 from .lif import LIF as LIF, LIFState as LIFState
+from .masked_psn import MaskedPSN as MaskedPSN
+from .psn import PSN as PSN
+from .qif import QIF as QIF, QIFState as QIFState
+from .refractory import Refractory as Refractory, RefractoryState as RefractoryState
+from .resonate_and_fire import (
+    ResonateAndFire as ResonateAndFire,
+    ResonateAndFireState as ResonateAndFireState,
+)
+from .sliding_psn import SlidingPSN as SlidingPSN
+from .synapse_filter import SynapseFilter as SynapseFilter, SynapseFilterState as SynapseFilterState
+from .ternary_if import TernaryIF as TernaryIF, TernaryIFState as TernaryIFState
+from .ternary_lif import TernaryLIF as TernaryLIF, TernaryLIFState as TernaryLIFState

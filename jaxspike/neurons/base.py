@@ -74,14 +74,7 @@ class Neuron(Pytree, abc.ABC):
                 not broadcast into it.
         """
         name = type(self).__name__
-        if isinstance(x, list | tuple):  # else a list of steps would be taken for a batch
-            raise TypeError(
-                f"`{name}(x=...)` must be an array, got a {type(x).__name__}. "
-                "Stack it: `jnp.stack(x)`, time first."
-            )
-        x, state = jnp.asarray(x), jax.tree.map(jnp.asarray, state)
-        if jnp.issubdtype(x.dtype, jnp.complexfloating):
-            raise TypeError(f"`{name}(x=...)` must be real, got {x.dtype}. Give its real part.")
+        x, state = _real(name, "x", x), jax.tree.map(jnp.asarray, state)
         self._check(state, x.shape)
         floats = [a.dtype for a in jax.tree.leaves(state) if _is_float(a)]
         dtype = max([jnp.dtype(jnp.float32), *floats], key=lambda d: jnp.finfo(d).bits)
@@ -155,6 +148,87 @@ class Neuron(Pytree, abc.ABC):
         )
 
 
+class SequenceNeuron(Pytree, abc.ABC):
+    """A pure function ``xs -> spikes`` of a whole sequence, together with its parameters.
+
+    It has no state and no step: every output may depend on every input. A model is a subclass with
+    fields and ``sequence``; the call checks the sequence and keeps dtypes. Arithmetic runs in the
+    dtype of ``xs``, at least float32; the output has the dtype of ``xs`` if that is floating, else
+    float32.
+
+    In a network it is a layer as a neuron is, with its ``learned()`` fields as `flax.nnx.Param`;
+    the network then runs sequences only.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> class Late(js.SequenceNeuron):
+        ...     v_threshold: js.Param = 1.0
+        ...     def sequence(self, xs):
+        ...         surrogate = js.surrogate.ATan()
+        ...         return js.surrogate.spike(jnp.cumsum(xs, 0) - self.v_threshold, surrogate)
+        >>> Late(v_threshold=2.0)(jnp.ones((4, 1)))[:, 0]
+        Array([0., 1., 1., 1.], dtype=float32)
+    """
+
+    @abc.abstractmethod
+    def sequence(self, xs: Array) -> Array:
+        """The equations: ``[T, N, *]`` to spikes of the same shape."""
+
+    @property
+    def length(self) -> int | None:
+        """The number of time steps that it is made for; None if any."""
+        return None
+
+    def __call__(self, xs: Array, *step: Any) -> Array:
+        """Run a sequence.
+
+        Args:
+            xs: Input, ``[T, N, *]``; integers and booleans are converted to float32.
+            *step: Nothing; here to tell who calls ``neuron(state, x)`` that there is no step.
+
+        Returns:
+            The spikes, in the shape of ``xs``.
+
+        Raises:
+            TypeError: If ``xs`` is complex.
+            ValueError: If it is called with a state and one step, there is no time axis, or the
+                number of time steps is another than that of the weights.
+        """
+        name = type(self).__name__
+        if step:
+            raise ValueError(
+                f"`{name}(xs=...)` must be a whole sequence `[T, N, *]`, got a state and one step "
+                f"of shape {jnp.shape(step[0])}: a {name} has no single step. "
+                "Call `neuron(xs)`, in a network `net(state, x_seq)`."
+            )
+        xs = _real(name, "xs", xs)
+        if not xs.ndim or len(xs) != (self.length or len(xs)) or not len(xs):
+            want = f"{self.length} time steps" if self.length else "at least one time step"
+            hint = " Its weights are made for that length." if self.length else ""
+            raise ValueError(
+                f"`{name}(xs=...)` must have {want} as axis 0, got shape {xs.shape}.{hint}"
+            )
+        dtype = jnp.promote_types(xs.dtype, jnp.float32) if _is_float(xs) else jnp.float32
+        neuron = jax.tree.map(lambda a: a.astype(dtype) if _is_float(a) else a, self)
+        with jax.named_scope(name):
+            ys = neuron.sequence(xs.astype(dtype))
+        return ys.astype(xs.dtype if _is_float(xs) else jnp.float32)
+
+
+def _real(name: str, argument: str, x: Any) -> Array:
+    if isinstance(x, list | tuple):  # else a list of steps would be taken for a batch
+        raise TypeError(
+            f"`{name}({argument}=...)` must be an array, got a {type(x).__name__}. "
+            f"Stack it: `jnp.stack({argument})`, time first."
+        )
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise TypeError(
+            f"`{name}({argument}=...)` must be real, got {x.dtype}. Give its real part."
+        )
+    return x
+
+
 def _broadcasts(shape: Shape, into: Shape) -> bool:
     pairs = zip(reversed(shape), reversed(into), strict=False)
     return len(shape) <= len(into) and all(a in (1, b) for a, b in pairs)
@@ -218,19 +292,89 @@ def check_shape(name: str, shape: Any) -> Shape:
     return tuple(shape)
 
 
+def uniform_weight(shape: Shape, key: Array) -> Array:
+    """Uniform between plus and minus ``1 / sqrt(n)``, n being the last axis: torch's for Linear."""
+    bound = shape[-1] ** -0.5
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+
+def leaky_charge(v: Array, x: Array, tau: Param, v_reset: Param | None, decay_input: bool) -> Array:
+    """Charge a membrane that leaks towards ``v_reset``, or 0 if that is None.
+
+    With ``decay_input``: ``h = v + (x - (v - v_reset)) / tau``, else
+    ``h = v - (v - v_reset) / tau + x``.
+    """
+    leak = v if v_reset is None else v - v_reset
+    # divided by tau, not multiplied by 1 / tau: the last bit decides spikes at threshold
+    return v + (x - leak) / tau if decay_input else v - leak / tau + x
+
+
+def reset(
+    h: Array, s: Array, v_threshold: Param, v_reset: Param | None, detach_reset: bool
+) -> Array:
+    """The membrane after the spikes ``s`` of the charged membrane ``h``.
+
+    ``v = h - s * v_threshold`` (soft) if ``v_reset`` is None, else
+    ``v = s * v_reset + (1 - s) * h`` (hard). With ``detach_reset`` no gradient flows through ``s``.
+    """
+    r = jax.lax.stop_gradient(s) if detach_reset else s
+    return h - r * v_threshold if v_reset is None else r * v_reset + (1 - r) * h
+
+
 def fire(
     h: Array, v_threshold: Param, v_reset: Param | None, surrogate: Surrogate, detach_reset: bool
 ) -> tuple[Array, Array]:
-    """Spike where the charged membrane ``h`` reaches threshold, then reset.
-
-    ``s = heaviside(h - v_threshold)``; then ``v = h - s * v_threshold`` (soft) if ``v_reset`` is
-    None, else ``v = s * v_reset + (1 - s) * h`` (hard). With ``detach_reset`` no gradient flows
-    through the ``s`` of the reset.
+    """Spike where the charged membrane ``h`` reaches threshold, then `reset`.
 
     Returns:
-        The membrane after reset, and the spikes.
+        The membrane after reset, and the spikes ``heaviside(h - v_threshold)``.
     """
     s = spike(h - v_threshold, surrogate)
-    r = jax.lax.stop_gradient(s) if detach_reset else s
-    v = h - r * v_threshold if v_reset is None else r * v_reset + (1 - r) * h
-    return v, s
+    return reset(h, s, v_threshold, v_reset, detach_reset), s
+
+
+def fire_ternary(
+    h: Array, v_threshold: Param, v_reset: Param | None, surrogate: Surrogate, detach_reset: bool
+) -> tuple[Array, Array]:
+    """Spike 1 from ``v_threshold`` up and -1 from ``-v_threshold`` down, then `reset`.
+
+    A soft reset subtracts ``s * v_threshold`` with the sign of the spike.
+
+    Returns:
+        The membrane after reset, and the spikes ``heaviside(h - v_threshold)
+        - heaviside(-h - v_threshold)``.
+    """
+    up, down = spike(h - v_threshold, surrogate), spike(-h - v_threshold, surrogate)
+    s = up - down
+    event = s if v_reset is None else up + down
+    return reset(h, event, v_threshold, v_reset, detach_reset), s
+
+
+def quadratic(v: Array, a0: Param, v_rest: Param, v_c: Param) -> Array:
+    """The current ``a0 * (v - v_rest) * (v - v_c)`` of a quadratic membrane."""
+    return a0 * (v - v_rest) * (v - v_c)
+
+
+def exponential(v: Array, delta_t: Param, theta_rh: Param) -> Array:
+    """The current ``delta_t * exp((v - theta_rh) / delta_t)`` of an exponential membrane."""
+    return delta_t * jnp.exp((v - theta_rh) / delta_t)
+
+
+def adapt(w: Array, v: Array, s: Array, v_rest: Param, tau_w: Param, a: Param, b: Param) -> Array:
+    """The adaptation current after a step: ``w + (a * (v - v_rest) - w) / tau_w + b * s``."""
+    return w + (a * (v - v_rest) - w) / tau_w + b * s
+
+
+def square_weight(neuron: Any) -> None:
+    """Check that the weight of ``neuron`` is ``[T, T]`` and its bias ``[T]``."""
+    name, weight, bias = type(neuron).__name__, jnp.shape(neuron.weight), jnp.shape(neuron.bias)
+    if len(weight) != 2 or weight != 2 * bias:
+        raise ValueError(
+            f"`{name}(weight=..., bias=...)` must have shapes [T, T] and [T], "
+            f"got {weight} and {bias}. Use `{name}.init`."
+        )
+
+
+def mix_time(weight: Array, bias: Array, xs: Array) -> Array:
+    """``weight @ xs + bias`` over the time axis, the first."""
+    return jnp.tensordot(weight, xs, 1) + jnp.expand_dims(bias, range(1, xs.ndim))

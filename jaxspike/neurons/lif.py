@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from .._pytree import greater_than, positive, static
 from .._types import Array, Param, Shape
 from ..surrogate import Sigmoid, Surrogate
-from .base import Neuron, at_rest, fire
+from .base import Neuron, at_rest, fire, leaky_charge
 
 
 class LIFState(NamedTuple):
@@ -57,9 +57,6 @@ class LIF(Neuron):
         return LIFState(at_rest(self.v_reset, shape, dtype))
 
     def step(self, state: LIFState, x: Array) -> tuple[LIFState, Array]:
-        v = state.v
-        leak = v if self.v_reset is None else v - self.v_reset
-        # divided by tau, not multiplied by 1 / tau: the last bit decides spikes at threshold
-        h = v + (x - leak) / self.tau if self.decay_input else v - leak / self.tau + x
+        h = leaky_charge(state.v, x, self.tau, self.v_reset, self.decay_input)
         v, s = fire(h, self.v_threshold, self.v_reset, self.surrogate, self.detach_reset)
         return LIFState(v), s

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._types import Array, Shape
-from ..neurons import Neuron
+from ..neurons import Neuron, SequenceNeuron
 from ._state import Rank
 from .module import SpikingModule
 
@@ -34,7 +34,7 @@ def fold_time(layer: nnx.Module | Callable[[Array], Array]) -> SpikingModule:
         >>> y.shape
         (10, 4, 8, 8, 16)
     """
-    if isinstance(layer, Neuron | SpikingModule) or not callable(layer):
+    if isinstance(layer, Neuron | SequenceNeuron | SpikingModule) or not callable(layer):
         raise TypeError(
             f"`fold_time(layer=...)` must be a stateless layer or function, got {layer!r}. "
             "Use it as it is: it knows about time."

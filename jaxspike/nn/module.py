@@ -10,7 +10,7 @@ from flax import nnx
 
 from .._types import Array, Shape, Tree
 from ..engine import scan
-from ..neurons import Neuron
+from ..neurons import Neuron, SequenceNeuron
 from ..neurons.base import check_shape, layout, shape_mismatch
 from ._state import TO_BE_BUILT, Owned, SealedState, is_owned, say, unseal
 
@@ -61,11 +61,11 @@ class SpikingModule(nnx.Module):
             cls.__call__ = _with_state(vars(cls)["__call__"])  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Neuron):
+        if isinstance(value, Neuron | SequenceNeuron):
             from .spiking import Spiking  # a subclass of this class
 
             value = Spiking(value)
-        elif isinstance(value, type) and issubclass(value, Neuron | SpikingModule):
+        elif isinstance(value, type) and issubclass(value, Neuron | SequenceNeuron | SpikingModule):
             raise TypeError(
                 f"`{type(self).__name__}.{name}` must be a layer, got the class {value.__name__}. "
                 f"Give an instance: `{value.__name__}(...)`."
@@ -144,6 +144,11 @@ class SpikingModule(nnx.Module):
 
         step.__name__ = type(self).__name__  # for errors
         return scan(step, state, xs)
+
+    def _trace_step(self, step: Callable[..., Any], x: Array, *args: Any, **kwargs: Any) -> Array:
+        """An output as that of one step, for the trace of ``init_state`` to go on with."""
+        state = self.init_state(x.shape)
+        return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
 
 
 _MISSING = object()
@@ -224,8 +229,7 @@ def _trace_layer(self, step, value, x, args, kwargs):
             "Make it in `__init__` and keep it as an attribute."
         )
     if value is TO_BE_BUILT:
-        _, y = _pair(name, step(self, self.init_state(x.shape), x, *args, **kwargs))
-        return Owned(self._path, x.shape), y
+        return Owned(self._path, x.shape), self._trace_step(step, x, *args, **kwargs)
     where = ".".join(map(str, self._path)) or name
     if value.owner != self._path:
         raise ValueError(
@@ -237,7 +241,7 @@ def _trace_layer(self, step, value, x, args, kwargs):
             f"The layer `{where}` must get {(3, *value.shape)} in a sequence of T = 3 steps, "
             f"got {x.shape}. Count axes from the end: `[T, N, *]` has one more."
         )
-    _, y = step(self, self.init_state(value.shape), x[0], *args, **kwargs)
+    y = self._trace_step(step, x[0], *args, **kwargs)
     return value, jnp.broadcast_to(y, (3, *y.shape))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from flax import nnx
 
 from .._types import Array, Tree
-from ..neurons import Neuron
+from ..neurons import Neuron, SequenceNeuron
 from .module import SpikingModule, refuse_time_blind
 from .spiking import Spiking
 
@@ -37,14 +37,16 @@ class Sequential(SpikingModule):
         (20, 4, 10)
     """
 
-    def __init__(self, *layers: Neuron | Callable[..., Any]):
+    def __init__(self, *layers: Neuron | SequenceNeuron | Callable[..., Any]):
         for layer in layers:
             if not callable(layer) or isinstance(layer, type):
                 raise TypeError(
                     f"`Sequential(layers=...)` must be layers, got {_say(layer)}. "
                     "Give them one by one: `Sequential(nnx.Linear(...), LIF(), ...)`."
                 )
-        self.layers = nnx.List([Spiking(x) if isinstance(x, Neuron) else x for x in layers])
+        self.layers = nnx.List(
+            [Spiking(x) if isinstance(x, Neuron | SequenceNeuron) else x for x in layers]
+        )
         refuse_time_blind(self)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:

@@ -1,0 +1,45 @@
+"""Axonal delay."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from .._pytree import count
+from .._types import Array, Shape
+from .base import Neuron, at_rest
+
+
+class DelayState(NamedTuple):
+    """The inputs under way, the one that arrives next first: ``steps`` arrays ``[N, *]``."""
+
+    queue: tuple[Array, ...]
+
+
+class Delay(Neuron):
+    """An axon: what goes in comes out ``steps`` steps later, ``y[t] = x[t - steps]``.
+
+    Zeros come out at first. The state holds the inputs under way, so that a sequence can be run in
+    pieces.
+
+    Args:
+        steps: Length of the delay in time steps, at least 1.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> axon = js.Delay(steps=2)
+        >>> xs = jnp.array([[1.0], [2.0], [3.0], [4.0]])
+        >>> state, y = js.scan(axon, axon.init_state((1,)), xs)
+        >>> y[:, 0]
+        Array([0., 0., 1., 2.], dtype=float32)
+
+    Source: SpikingJelly ``layer.Delay``.
+    """
+
+    steps: int = count(default=1)
+
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> DelayState:
+        return DelayState((at_rest(None, shape, dtype),) * self.steps)
+
+    def step(self, state: DelayState, x: Array) -> tuple[DelayState, Array]:
+        arriving, *rest = state.queue
+        return DelayState((*rest, x)), arriving

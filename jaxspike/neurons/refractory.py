@@ -1,0 +1,56 @@
+"""Absolute refractory period of any neuron."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .._pytree import count
+from .._types import Array, Shape, Tree
+from .base import Neuron, at_rest
+
+
+class RefractoryState(NamedTuple):
+    """State of the neuron, and the refractory steps that are ``left``, ``[N, *]``."""
+
+    neuron: Tree
+    left: Array
+
+
+class Refractory(Neuron):
+    """A neuron that rests for some steps after each of its spikes.
+
+    In the ``steps`` steps after a spike (any output that is not 0) the input is ignored, the output
+    is 0 and the state of the neuron is held as the spike left it: its clock stands still, that of
+    an adaptation or a synaptic current too. Then it goes on.
+
+    The parameters of the neuron are learned by their names behind ``neuron_``, as in
+    ``js.nn.Spiking(js.Refractory(js.LIF()), learn=("neuron_tau",))``.
+
+    Args:
+        neuron: The neuron, of any model that spikes.
+        steps: Length of the rest in time steps, at least 1.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.Refractory(js.IF(), steps=2)
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), jnp.ones((6, 1)))
+        >>> spikes[:, 0]
+        Array([1., 0., 0., 1., 0., 0.], dtype=float32)
+
+    Source: Gerstner et al., "Neuronal Dynamics", 2014, section 1.3; the clamped membrane is NEST's.
+    """
+
+    neuron: Neuron
+    steps: int = count(default=1)
+
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> RefractoryState:
+        return RefractoryState(self.neuron.init_state(shape, dtype), at_rest(None, shape, dtype))
+
+    def step(self, state: RefractoryState, x: Array) -> tuple[RefractoryState, Array]:
+        resting = state.left > 0
+        new, y = self.neuron(state.neuron, x)
+        held = jax.tree.map(lambda old, new: jnp.where(resting, old, new), state.neuron, new)
+        y = jnp.where(resting, 0, y)
+        left = jnp.where(y != 0, float(self.steps), jnp.maximum(state.left - 1, 0))
+        return RefractoryState(held, jax.lax.stop_gradient(left)), y
