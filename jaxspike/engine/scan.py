@@ -6,8 +6,12 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
+from .._pytree import Pytree
 from .._types import Tree
+from . import fission
+from .trace import trace_step
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -52,17 +56,101 @@ def scan(
         (10, 4, 8)
     """
     steps = _check(f, xs, length, order, segment, unroll)
+    # a frozen pytree is an argument of a compiled function: no compilation per call or instance
+    run = _compiled if isinstance(f, Pytree) else _run
     try:
-        # a fresh function: traces are cached by identity, and a Flax module would come back with
-        # the parameters of its first trace
-        return jax.lax.scan(lambda s, x: f(s, x), state, xs, length=steps, unroll=unroll or 1)
+        return run(f, state, xs, steps, order, segment, unroll)
     except getattr(sys.modules.get("flax.errors"), "TraceContextError", ()) as e:
-        name = getattr(f, "__name__", type(f).__name__)
         raise ValueError(
-            f"`scan({name}, ...)` must have a step that changes no Flax variables, got one that "
+            f"`scan({_name(f)}, ...)` must have a step that changes no Flax variables, got one that "
             "does (BatchNorm or Dropout in training mode). Call the network on the whole sequence, "
             "`state, ys = net(state, x_seq)`, or freeze it with `net.eval()`."
         ) from e
+    except TypeError as e:
+        if "forward-mode" not in str(e):
+            raise
+        raise TypeError(
+            f"`scan({_name(f)}, ...)` must be differentiated in reverse mode (`jax.grad`, `jax.vjp`, "
+            "`jax.jacrev`), got forward mode (`jax.jvp`, `jax.jacfwd`, `jax.hessian`). "
+            "Use `jax.lax.scan` for forward mode."
+        ) from e
+
+
+def _run(f, state, xs, steps, order, segment, unroll):
+    state, xs = jax.tree.map(jnp.asarray, state), jax.tree.map(jnp.asarray, xs)
+    x = jax.tree.map(lambda a: a[0], xs)
+    step, consts, out = trace_step(f, state, x)
+    _check_step(_name(f), state, out)
+    if any(getattr(jax.typeof(a), "weak_type", False) for a in jax.tree.leaves(state)):
+        state = jax.tree.map(_as_strong, state, out[0])  # a Python number takes the type of its step
+        step, consts, out = trace_step(f, state, x)
+    _check_dtypes(_name(f), state, out)
+    if order == "layer" and any(e.effects for e in step.eqns):
+        effects = sorted({str(x) for e in step.eqns for x in e.effects})
+        raise ValueError(
+            f'`scan({_name(f)}, order="layer")` must have a step without side effects, '
+            f'got {effects}. Use `order="step"`.'
+        )
+    leaves, treedef = jax.tree.flatten(state)
+    last, ys = fission.run(
+        step,
+        consts,
+        leaves,
+        jax.tree.leaves(xs),
+        steps,
+        split=order == "layer",
+        segment=segment,
+        unroll=unroll,
+    )
+    ys = jax.tree.unflatten(jax.tree.structure(out[1]), ys)
+    return jax.tree.unflatten(treedef, last), ys
+
+
+_compiled = jax.jit(_run, static_argnums=(3, 4, 5, 6))
+
+
+def _name(f: Step) -> str:
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def _as_strong(a, out):
+    weak = jax.typeof(a).weak_type
+    return lax.convert_element_type(a, jnp.promote_types(a.dtype, out.dtype) if weak else a.dtype)
+
+
+def _check_step(name: str, state: Tree, out: Any) -> None:
+    """Refuse a step that does not return a pair or changes the form of its state."""
+    if not isinstance(out, tuple | list) or len(out) != 2:
+        got = f"{type(out).__name__} of length {len(out)}" if isinstance(out, tuple | list) else type(out).__name__
+        raise TypeError(
+            f"`scan({name}, ...)` must have a step that returns a pair `(state, y)`, got a {got}."
+        )
+    before, after = jax.tree.structure(state), jax.tree.structure(out[0])
+    if before != after:
+        raise TypeError(
+            f"`scan({name}, ...)` must have a step that keeps the structure of its state, "
+            f"got {after} for {before}. Return a state like the one it is given."
+        )
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
+    ):
+        if a.shape != b.shape:
+            raise TypeError(
+                f"`scan({name}, ...)` must have a step that keeps the shapes of its state, got "
+                f"{b.shape} for state{jax.tree_util.keystr(path)} of shape {a.shape}. "
+                "Build the state for the shape of one input, `xs[0]`."
+            )
+
+
+def _check_dtypes(name: str, state: Tree, out: Any) -> None:
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
+    ):
+        if a.dtype != b.dtype:
+            raise TypeError(
+                f"`scan({name}, ...)` must have a step that keeps the dtypes of its state, got "
+                f"{b.dtype} for state{jax.tree_util.keystr(path)} of {a.dtype}. Cast it in the step."
+            )
 
 
 def _check(f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any) -> int:
