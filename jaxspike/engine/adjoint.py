@@ -1,6 +1,7 @@
 """A scan whose backward pass keeps a state every few steps and computes the rest again."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,8 +12,9 @@ from jax.custom_derivatives import SymbolicZero
 
 from . import pointwise, products
 from .policy import Plan
-from .rows import WHOLE, Window, buffer, count, finished, walk
-from .trace import Step, flatten, is_var, prune, unique
+from .rows import WHOLE, buffer, count, finished, walk
+from .tiles import Tiles, twin
+from .trace import Step, flatten, function, is_var, prune, unique
 
 Array = jax.Array
 
@@ -98,15 +100,52 @@ class _Sweep:
         )
         self.shape = pointwise.shape_of(step)
         self.outer = plan.outer if plan.outer and plan.outer < length else None
+        self.tiles = None
+        if plan.tile and self.shape and not self.outer:
+            self.tiles = Tiles(self.shape, plan.tile)
 
     # ---- forward ----
 
     def infer(self, consts, carry, xs):
-        (carry, ys), _, _ = self._forward(consts, carry, xs, keep=False)
-        return carry, ys
+        """The last state and the outputs; nothing else is stored."""
+        forward = self._forward_tiled if self.tiles else self._forward
+        return forward(consts, carry, xs, keep=False)[0]
 
     def keep(self, consts, carry, xs):
-        return self._forward(consts, carry, xs, keep=True)
+        """The same, the state at the start of every segment, and the outputs of products."""
+        exact = functools.partial(self._forward, keep=True)
+        if self.tiles:
+            exact = twin(functools.partial(self._forward_tiled, keep=True), exact)
+        return exact(consts, carry, xs)
+
+    def _forward_tiled(self, consts, carry, xs, keep):
+        tiles, step, length = self.tiles, self.step, self.length
+        fn = self._tiled_step(step)
+        xs, carry, consts = tiles.flat(xs), tiles.flat_state(carry), tiles.flat_state(consts)
+        ys = tiles.rows(length, [v.aval.dtype for v in step.ys])
+        n = count(length, self.plan.segment)
+        starts = tiles.rows(n, [a.dtype for a in carry]) if keep else None
+
+        def tile(window, state):
+            last, ys, starts = state
+            c, ys, starts, _ = self.span(
+                window, fn, window.cut(consts), window.cut(carry), xs, 0, length, ys, starts
+            )
+            return window.paste(last, c), ys, starts
+
+        last, ys, starts = tiles.each(tile, (carry, ys, starts))
+        out = tiles.unflat_state(last), tiles.unflat(ys)
+        return out, tiles.unflat(starts or []), []
+
+    def _tiled_step(self, step):
+        invars, outvars = [*step.consts, *step.state, *step.xs], [*step.new_state, *step.ys]
+        f, n = self.tiles.function(invars, outvars, step.eqns), len(step.state)
+
+        def tiled(consts, state, x):
+            out = f(*consts, *state, *x)
+            return out[:n], out[n:]
+
+        return tiled
 
     def _forward(self, consts, carry, xs, keep):
         length, outer = self.length, self.outer
@@ -166,65 +205,108 @@ class _Sweep:
 
     def back(self, wanted, consts, xs, starts, saved, g, g_ys):
         """Cotangents of the constants, the first state and the inputs that are wanted."""
-        length, outer = self.length, self.outer
-        late = [e for e in self.products if any(self._is_wanted(wanted, v) for v in products.operands(self.step, e)[0])]
-        free = products.only_in_products(self.step, late)
-        in_loop = [f and v not in free for f, v in zip(wanted.consts, self.step.consts, strict=True)]
-        pull = self._reverse_step(wanted, in_loop, late, consts, xs, starts, g, g_ys)
-        acc = [jnp.zeros_like(c) for c in _chosen(in_loop, self._spread(consts))]
-        x_atoms = [v for v, f in zip(self.step.xs, wanted.xs, strict=True) if f]
-        gx = self._buffers(length, x_atoms, length)
-        total = {  # by position: gradients that are products over time, not sums in the loop
-            n: jnp.zeros_like(c)
-            for n, (c, v) in enumerate(zip(consts, self.step.consts, strict=True))
-            if wanted.consts[n] and v in free
-        }
+        exact = functools.partial(self._back, wanted)
+        if self.tiles:
+            exact = twin(functools.partial(self._back_tiled, wanted), exact)
+        return exact(consts, xs, starts, saved, g, g_ys)
 
+    def _back(self, wanted, consts, xs, starts, saved, g, g_ys):
+        step, length, outer = self.step, self.length, self.outer
+        late = self._late(wanted)
+        in_loop = self._in_loop(wanted)
+        reverse = self._reverse_step(wanted, consts, xs, starts, g, g_ys)
+        pull = reverse.function()
+        acc = [jnp.zeros_like(c) for c in _chosen(in_loop, self._spread(consts))]
+        gx = self._buffers(length, _chosen(wanted.xs, step.xs), length)
+        total = {  # by position: gradients that are products over time, not sums in the loop
+            n: jnp.zeros_like(consts[n])
+            for n, (w, f) in enumerate(zip(wanted.consts, in_loop, strict=True))
+            if w and not f
+        }
         if outer is None:
             g, acc, gx, total = self.span_back(
                 WHOLE, pull, late, consts, xs, starts, saved, 0, length, g, g_ys, acc, gx, total
             )
         else:
+            made = [e.outvars[0] for e in self.products]
+            again = dataclasses.replace(step, ys=made, eqns=prune(step.eqns, [*step.new_state, *made]))
 
             def chunk(i, t, k, state):
                 g, acc, gx, total = state
                 carry = WHOLE.rows(starts, i)
-                inner, made = self._scratch(k, carry)
-                fn = dataclasses.replace(self.with_products, ys=[e.outvars[0] for e in self.products])
-                fn = dataclasses.replace(fn, eqns=prune(fn.eqns, [*fn.new_state, *fn.ys]))
-                _, _, inner, made = self.span(WHOLE, fn, consts, carry, xs, t, k, [], inner, made)
+                inner, saved = self._scratch(k, carry)
+                _, _, inner, saved = self.span(
+                    WHOLE, again, consts, carry, xs, t, k, [], inner, saved
+                )
                 return self.span_back(
-                    WHOLE, pull, late, consts, xs, inner, made, t, k, g, g_ys, acc, gx, total
+                    WHOLE, pull, late, consts, xs, inner, saved, t, k, g, g_ys, acc, gx, total
                 )
 
             g, acc, gx, total = walk(length, outer, chunk, (g, acc, gx, total), reverse=True)
-        acc = iter(_unspread(a, c) for a, c in zip(acc, _chosen(in_loop, consts), strict=True))
-        gc = [
-            next(acc) if f else total[n]
+        return self._gradients(wanted, consts, acc, total), g, finished(gx)
+
+    def _back_tiled(self, wanted, consts, xs, starts, saved, g, g_ys):
+        tiles, length = self.tiles, self.length
+        in_loop, spread = self._in_loop(wanted), self._spread(consts, all_arrays=True)
+        reverse = self._reverse_step(wanted, spread, xs, starts, g, g_ys)
+        acc = [jnp.zeros_like(c) for c in _chosen(in_loop, self._spread(consts))]
+        if any(a.ndim == 0 for a in acc) or not reverse.is_elementwise(self.shape):
+            return self._back(wanted, consts, xs, starts, saved, g, g_ys)
+        pull = reverse.function(tiles.function)
+        flat_consts, flat_xs, starts = tiles.flat_state(spread), tiles.flat(xs), tiles.flat(starts)
+        g, g_ys, acc = tiles.flat_state(g), tiles.flat(g_ys), tiles.flat_state(acc)
+        gx = tiles.rows(length, [v.aval.dtype for v in _chosen(wanted.xs, self.step.xs)])
+        self_next = self._tiled_step(self.next_state)
+
+        def tile(window, state):
+            g_last, acc, gx = state
+            now, sums, gx, _ = self.span_back(
+                window, pull, [], window.cut(flat_consts), flat_xs, starts, [], 0, length,
+                window.cut(g), g_ys, [jnp.zeros_like(a) for a in window.cut(acc)], gx, {}, self_next,
+            )  # fmt: skip
+            return window.paste(g_last, now), window.paste(acc, sums), gx
+
+        g, acc, gx = tiles.each(tile, (g, acc, gx))
+        gc = self._gradients(wanted, consts, tiles.unflat_state(acc), {})
+        return gc, tiles.unflat_state(g), tiles.unflat(gx)
+
+    def _gradients(self, wanted, consts, acc, total):
+        """The cotangents of the constants, from sums per neuron and from products over time."""
+        in_loop = self._in_loop(wanted)
+        sums = iter(_unspread(a, c) for a, c in zip(acc, _chosen(in_loop, consts), strict=True))
+        return [
+            next(sums) if f else total[n]
             for n, (w, f) in enumerate(zip(wanted.consts, in_loop, strict=True))
             if w
         ]
-        return gc, g, finished(gx)
 
-    def _spread(self, consts):
+    def _late(self, wanted):
+        """The products with a constant operand to differentiate: after the loop."""
+        target = set(_chosen(wanted.consts, self.step.consts))
+        return [e for e in self.products if target & set(products.operands(self.step, e)[0])]
+
+    def _in_loop(self, wanted):
+        """Which constants have a gradient that is summed in the loop."""
+        late = products.only_in_products(self.step, self._late(wanted))
+        return [f and v not in late for f, v in zip(wanted.consts, self.step.consts, strict=True)]
+
+    def _spread(self, consts, all_arrays=False):
         """Constants as one value per neuron: their gradients are summed once, after the loop."""
         if self.shape is None:
             return consts
         custom = [e for e in self.step.eqns if pointwise.inner(e) is not None]
         fixed = {v for e in custom for v in unique(e.invars)}  # these want the shapes they know
         return [
-            c if v in fixed else jnp.broadcast_to(c, self.shape)
+            c if v in fixed and not (all_arrays and c.ndim) else jnp.broadcast_to(c, self.shape)
             for v, c in zip(self.step.consts, consts, strict=True)
         ]
 
-    def _is_wanted(self, wanted, v):
-        return wanted.consts[self.step.consts.index(v)]
-
     def span_back(
-        self, window, pull, late, consts, xs, starts, saved, at, length, g, g_ys, acc, gx, total
-    ):
+        self, window, pull, late, consts, xs, starts, saved, at, length, g, g_ys, acc, gx, total,
+        next_state=None,
+    ):  # fmt: skip
         """Walk ``length`` steps from step ``at`` backwards; products are gathered, then summed."""
-        step = self.step
+        step, next_state = self.step, next_state or self.next_state
         moving = [[v for v in products.operands(step, e)[1]] for e in late]
         rows_of = [v for m in moving for v in m] + [e.outvars[0] for e in late]
         gathered = self._buffers(length, rows_of, length)
@@ -236,7 +318,7 @@ class _Sweep:
             h = [window.rows(saved, t + j) for j in range(k)]
             before = [carry]
             for j in range(k - 1):
-                carry, _ = self.next_state(consts, carry, [*x[j], *h[j]])
+                carry, _ = next_state(consts, carry, [*x[j], *h[j]])
                 if self.plan.barrier:
                     carry = lax.optimization_barrier(carry)
                 before.append(carry)
@@ -259,37 +341,61 @@ class _Sweep:
             total = {n: a + new[n] if n in new else a for n, a in total.items()}
         return g, acc, gx, total
 
-    def _reverse_step(self, wanted, in_loop, late, consts, xs, starts, g, g_ys):
-        """One reverse step as a flat function, traced once."""
-        step, first = self.step, lambda arrays: [a[0] for a in arrays]
+    def _reverse_step(self, wanted, consts, xs, starts, g, g_ys):
+        """One reverse step as equations, traced once."""
+        step, in_loop, late = self.step, self._in_loop(wanted), self._late(wanted)
 
         def reverse(consts, s, x, h, g, gy):
-            c_yes = _chosen(in_loop, self._spread(consts))
+            c_no, s_no, x_no = (
+                _chosen(flags, values, False)
+                for flags, values in ((in_loop, consts), (wanted.state, s), (wanted.xs, x))
+            )
 
-            def f(c, s1, x1, probes):
-                c = _merge(in_loop, c, _chosen(in_loop, consts, False))
-                s1 = _merge(wanted.state, s1, _chosen(wanted.state, s, False))
-                x1 = _merge(wanted.xs, x1, _chosen(wanted.xs, x, False))
-                new, ys, timed = products.run_saved(step, self.products, c, s1, x1, h, probes)
+            def f(c, s, x, probes):
+                c, s, x = (
+                    _merge(in_loop, c, c_no),
+                    _merge(wanted.state, s, s_no),
+                    _merge(wanted.xs, x, x_no),
+                )
+                new, ys, timed = products.run_saved(step, self.products, c, s, x, h, probes)
                 return (_chosen(wanted.state, new), _chosen(wanted.ys, ys)), timed
 
-            probes = [jnp.zeros_like(a) for a in h]
+            c_yes = _chosen(in_loop, self._spread(consts))
             s_yes, x_yes = _chosen(wanted.state, s), _chosen(wanted.xs, x)
+            probes = [jnp.zeros_like(a) for a in h]
             _, vjp, timed = jax.vjp(f, c_yes, s_yes, x_yes, probes, has_aux=True)
             gc, gs, gx, gp = vjp((g, gy))
             index = [self.products.index(e) for e in late]
             return gs, gx, gc, [v for i in index for v in timed[i]] + [gp[i] for i in index]
 
+        first = lambda arrays: [a[0] for a in arrays]
         made = first([buffer(1, e.outvars[0].aval) for e in self.products])
-        rows = (list(consts), first(starts), first(xs), made, g, first(g_ys))
-        jaxpr, values, out = flatten(reverse, *rows)
-        eqns = prune(jaxpr.eqns, jaxpr.outvars)
-        pulled = Step(jaxpr.invars, [], [], [], jaxpr.outvars, eqns)
-        tree = jax.tree.structure(out)
+        args = (list(consts), first(starts), first(xs), made, g, first(g_ys))
+        jaxpr, values, out = flatten(reverse, *args)
+        return _Reverse(jaxpr, values, jax.tree.structure(out))
 
-        def pull(consts, s, x, h, g, gy):
-            _, flat = pulled([*values, *jax.tree.leaves((consts, s, x, h, g, gy))], [], [])
-            return jax.tree.unflatten(tree, flat)
+
+class _Reverse:
+    """``(consts, state, x, products, g_state, g_ys) -> (g_state, g_x, g_consts, gathered)``."""
+
+    def __init__(self, jaxpr, values, tree):
+        self.values, self.tree = values, tree
+        self.invars, self.outvars = list(jaxpr.invars), list(jaxpr.outvars)
+        self.eqns = prune(jaxpr.eqns, jaxpr.outvars)
+
+    def is_elementwise(self, shape):
+        """Whether it can run on tiles of a layer of this shape."""
+        shapes = [v.aval.shape for v in [*self.invars, *self.outvars]]
+        if any(s not in ((), shape) for s in shapes) or any(a.ndim for a in self.values):
+            return False
+        return pointwise.only_elementwise(self.eqns, [], shape)
+
+    def function(self, make=function):
+        """The equations as a function."""
+        f = make(self.invars, self.outvars, self.eqns)
+
+        def pull(*args):
+            return jax.tree.unflatten(self.tree, f(*self.values, *jax.tree.leaves(args)))
 
         return pull
 

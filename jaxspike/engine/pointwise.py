@@ -1,6 +1,7 @@
 """Cycles that treat every neuron alike and apart: they may run on a tile of neurons at a time."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from jax import lax
@@ -62,22 +63,22 @@ def only_elementwise(eqns: list[Any], consts: list[Any], shape: tuple[int, ...])
     return True
 
 
-def evaluate(jaxpr: Any, args: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    """Run an elementwise jaxpr on arrays of another ``shape`` than it was traced for.
+def evaluate(invars, outvars, eqns, args: Sequence[Any], shape: tuple[int, ...]) -> list[Any]:
+    """Run elementwise equations on arrays of another ``shape`` than they were traced for.
 
     Custom derivatives are replaced by what they compute: not to be differentiated.
     """
-    env = dict(zip(jaxpr.invars, args, strict=True))
+    env = dict(zip(invars, args, strict=True))
     read = lambda v: env[v] if is_var(v) else v.val
-    for e in jaxpr.eqns:
+    for e in eqns:
         values = [read(v) for v in e.invars]
         body = inner(e)
         if body is not None:
-            outs = evaluate(body, values, shape)
+            outs = evaluate(body.invars, body.outvars, body.eqns, values, shape)
         elif e.primitive.name == "broadcast_in_dim":
             outs = [lax.broadcast(values[0], shape if e.outvars[0].aval.ndim else ())]
         else:
             out = e.primitive.bind(*values, **e.params)
             outs = out if e.primitive.multiple_results else [out]
         env.update(zip(e.outvars, outs, strict=True))
-    return [read(v) for v in jaxpr.outvars]
+    return [read(v) for v in outvars]
