@@ -123,8 +123,8 @@ class _Sweep:
         fn = self._tiled_step(step)
         xs, carry, consts = tiles.flat(xs), tiles.flat_state(carry), tiles.flat_state(consts)
         ys = tiles.rows(length, [v.aval.dtype for v in step.ys])
-        n = count(length, self.plan.segment)
-        starts = tiles.rows(n, [a.dtype for a in carry]) if keep else None
+        n, first = count(length, self.plan.segment), [a[None] for a in carry]
+        starts = tiles.rows(n, [a.dtype for a in carry]) if keep and n > 1 else None
 
         def tile(window, state):
             last, ys, starts = state
@@ -135,7 +135,7 @@ class _Sweep:
 
         last, ys, starts = tiles.each(tile, (carry, ys, starts))
         out = tiles.unflat_state(last), tiles.unflat(ys)
-        return out, tiles.unflat(starts or []), []
+        return out, tiles.unflat(starts or first), []
 
     def _tiled_step(self, step):
         invars, outvars = [*step.consts, *step.state, *step.xs], [*step.new_state, *step.ys]
@@ -212,6 +212,9 @@ class _Sweep:
 
     def _back(self, wanted, consts, xs, starts, saved, g, g_ys):
         step, length, outer = self.step, self.length, self.outer
+        if length <= self.plan.segment:
+            # keep XLA from sharing the states with the forward pass: it would write them to memory
+            starts = lax.optimization_barrier(starts)
         late = self._late(wanted)
         in_loop = self._in_loop(wanted)
         reverse = self._reverse_step(wanted, consts, xs, starts, g, g_ys)
@@ -256,6 +259,8 @@ class _Sweep:
         flat_consts, flat_xs, starts = tiles.flat_state(spread), tiles.flat(xs), tiles.flat(starts)
         g, g_ys, acc = tiles.flat_state(g), tiles.flat(g_ys), tiles.flat_state(acc)
         gx = tiles.rows(length, [v.aval.dtype for v in _chosen(wanted.xs, self.step.xs)])
+        if not tiles.overlap:
+            gx, g_ys = _in_place(gx, g_ys)
         self_next = self._tiled_step(self.next_state)
 
         def tile(window, state):
@@ -316,6 +321,10 @@ class _Sweep:
             carry = window.rows(starts, i)
             x = [window.rows(xs, at + t + j) for j in range(k)]
             h = [window.rows(saved, t + j) for j in range(k)]
+            gys = [gx[a] if isinstance(a, int) else a for a in g_ys]
+            gy = [window.rows(gys, at + t + j) for j in range(k)]
+            if any(isinstance(a, int) for a in g_ys):  # read before it is written over, not copied
+                gy = lax.optimization_barrier(gy)
             before = [carry]
             for j in range(k - 1):
                 carry, _ = next_state(consts, carry, [*x[j], *h[j]])
@@ -323,8 +332,7 @@ class _Sweep:
                     carry = lax.optimization_barrier(carry)
                 before.append(carry)
             for j in reversed(range(k)):
-                gy = window.rows(g_ys, at + t + j)
-                g, row, more, extra = pull(consts, before[j], x[j], h[j], g, gy)
+                g, row, more, extra = pull(consts, before[j], x[j], h[j], g, gy[j])
                 acc = [a + b for a, b in zip(acc, more, strict=True)]
                 gx = window.put(gx, row, at + t + j)
                 gathered = window.put(gathered, extra, t + j)
@@ -398,6 +406,22 @@ class _Reverse:
             return jax.tree.unflatten(self.tree, f(*self.values, *jax.tree.leaves(args)))
 
         return pull
+
+
+def _in_place(gx: list[Array], g_ys: list[Array]) -> tuple[list[Array], list[Any]]:
+    """Let cotangents of inputs take the place of cotangents of outputs, row by row.
+
+    Returns:
+        The buffers for the inputs; and for the outputs their cotangents, or the position of the
+        buffer that holds them.
+    """
+    gx, sources = list(gx), list(g_ys)
+    for i, b in enumerate(gx):
+        for j, a in enumerate(sources):
+            if not isinstance(a, int) and (a.shape, a.dtype) == (b.shape, b.dtype):
+                gx[i], sources[j] = a, i
+                break
+    return gx, sources
 
 
 def _unspread(full: Array, const: Array) -> Array:

@@ -30,11 +30,16 @@ def twin(fast: Callable, exact: Callable) -> Callable:
 
 
 class Tiles:
-    """A layer of shape ``shape`` cut into tiles of ``size`` neurons; the last may overlap."""
+    """A layer of shape ``shape`` cut into tiles of about ``size`` neurons.
+
+    The last tile overlaps the one before it where no good size divides the layer.
+    """
 
     def __init__(self, shape: tuple[int, ...], size: int):
         self.shape, self.n = shape, math.prod(shape)
-        self.size = min(size, self.n)
+        size = min(size, self.n)
+        self.size = next((s for s in range(size, size // 2, -1) if self.n % s == 0), size)
+        self.overlap = self.n % self.size != 0
 
     def flat(self, arrays: list[Array]) -> list[Array]:
         """Sequences ``[T, *shape]`` as ``[T, n]``."""
