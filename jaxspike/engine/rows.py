@@ -69,10 +69,8 @@ WHOLE = Window()
 def buffer(length: int, like: Any) -> Array:
     """Room for ``length`` rows like ``like``, of its dtype and its ``shard_map`` type."""
     like = jax.typeof(like) if isinstance(like, jax.Array) else like
-    if jnp.issubdtype(like.dtype, jax.dtypes.extended):  # PRNG keys have no zero
-        return jnp.broadcast_to(jax.random.key(0, dtype=like.dtype), (length, *like.shape))
     zeros = jnp.zeros((length, *like.shape), like.dtype)
-    varying = getattr(like, "vma", None)
+    varying = getattr(getattr(like, "manual_axis_type", like), "varying", ())
     return lax.pcast(zeros, tuple(varying), to="varying") if varying else zeros
 
 

@@ -115,7 +115,7 @@ def _name(f: Step) -> str:
 
 def _as_strong(a, out):
     weak = jax.typeof(a).weak_type
-    return lax.convert_element_type(a, jnp.promote_types(a.dtype, out.dtype) if weak else a.dtype)
+    return lax.convert_element_type(a, jnp.result_type(a, out.dtype) if weak else a.dtype)
 
 
 def _check_step(name: str, state: Tree, out: Any) -> None:
