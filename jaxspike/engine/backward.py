@@ -15,7 +15,6 @@ from .forward import Forward
 from .reverse import Reverse, late_products, spread, summed_in_loop
 from .rows import WHOLE, Window, finished, walk
 from .tiles import twin
-from .trace import prune
 
 Array = jax.Array
 
@@ -78,18 +77,19 @@ class Backward(Forward):
                 total = {n: a + new[n] if n in new else a for n, a in total.items()}
             return g, acc, gx, total
 
-        def again(i, t, k, state):
+        def outer_segment(i, t, k, state):
             carry = WHOLE.rows(starts, i)
             inner, made = self.scratch(k, carry)
-            only = dataclasses.replace(self.with_products, ys=self.made, eqns=self.needed)
-            _, _, inner, made = self.span(WHOLE, only, consts, carry, xs, t, k, [], inner, made)
+            _, _, inner, made = self.span(
+                WHOLE, self.again, consts, carry, xs, t, k, [], inner, made
+            )
             return chunk(t, k, inner, made, state)
 
         state = (g, acc, gx, total)
         if outer is None:
             state = chunk(0, length, starts, saved, state)
         else:
-            state = walk(length, outer, again, state, reverse=True)
+            state = walk(length, outer, outer_segment, state, reverse=True)
         g, acc, gx, total = state
         return self._gradients(wanted, consts, acc, total), g, finished(gx)
 

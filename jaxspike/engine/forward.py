@@ -23,11 +23,14 @@ class Forward:
         self.products = products.find(step)
         self.made = [e.outvars[0] for e in self.products]
         self.with_products = dataclasses.replace(step, ys=[*step.ys, *self.made])
-        self.needed = prune(step.eqns, [*step.new_state, *self.made])  # to compute again
-        # the state only, from the outputs of products
-        eqns = [e for e in step.eqns if e.outvars[0] not in set(self.made)]
+        # to compute again: without the outputs; and the state only, from the outputs of products
+        again = functools.partial(prune, effects=False)
+        light = [e for e in step.eqns if not any(e is p for p in self.products)]
+        self.again = dataclasses.replace(
+            step, ys=self.made, eqns=again(step.eqns, [*step.new_state, *self.made])
+        )
         self.next_state = dataclasses.replace(
-            step, xs=[*step.xs, *self.made], ys=[], eqns=prune(eqns, step.new_state)
+            step, xs=[*step.xs, *self.made], ys=[], eqns=again(light, step.new_state)
         )
         self.shape = pointwise.shape_of(step)
         self.outer = plan.outer if plan.outer and plan.outer < length else None

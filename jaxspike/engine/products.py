@@ -109,13 +109,16 @@ def weight_gradients(step: Step, eqn: Any, consts, wanted, moving, cotangents) -
         Gradients by the position of the constant.
     """
     fixed, changing = operands(step, eqn)
-    where = [step.consts.index(v) for v in fixed]
-    target = [n for n in where if n in wanted]
+    values = {v: consts[step.consts.index(v)] for v in fixed}
     product = function([*fixed, *changing], eqn.outvars, [eqn])
+    gradients = {}
+    for v in fixed:  # a product is linear in each of its operands
+        n = step.consts.index(v)
+        if n in wanted:
 
-    def over_time(chosen):
-        values = [chosen[n] if n in chosen else consts[n] for n in where]
-        return jax.vmap(lambda *m: product(*values, *m)[0])(*moving)
+            def over_time(w, v=v):
+                ws = [w if u is v else values[u] for u in fixed]
+                return jax.vmap(lambda *m: product(*ws, *m)[0])(*moving)
 
-    _, pull = jax.vjp(over_time, {n: consts[n] for n in target})
-    return pull(cotangents)[0]
+            (gradients[n],) = jax.linear_transpose(over_time, consts[n])(cotangents)
+    return gradients

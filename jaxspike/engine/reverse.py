@@ -63,7 +63,7 @@ class Reverse:
         jaxpr, self.values, out = flatten(self._trace, *args)
         self.tree = jax.tree.structure(out)
         self.invars, self.outvars = list(jaxpr.invars), list(jaxpr.outvars)
-        self.eqns = prune(jaxpr.eqns, jaxpr.outvars)
+        self.eqns = prune(jaxpr.eqns, jaxpr.outvars, effects=False)
 
     def _trace(self, consts, state, x, made, g, gy):
         step, wanted = self.step, self.wanted

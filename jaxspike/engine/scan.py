@@ -121,9 +121,12 @@ def _as_strong(a, out):
 def _check_step(name: str, state: Tree, out: Any) -> None:
     """Refuse a step that does not return a pair or changes the form of its state."""
     if not isinstance(out, tuple | list) or len(out) != 2:
-        got = f"{type(out).__name__} of length {len(out)}" if isinstance(out, tuple | list) else type(out).__name__
+        got = "an array" if hasattr(out, "shape") else f"a {type(out).__name__}"
+        if isinstance(out, tuple | list):
+            got += f" of length {len(out)}"
         raise TypeError(
-            f"`scan({name}, ...)` must have a step that returns a pair `(state, y)`, got a {got}."
+            f"`scan({name}, ...)` must have a step that returns a pair `(state, y)`, got {got}. "
+            "Return the new state first."
         )
     before, after = jax.tree.structure(state), jax.tree.structure(out[0])
     if before != after:

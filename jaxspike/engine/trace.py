@@ -44,11 +44,11 @@ def outputs_of(eqns: Sequence[Any]) -> list[Atom]:
     return [v for e in eqns for v in e.outvars if not isinstance(v, jex.DropVar)]
 
 
-def prune(eqns: Sequence[Any], outvars: Iterable[Atom]) -> list[Any]:
-    """The equations that some of ``outvars`` depends on, or that have an effect."""
+def prune(eqns: Sequence[Any], outvars: Iterable[Atom], *, effects: bool = True) -> list[Any]:
+    """The equations that some of ``outvars`` depends on, or, if asked, that have an effect."""
     need, kept = set(unique(outvars)), []
     for e in reversed(eqns):
-        if e.effects or any(v in need for v in e.outvars):
+        if (effects and e.effects) or any(v in need for v in e.outvars):
             kept.append(e)
             need.update(unique(e.invars))
     return kept[::-1]
