@@ -78,6 +78,24 @@ def fire(h):
     return h * (1 - s), s
 
 
+def spikes_and_gradient(scan, neuron, shape, **options):
+    """A program that returns the spikes of a neuron and the gradient of its input."""
+
+    def spikes(x):
+        return scan(neuron, neuron.init_state(shape), x, **options)[1]
+
+    def run(x, weight):
+        y, pull = jax.vjp(spikes, x)
+        return y, pull(weight)[0]
+
+    return run
+
+
+def spikes_only(scan, neuron, shape):
+    """A program that returns the spikes of a neuron."""
+    return lambda x, weight: scan(neuron, neuron.init_state(shape), x)[1]
+
+
 def lif(rounds):
     """A LIF layer: spikes and gradient of the input; and the spikes alone."""
     neuron = js.LIF()
@@ -86,26 +104,36 @@ def lif(rounds):
         x = 2 * jax.random.normal(jax.random.key(0), (steps, *shape))
         weight = jax.random.normal(jax.random.key(1), x.shape)
 
-        def program(scan, steps=steps, shape=shape, **options):
-            def run(x, weight):
-                spikes = lambda x: scan(neuron, neuron.init_state(shape), x, **options)[1]
-                y, pull = jax.vjp(spikes, x)
-                return y, pull(weight)[0]
-
-            return run
-
-        def forward(scan, shape=shape):
-            return lambda x, weight: scan(neuron, neuron.init_state(shape), x)[1]
-
         programs = {
-            "lax.scan": program(lax_scan),
-            "js.scan": program(our_scan),
+            "lax.scan": spikes_and_gradient(lax_scan, neuron, shape),
+            "js.scan": spikes_and_gradient(our_scan, neuron, shape),
             "floor": lambda x, weight: (2 * x + weight, x - weight),
         }
         compare(f"LIF, T={steps} {shape}", programs, (x, weight), x.nbytes, rounds)
-        programs = {"lax.scan, forward": forward(lax_scan), "js.scan, forward": forward(our_scan)}
+        programs = {
+            "lax.scan, forward": spikes_only(lax_scan, neuron, shape),
+            "js.scan, forward": spikes_only(our_scan, neuron, shape),
+        }
         programs["floor"] = lambda x, weight: 2 * x
         compare(f"LIF forward, T={steps} {shape}", programs, (x, weight), x.nbytes, rounds)
+
+
+def synapse_and_membrane(scan, shape):
+    """Spikes of a neuron of two states; gradients of its input and of its time constants."""
+
+    def step(tau, state, x):
+        current = 0.5 * state[0] + x
+        v, s = fire(state[1] + (current - state[1]) / tau)
+        return (current, v), s
+
+    def spikes(tau, x):
+        return scan(lambda s, x: step(tau, s, x), (jnp.zeros(shape),) * 2, x)[1]
+
+    def run(tau, x, weight):
+        y, pull = jax.vjp(spikes, tau, x)
+        return y, pull(weight)
+
+    return run
 
 
 def two_states(rounds):
@@ -115,21 +143,10 @@ def two_states(rounds):
         x = jax.random.normal(jax.random.key(0), (key, *shape))
         tau = jnp.linspace(2.0, 4.0, shape[-1])
 
-        def program(scan, shape=shape):
-            def step(tau, state, x):
-                current = 0.5 * state[0] + x
-                v, s = fire(state[1] + (current - state[1]) / tau)
-                return (current, v), s
-
-            def run(tau, x, weight):
-                state = (jnp.zeros(shape),) * 2
-                spikes = lambda t, x: scan(lambda s, x: step(t, s, x), state, x)[1]
-                y, pull = jax.vjp(spikes, tau, x)
-                return y, pull(weight)
-
-            return run
-
-        programs = {"lax.scan": program(lax_scan), "js.scan": program(our_scan)}
+        programs = {
+            "lax.scan": synapse_and_membrane(lax_scan, shape),
+            "js.scan": synapse_and_membrane(our_scan, shape),
+        }
         args = (tau, x, jax.random.normal(jax.random.key(1), x.shape))
         compare(f"Two states, learnable tau, T={key} {shape}", programs, args, x.nbytes, rounds)
 
@@ -219,15 +236,10 @@ def square_root(rounds):
     for steps in (200, 4000, 4001):
         x = jax.random.normal(jax.random.key(0), (steps, 16, 256))
 
-        def program(**options):
-            def run(x, weight):
-                spikes = lambda x: our_scan(neuron, neuron.init_state((16, 256)), x, **options)[1]
-                y, pull = jax.vjp(spikes, x)
-                return y, pull(weight)[0]
-
-            return run
-
-        programs = {"js.scan": program(), 'segment="sqrt"': program(segment="sqrt")}
+        programs = {
+            "js.scan": spikes_and_gradient(our_scan, neuron, (16, 256)),
+            'segment="sqrt"': spikes_and_gradient(our_scan, neuron, (16, 256), segment="sqrt"),
+        }
         compare(f"Square root, T={steps}", programs, (x, x + 1), x.nbytes, rounds)
 
 
@@ -253,7 +265,10 @@ def compile_time(rounds):
         for name, scan, options in rows:
             best = None
             for _ in range(2):
-                loss = lambda p: scan(lambda s, x: net(p, s, x), state, x, **options)[1].sum()  # noqa: B023
+
+                def loss(p):
+                    return scan(lambda s, x: net(p, s, x), state, x, **options)[1].sum()  # noqa: B023
+
                 start = time.process_time()
                 lowered = jax.jit(jax.value_and_grad(loss)).lower(params)
                 traced = time.process_time()
@@ -264,9 +279,7 @@ def compile_time(rounds):
             print(f"{name:26}{best[0]:6.2f} s {best[1]:6.2f} s {sum(best) / base:6.2f}", flush=True)
 
 
-TABLES = {
-    f.__name__: f for f in (lif, two_states, mlp, rsnn, conv, square_root, compile_time)
-}
+TABLES = {f.__name__: f for f in (lif, two_states, mlp, rsnn, conv, square_root, compile_time)}
 
 
 def main():

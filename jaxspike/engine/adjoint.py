@@ -42,7 +42,9 @@ def lean_scan(step: Step, consts, carry, xs, length: int, plan: Plan):
 
     def forward(consts, carry, xs):
         # what is differentiated is told by the structure of the residuals: None against ()
-        moved = lambda args: [None if a.perturbed and _inexact(a.value) else () for a in args]
+        def moved(args):
+            return [None if a.perturbed and _inexact(a.value) else () for a in args]
+
         consts, marks, carry = _values(consts), (moved(consts), moved(xs)), _values(carry)
         xs = _values(xs)
         out, starts, saved = sweep.keep(consts, carry, xs)
@@ -64,7 +66,10 @@ def lean_scan(step: Step, consts, carry, xs, length: int, plan: Plan):
         g_ys = chosen(wanted.ys, g[1])
         gc, gs, gx = sweep.back(wanted, consts, xs, starts, saved, g_state, g_ys)
         none = [None] * max(map(len, (consts, starts, xs)), default=0)
-        fill = lambda flags, values: merge(flags, values, none[: flags.count(False)])
+
+        def fill(flags, values):
+            return merge(flags, values, none[: flags.count(False)])
+
         return fill(wanted.consts, gc), fill(wanted.state, gs), fill(wanted.xs, gx)
 
     run.defvjp(forward, backward, symbolic_zeros=True)

@@ -128,7 +128,7 @@ class Groups:
     # ---- what rides inside a loop instead of being written out for all steps ----
 
     def ride(self) -> None:
-        """Move cheap equations into the one loop they serve, and join loops that only meet there."""
+        """Move cheap equations into the one loop they serve; join loops that only meet there."""
         shapes = {g: self.shape(g) for g in self.loops}
         changed = True
         while changed:
@@ -194,7 +194,7 @@ class Groups:
         return changed
 
     def _ride_constants(self) -> None:
-        """A number spread over a layer is made in the loop that reads it, not read at every step."""
+        """A number spread over a layer is made in the loop that reads it: nothing to read."""
         for i, e in enumerate(self.graph.step.eqns):
             spread = e.primitive.name == "broadcast_in_dim" and e.invars[0].aval.shape == ()
             if spread and i not in self.of and not self._is_result(e.outvars):
@@ -241,7 +241,10 @@ class Groups:
         for groups in after.values():
             for g in groups:
                 waiting[g] += 1
-        key = lambda g: (g in self.loops or bool(self.parts(g)[1]), g)
+
+        def key(g):
+            return (g in self.loops or bool(self.parts(g)[1]), g)
+
         ready = [key(g) for g, n in waiting.items() if not n]
         heapq.heapify(ready)
         out = []

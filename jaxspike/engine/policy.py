@@ -1,13 +1,17 @@
 """Choices that change speed and memory, never results.
 
-The numbers are measured by ``benchmarks/engine.py``; where a row has not been measured it says so.
+The numbers are measured by ``benchmarks/engine.py``; a row that has not been measured says so.
 
-- CPU: AMD EPYC (Zen 4, 2 virtual cores, 2 x 1 MiB L2, 32 MiB L3), float32.
-  jaxlib 0.12: tiles of 8,192 neurons are 1.1 to 2 times faster than none from 32,768 neurons on, and
-  keep the temporaries of T <= 8 at nothing; segments of 4 and 8 are equally fast, 8 compiles twice
-  as long. jaxlib 0.10: a tile copies the whole sequence (10 to 30 times slower), and so does a
-  segment written out without barriers beyond 4 steps; segments of 2 and 4 are equally fast.
-- GPU, TPU: not measured; the row is the safe one.
+- CPU, AMD EPYC (Zen 4, 2 virtual cores shared with other work, 1 MiB L2 each, 32 MiB L3), float32,
+  LIF forward and backward, T = 4 to 500.
+  jaxlib 0.12: from 32,768 neurons on, tiles of 8,192 are between as fast and twice as fast as none,
+  and take the temporaries of T <= 8 from 0.8 of the input to nothing; segments of 4 and 8 are
+  equally fast, and 8 compiles twice as long.
+  jaxlib 0.10: a tile copies the whole sequence, 4 to 30 times slower than none; segments of 1, 2 and
+  4 with barriers are equally fast (T = 16), 8 is 1.5 times slower.
+- 20 dense layers, T = 16, jaxlib 0.12, compile time over that of `jax.lax.scan`: 1.7 with segments
+  of 1, 4.7 with 2, 9.3 with 4; hence ``MANY_LOOPS``.
+- jaxlib 0.11, GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10.
 """
 
 import dataclasses

@@ -50,7 +50,10 @@ def run_saved(step: Step, eqns, consts, state, x, saved, probes):
     """
     given = {id(e): i for i, e in enumerate(eqns)}
     env = dict(zip([*step.consts, *step.state, *step.xs], [*consts, *state, *x], strict=True))
-    read = lambda v: env[v] if is_var(v) else v.val
+
+    def read(v):
+        return env[v] if is_var(v) else v.val
+
     timed: list[Any] = [None] * len(eqns)
     pending: list[Any] = []
 

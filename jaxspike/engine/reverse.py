@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 def late_products(step: Step, wanted: Wanted) -> list[Any]:
-    """The products with a constant operand to differentiate: that gradient is made after the loop."""
+    """The products with a constant operand to differentiate, which is done after the loop."""
     target = set(chosen(wanted.consts, step.consts))
     return [e for e in products.find(step) if target & set(products.operands(step, e)[0])]
 
@@ -52,8 +52,9 @@ def spread(step: Step, shape: Shape | None, consts, *, arrays: bool = False) -> 
 class Reverse:
     """One reverse step, traced once.
 
-    A function ``(consts, state, x, products, g_state, g_ys)`` to ``(g_state, g_x, g_consts, rows)``;
-    ``rows`` are the moving operands of the late products, then the cotangents of their outputs.
+    A function ``(consts, state, x, products, g_state, g_ys)`` to
+    ``(g_state, g_x, g_consts, rows)``; ``rows`` are the moving operands of the
+    late products, then the cotangents of their outputs.
     """
 
     def __init__(self, step: Step, shape: Shape | None, wanted: Wanted, consts, state, x, g, gy):
@@ -92,7 +93,12 @@ class Reverse:
         _, pull, moving = jax.vjp(f, *primals, has_aux=True)
         g_consts, g_state, g_x, g_made = pull((g, gy))
         index = [eqns.index(e) for e in late]
-        return g_state, g_x, g_consts, [v for i in index for v in moving[i]] + [g_made[i] for i in index]
+        return (
+            g_state,
+            g_x,
+            g_consts,
+            [v for i in index for v in moving[i]] + [g_made[i] for i in index],
+        )
 
     def is_elementwise(self) -> bool:
         """Whether it can run on tiles of its layer."""

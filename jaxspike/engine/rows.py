@@ -55,7 +55,10 @@ class Window:
 
     def paste(self, arrays: Sequence[Array], parts: Sequence[Array]) -> list[Array]:
         """The states with their window replaced."""
-        put = lambda a, p: lax.dynamic_update_slice(a, p, (self.start,), allow_negative_indices=False)
+
+        def put(a, p):
+            return lax.dynamic_update_slice(a, p, (self.start,), allow_negative_indices=False)
+
         return [put(a, p) for a, p in zip(arrays, parts, strict=True)]
 
 

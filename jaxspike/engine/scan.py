@@ -37,16 +37,28 @@ def scan(
             steps before the next; ``"step"``, every time step through all layers before the next.
         segment: Keep for the gradient only the state at every ``segment``-th step and compute the
             rest again; ``"sqrt"`` is the square root of T. None chooses.
-        unroll: How many steps one turn of the loop does. None chooses.
+        unroll: How many steps one turn of the loop does; a segment longer than that is a loop
+            itself. None chooses.
+
+    The step is traced once. In layer order its equations, and an edge from every new state to the
+    state it becomes, are a graph. Its strongly connected components are the true recurrences: each
+    becomes a loop of its own. All else is evaluated for all steps at once, a matrix product over
+    T * N rows, a convolution over T * N images. In step order there is one loop.
+
+    The gradient is that of `jax.lax.scan`. It keeps the inputs, the outputs of matrix products and
+    convolutions inside a loop, and a state every few steps; a segment of more than 8 steps, such as
+    ``"sqrt"``, keeps states only. Inference keeps nothing. Reverse mode works to any order; forward
+    mode does not.
 
     Returns:
         The last state, and the outputs with time as axis 0.
 
     Raises:
         TypeError: If ``f`` is not callable, does not return a pair, or changes the structure, a
-            shape or a dtype of the state.
-        ValueError: If there is no time step, the sequences differ in length, or an option is not
-            one of those above.
+            shape or a dtype of the state; or in forward-mode differentiation.
+        ValueError: If there is no time step, the sequences differ in length, an option is not one
+            of those above, or ``f`` has side effects: in layer order any, in both orders a change
+            of Flax variables (BatchNorm in training mode).
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -54,6 +66,33 @@ def scan(
         >>> state, spikes = js.scan(lif, lif.init_state((4, 8)), jnp.ones((10, 4, 8)))
         >>> spikes.shape
         (10, 4, 8)
+
+        Before and after: the products and loops in the jaxpr of two layers with a skip.
+
+        >>> import jax
+        >>> w = jnp.ones((8, 8))
+        >>> def net(state, x):
+        ...     a, y = lif(state[0], x @ w)
+        ...     b, z = lif(state[1], y @ w + x)
+        ...     return (a, b), z
+        >>> def show(jaxpr, indent=""):
+        ...     for eqn in jaxpr.eqns:
+        ...         if eqn.primitive.name in ("dot_general", "scan"):
+        ...             print(indent + eqn.primitive.name)
+        ...         for inner in eqn.params.values():
+        ...             inner = getattr(inner, "jaxpr", inner)
+        ...             if hasattr(inner, "eqns"):
+        ...                 show(inner, indent + "  " * (eqn.primitive.name == "scan"))
+        >>> state, xs = (lif.init_state((4, 8)),) * 2, jnp.ones((10, 4, 8))
+        >>> show(jax.make_jaxpr(lambda xs: jax.lax.scan(net, state, xs))(xs).jaxpr)
+        scan
+          dot_general
+          dot_general
+        >>> show(jax.make_jaxpr(lambda xs: js.scan(net, state, xs))(xs).jaxpr)
+        dot_general
+        scan
+        dot_general
+        scan
     """
     steps = _check(f, xs, length, order, segment, unroll)
     # a frozen pytree is an argument of a compiled function: no compilation per call or instance
@@ -62,16 +101,16 @@ def scan(
         return run(f, state, xs, steps, order, segment, unroll)
     except getattr(sys.modules.get("flax.errors"), "TraceContextError", ()) as e:
         raise ValueError(
-            f"`scan({_name(f)}, ...)` must have a step that changes no Flax variables, got one that "
-            "does (BatchNorm or Dropout in training mode). Call the network on the whole sequence, "
-            "`state, ys = net(state, x_seq)`, or freeze it with `net.eval()`."
+            f"`scan({_name(f)}, ...)` must have a step that changes no Flax variables, got one "
+            "that does (BatchNorm or Dropout in training mode). Call the network on the whole "
+            "sequence, `state, ys = net(state, x_seq)`, or freeze it with `net.eval()`."
         ) from e
     except TypeError as e:
         if "forward-mode" not in str(e):
             raise
         raise TypeError(
-            f"`scan({_name(f)}, ...)` must be differentiated in reverse mode (`jax.grad`, `jax.vjp`, "
-            "`jax.jacrev`), got forward mode (`jax.jvp`, `jax.jacfwd`, `jax.hessian`). "
+            f"`scan({_name(f)}, ...)` must be differentiated in reverse mode (`jax.grad`, "
+            "`jax.vjp`, `jax.jacrev`), got forward mode (`jax.jvp`, `jax.jacfwd`, `jax.hessian`). "
             "Use `jax.lax.scan` for forward mode."
         ) from e
 
@@ -82,7 +121,9 @@ def _run(f, state, xs, steps, order, segment, unroll):
     step, consts, out = trace_step(f, state, x)
     _check_step(_name(f), state, out)
     if any(getattr(jax.typeof(a), "weak_type", False) for a in jax.tree.leaves(state)):
-        state = jax.tree.map(_as_strong, state, out[0])  # a Python number takes the type of its step
+        state = jax.tree.map(
+            _as_strong, state, out[0]
+        )  # a Python number takes the type of its step
         step, consts, out = trace_step(f, state, x)
     _check_dtypes(_name(f), state, out)
     if order == "layer" and any(e.effects for e in step.eqns):
@@ -152,7 +193,8 @@ def _check_dtypes(name: str, state: Tree, out: Any) -> None:
         if a.dtype != b.dtype:
             raise TypeError(
                 f"`scan({name}, ...)` must have a step that keeps the dtypes of its state, got "
-                f"{b.dtype} for state{jax.tree_util.keystr(path)} of {a.dtype}. Cast it in the step."
+                f"{b.dtype} for state{jax.tree_util.keystr(path)} of {a.dtype}. "
+                "Cast it in the step."
             )
 
 

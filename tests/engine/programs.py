@@ -1,4 +1,4 @@
-"""Random step functions: graphs of matmuls, elementwise operations, states, skips and recurrences."""
+"""Random steps: graphs of matmuls, elementwise operations, states, skips, recurrences."""
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,10 @@ MIXING = [
 def program(seed):
     """A random ``step(params, state, x)``, its parameters, first state and inputs."""
     rng = np.random.default_rng(seed)
-    normal = lambda *shape: jnp.asarray(rng.normal(size=shape) * 0.7, jnp.float32)
+
+    def normal(*shape):
+        return jnp.asarray(rng.normal(size=shape) * 0.7, jnp.float32)
+
     params = {
         "w0": normal(WIDTH, WIDTH),
         "w1": normal(WIDTH, WIDTH),
@@ -61,7 +64,10 @@ def program(seed):
         )
         for _ in range(n_eqns)
     ]
-    updates = [(rng.choice(["value", "leak", "held", "delay", "constant"]), rng.integers(1000)) for _ in range(n_states)]
+    updates = [
+        (rng.choice(["value", "leak", "held", "delay", "constant"]), rng.integers(1000))
+        for _ in range(n_states)
+    ]
     outputs = rng.integers(0, 1000, int(rng.integers(1, 4)))
 
     def step(params, state, x):
@@ -128,7 +134,10 @@ def value_and_gradients(scan, step, params, state, xs, **options):
         return sum(parts), out
 
     (_, out), grads = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(p, s, x)
-    plain = lambda a: jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a
+
+    def plain(a):
+        return jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a
+
     return jax.tree.map(plain, out), grads
 
 

@@ -3,8 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 import jaxspike as js
 
@@ -50,27 +49,30 @@ def main():
     for options in ({}, {"order": "step", "segment": 2}, {"segment": "sqrt"}):
         run = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))
         close(run(params, sharded), want)
+
     # an elementwise layer stays where it is: no device needs another's neurons
-    layer = lambda x: js.scan(lambda v, x: (0.5 * v + x, v), jnp.zeros_like(x[0]), x)[1]
+    def layer(x):
+        return js.scan(lambda v, x: (0.5 * v + x, v), jnp.zeros_like(x[0]), x)[1]
+
     compiled = jax.jit(jax.grad(lambda x: (layer(x) ** 2).sum())).lower(sharded).compile()
     assert "all-gather" not in compiled.as_text()
     assert compiled(sharded).sharding.is_equivalent_to(split, 3)
 
     for options in ({}, {"order": "step"}):
-        run = lambda p, x, o=options: results(js.scan, p, x, **o)[0][1]
-        local = jax.shard_map(run, mesh=mesh, in_specs=(P(), P(None, "batch")), out_specs=P(None, "batch"))
-        close(jax.jit(local)(params, sharded), want[0][1])
-        close(jax.jit(jax.grad(lambda p, x: _plain(mesh, p, x, options), (0, 1)))(params, sharded), want[1])
+        manual = shard_mapped(mesh, options)
+        close(jax.jit(jax.value_and_grad(manual, (0, 1)))(params, sharded), (want[0][0], want[1]))
     print("3 programs equal")
 
 
-def _plain(mesh, params, x, options):
+def shard_mapped(mesh, options):
+    """The loss of ``results`` with every device scanning its part of the batch."""
+
     def loss(p, x):
         state = (jnp.zeros_like(x[0]),) * 2
         state, y = js.scan(lambda s, x: step(p, s, x), state, x, **options)
         return jax.lax.psum((y**2).sum() + state[0].sum(), "batch")
 
-    return jax.shard_map(loss, mesh=mesh, in_specs=(P(), P(None, "batch")), out_specs=P())(params, x)
+    return jax.shard_map(loss, mesh=mesh, in_specs=(P(), P(None, "batch")), out_specs=P())
 
 
 if __name__ == "__main__":

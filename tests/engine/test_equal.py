@@ -1,7 +1,6 @@
 """`scan` equals `jax.lax.scan`, whatever the step function."""
 
 import jax
-import jax.numpy as jnp
 import pytest
 
 import jaxspike as js

@@ -84,7 +84,9 @@ def test_no_product_in_a_loop(net, data):
     def loss(scan, w, x, **options):
         return scan(lambda s, x: net(w, s, x), state, x, **options)[1].sum()
 
-    forward = lambda w, x: loss(js.scan, w, x)
+    def forward(w, x):
+        return loss(js.scan, w, x)
+
     loops, outside, inside = counts(forward, w, x)
     assert loops == 2 and inside == 0 and outside >= 2
     _, outside, inside = counts(jax.grad(forward, (0, 1)), w, x)
@@ -118,7 +120,9 @@ def test_flax_modules():
         net = nnx.merge(graph, variables)
         return scan(lambda s, x: net(s, x), state, x)[1].sum()
 
-    ours = lambda v, x: loss(js.scan, v, x)
+    def ours(v, x):
+        return loss(js.scan, v, x)
+
     assert counts(ours, variables, x) == (2, 2, 0)
     assert counts(jax.grad(ours), variables, x)[2] == 0
     got, want = (jax.grad(loss, 1)(s, variables, x) for s in (js.scan, jax.lax.scan))
@@ -128,7 +132,10 @@ def test_flax_modules():
 def test_a_changed_parameter_is_seen():
     """Traces are cached by the identity of a function; a module changes without changing it."""
     layer = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
-    step = lambda s, x: (s, layer(x))
+
+    def step(s, x):
+        return (s, layer(x))
+
     first = js.scan(step, (), jnp.ones((2, 1, 3)))[1]
     layer.kernel.set_value(layer.kernel.get_value() * 2)
     np.testing.assert_allclose(js.scan(step, (), jnp.ones((2, 1, 3)))[1], 2 * first, rtol=1e-6)
@@ -144,11 +151,14 @@ def test_a_recurrent_weight_stays_with_its_neuron(data):
     w, _, x = data
     p = dict.fromkeys(("in", "mid", "rec", "out"), w)
     state = (jnp.zeros((N, C)),) * 3
-    run = lambda p, x: js.scan(lambda s, x: recurrent(p, s, x), state, x)[1].sum()
+
+    def run(p, x):
+        return js.scan(lambda s, x: recurrent(p, s, x), state, x)[1].sum()
+
     assert counts(run, p, x) == (2, 3, 1)
     # backward: 1 forward and 1 transposed product in a loop; the gradients of all four weights, the
     # recurrent one too, are products over all steps: 3 forward, 4 weights, 3 to inputs
-    loops, outside, inside = counts(jax.grad(run, (0, 1)), p, x)
+    _loops, outside, inside = counts(jax.grad(run, (0, 1)), p, x)
     assert inside == 2 and outside == 10
     inside = counts(jax.grad(lambda p: run(p, x)), p)[2]
     assert inside == 2
@@ -156,7 +166,10 @@ def test_a_recurrent_weight_stays_with_its_neuron(data):
 
 def test_products_in_a_loop_are_not_computed_again(data):
     w, state, x = data
-    run = lambda w: js.scan(lambda s, x: sew(w, s, x), state, x, order="step", segment=1)[1].sum()
+
+    def run(w):
+        return js.scan(lambda s, x: sew(w, s, x), state, x, order="step", segment=1)[1].sum()
+
     loops, outside, inside = counts(jax.grad(run), w)
     assert loops == 2
     assert inside == 2 + 1  # forward; the cotangent of the second layer's input
@@ -177,7 +190,9 @@ def test_delays_and_held_states_make_no_loop(data):
 
 
 def test_swapped_states():
-    step = lambda s, x: ((s[1], s[0]), s[0] - s[1] * x)
+    def step(s, x):
+        return ((s[1], s[0]), s[0] - s[1] * x)
+
     args = ((jnp.float32(1.0), jnp.float32(2.0)), jnp.arange(5.0))
     assert_equal(js.scan(step, *args), jax.lax.scan(step, *args))
 

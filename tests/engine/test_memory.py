@@ -20,7 +20,9 @@ def temporaries(run, x):
 
 def gradient(step=fire, **options):
     def run(x):
-        f = lambda x: js.scan(step, jnp.zeros_like(x[0]), x, **options)[1]
+        def f(x):
+            return js.scan(step, jnp.zeros_like(x[0]), x, **options)[1]
+
         y, pull = jax.vjp(f, x)
         return y, pull(x)[0]
 
@@ -34,7 +36,9 @@ def residuals(t, **options):
 
 
 @pytest.mark.parametrize("order", ["layer", "step"])
-@pytest.mark.parametrize("t, segment, rows", [(40, 1, 40), (40, 4, 10), (37, 4, 10), (101, "sqrt", 10)])
+@pytest.mark.parametrize(
+    "t, segment, rows", [(40, 1, 40), (40, 4, 10), (37, 4, 10), (101, "sqrt", 10)]
+)
 def test_a_state_every_few_steps_is_kept(t, segment, rows, order):
     assert rows <= residuals(t, segment=segment, order=order) <= rows + 2
 
@@ -57,7 +61,9 @@ def test_products_are_kept_only_between_segments_that_are():
     w = jnp.eye(64)
 
     def run(segment):
-        step = lambda v, x: fire(v, x + v @ w)
+        def step(v, x):
+            return fire(v, x + v @ w)
+
         return temporaries(gradient(step, segment=segment), jnp.ones((1000, 2, 64)))
 
     assert run("sqrt") < 0.3 < 1.0 < run(1)

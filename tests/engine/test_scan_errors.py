@@ -18,13 +18,17 @@ def fails(kind, sentence, f, *args, **options):
 
 
 def test_forward_mode():
-    run = lambda x: js.scan(lambda s, x: (s + jnp.sin(x), s), X[0], x)[1]
+    def run(x):
+        return js.scan(lambda s, x: (s + jnp.sin(x), s), X[0], x)[1]
+
     with pytest.raises(TypeError, match=re.escape("Use `jax.lax.scan` for forward mode.")):
         jax.jvp(run, (X,), (X,))
     with pytest.raises(TypeError, match=re.escape("got forward mode (`jax.jvp`")):
         jax.jacfwd(run)(X)
     lif = js.LIF()
-    with pytest.raises(TypeError, match=re.escape("`scan(LIF, ...)` must be differentiated in reverse")):
+    with pytest.raises(
+        TypeError, match=re.escape("`scan(LIF, ...)` must be differentiated in reverse")
+    ):
         jax.jvp(lambda x: js.scan(lif, lif.init_state((2,)), x)[1], (X,), (X,))
 
 
@@ -43,7 +47,10 @@ def test_effects():
 
 def test_mutated_flax_variables():
     norm = nnx.BatchNorm(2, rngs=nnx.Rngs(0))
-    step = lambda s, x: (s, norm(x))
+
+    def step(s, x):
+        return (s, norm(x))
+
     sentence = "Call the network on the whole sequence, `state, ys = net(state, x_seq)`"
     fails(ValueError, sentence, step, (), jnp.ones((3, 4, 2)))
     fails(ValueError, sentence, step, (), jnp.ones((3, 4, 2)), order="step")
@@ -52,10 +59,28 @@ def test_mutated_flax_variables():
 
 
 def test_step_that_does_not_fit():
-    fails(TypeError, "must have a step that returns a pair `(state, y)`, got an array.", lambda s, x: x, 0.0, X)
+    fails(
+        TypeError,
+        "must have a step that returns a pair `(state, y)`, got an array.",
+        lambda s, x: x,
+        0.0,
+        X,
+    )
     fails(TypeError, "got a tuple of length 3.", lambda s, x: (s, x, x), 0.0, X)
-    fails(TypeError, "must have a step that keeps the structure of its state", lambda s, x: ((s, s), x), 0.0, X)
-    fails(TypeError, "got (2,) for state of shape (). Build the state", lambda s, x: (s + x, x), 0.0, X)
+    fails(
+        TypeError,
+        "must have a step that keeps the structure of its state",
+        lambda s, x: ((s, s), x),
+        0.0,
+        X,
+    )
+    fails(
+        TypeError,
+        "got (2,) for state of shape (). Build the state",
+        lambda s, x: (s + x, x),
+        0.0,
+        X,
+    )
     fails(
         TypeError,
         "got float32 for state['a'] of int32. Cast it in the step.",
@@ -68,7 +93,7 @@ def test_step_that_does_not_fit():
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        ({"order": "depth"}, "`scan(order=...)` must be \"layer\" or \"step\", got 'depth'."),
+        ({"order": "depth"}, '`scan(order=...)` must be "layer" or "step", got \'depth\'.'),
         ({"segment": 0}, '`scan(segment=...)` must be a positive integer, "sqrt" or None, got 0.'),
         ({"segment": "root"}, "got 'root'."),
         ({"unroll": True}, "`scan(unroll=...)` must be a positive integer or None, got True."),
@@ -80,9 +105,17 @@ def test_options(options, sentence):
 
 
 def test_inputs():
-    step = lambda s, x: (s, x)
+    def step(s, x):
+        return (s, x)
+
     fails(ValueError, "`scan(xs=...)` must be given, got None. Or give `length=T`.", step, ())
-    fails(ValueError, "must have time as axis 0 of every array, got an array of shape ().", step, (), 1.0)
+    fails(
+        ValueError,
+        "must have time as axis 0 of every array, got an array of shape ().",
+        step,
+        (),
+        1.0,
+    )
     fails(ValueError, "must have at least one time step", step, (), jnp.ones((0, 2)))
     fails(ValueError, "got [2, 3]", step, (), (jnp.ones(2), jnp.ones(3)))
     fails(TypeError, "`scan(f=...)` must be callable", 3, (), X)
@@ -91,10 +124,10 @@ def test_inputs():
 def test_a_neuron_is_compiled_once():
     """Eager calls with new instances and new parameter values compile nothing new."""
     x = jnp.ones((3, 2))
-    from jaxspike.engine import scan as module  # noqa: PLC0415
+    from jaxspike.engine import scan as module
 
     del module
-    import sys  # noqa: PLC0415
+    import sys
 
     compiled = sys.modules["jaxspike.engine.scan"]._compiled
     js.scan(js.LIF(tau=2.0), js.LIF().init_state((2,)), x)

@@ -60,7 +60,7 @@ def both(transform, *args):
 
 
 def test_without_jit(data):
-    params, state, x = data
+    _params, _state, _x = data
     assert_equal(grads(js.scan, *data), grads(lax_scan, *data))
 
 
@@ -73,7 +73,10 @@ def test_vmap_of_grad_and_grad_of_vmap(data):
 
     def over_parameters(scan):
         taus = jnp.stack([params["tau"], params["tau"] + 1])
-        total = lambda t: jax.vmap(lambda t: loss(scan, {**params, "tau": t}, state, x))(t).sum()
+
+        def total(t):
+            return jax.vmap(lambda t: loss(scan, {**params, "tau": t}, state, x))(t).sum()
+
         return lambda _: jax.grad(total)(taus)
 
     both(per_sample, many)
@@ -108,7 +111,7 @@ def test_nested(data, order):
                 s, y = scan(lambda s, x: net(p, s, x), s, x, order=order)
                 return s, y.sum(0)
 
-            s, y = scan(outer, state, x, order=order)
+            _s, y = scan(outer, state, x, order=order)
             return (y**2).sum()
 
         return lambda p, x: jax.value_and_grad(f, (0, 1))(p, x)
@@ -150,7 +153,10 @@ def test_no_state_and_no_result():
 def test_python_numbers_as_state_take_the_type_of_the_step():
     x = jnp.ones((4, 2), jnp.bfloat16)
     for first in (0, 0.0, jnp.zeros((), jnp.bfloat16)):
-        step = lambda s, x: (s + x.sum(), s * 2)
+
+        def step(s, x):
+            return (s + x.sum(), s * 2)
+
         assert_equal(js.scan(step, first, x), jax.lax.scan(step, first, x))
 
 
@@ -167,7 +173,9 @@ def test_only_what_is_differentiated_is_accumulated(data):
     params, state, x = data
 
     def count(which):
-        f = lambda p: loss(js.scan, {**params, **p}, state, x, segment=1)
+        def f(p):
+            return loss(js.scan, {**params, **p}, state, x, segment=1)
+
         jaxpr = jax.make_jaxpr(jax.grad(f))({k: params[k] for k in which})
         return str(jaxpr).count("dot_general")
 
