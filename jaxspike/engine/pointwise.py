@@ -10,10 +10,12 @@ from .trace import Step, is_var
 
 # primitives whose output at a place needs their inputs at that place only, whatever the shape
 ELEMENTWISE = frozenset(
-    """add add_any sub mul div rem max min neg abs sign exp exp2 log log1p expm1 tanh sin cos
-    logistic sqrt rsqrt cbrt integer_pow pow square erf erfc erf_inv floor ceil round nextafter is_finite ge
-    gt le lt eq ne and or not xor select_n clamp convert_element_type stop_gradient copy
-    custom_jvp_call custom_vjp_call""".split()  # noqa: SIM905 (one word per line is hard to read)
+    """
+    add add_any sub mul div rem max min neg abs sign exp exp2 log log1p expm1 tanh sin cos logistic
+    sqrt rsqrt cbrt integer_pow pow square erf erfc erf_inv floor ceil round nextafter is_finite
+    ge gt le lt eq ne and or not xor select_n clamp convert_element_type stop_gradient copy
+    custom_jvp_call custom_vjp_call
+    """.split()  # noqa: SIM905 (one word per line is hard to read)
 )
 
 

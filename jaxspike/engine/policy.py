@@ -7,8 +7,8 @@ The numbers are measured by ``benchmarks/engine.py``; a row that has not been me
   jaxlib 0.12: from 32,768 neurons on, tiles of 8,192 are between as fast and twice as fast as none,
   and take the temporaries of T <= 8 from 0.8 of the input to nothing; segments of 4 and 8 are
   equally fast, and 8 compiles twice as long.
-  jaxlib 0.10: a tile copies the whole sequence, 4 to 30 times slower than none; segments of 1, 2 and
-  4 with barriers are equally fast (T = 16), 8 is 1.5 times slower.
+  jaxlib 0.10: a tile copies the whole sequence, 4 to 30 times slower than none; segments of 1, 2
+  and 4 with barriers are equally fast (T = 16), 8 is 1.5 times slower.
 - 20 dense layers, T = 16, jaxlib 0.12, compile time over that of `jax.lax.scan`: 1.7 with segments
   of 1, 4.7 with 2, 9.3 with 4; hence ``MANY_LOOPS``.
 - jaxlib 0.11, GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10.
