@@ -6,8 +6,12 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
+from .._pytree import Pytree
 from .._types import Tree
+from . import fission
+from .trace import trace_step
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -33,16 +37,28 @@ def scan(
             steps before the next; ``"step"``, every time step through all layers before the next.
         segment: Keep for the gradient only the state at every ``segment``-th step and compute the
             rest again; ``"sqrt"`` is the square root of T. None chooses.
-        unroll: How many steps one turn of the loop does. None chooses.
+        unroll: How many steps one turn of the loop does; a segment longer than that is a loop
+            itself. None chooses.
+
+    The step is traced once. In layer order its equations, and an edge from every new state to the
+    state it becomes, are a graph. Its strongly connected components are the true recurrences: each
+    becomes a loop of its own. All else is evaluated for all steps at once, a matrix product over
+    T * N rows, a convolution over T * N images. In step order there is one loop.
+
+    The gradient is that of `jax.lax.scan`. It keeps the inputs, the outputs of matrix products and
+    convolutions inside a loop, and a state every few steps; a segment of more than 8 steps, such as
+    ``"sqrt"``, keeps states only. Inference keeps nothing. Reverse mode works to any order; forward
+    mode does not.
 
     Returns:
         The last state, and the outputs with time as axis 0.
 
     Raises:
         TypeError: If ``f`` is not callable, does not return a pair, or changes the structure, a
-            shape or a dtype of the state.
-        ValueError: If there is no time step, the sequences differ in length, or an option is not
-            one of those above.
+            shape or a dtype of the state; or in forward-mode differentiation.
+        ValueError: If there is no time step, the sequences differ in length, an option is not one
+            of those above, or ``f`` has side effects: in layer order any, in both orders a change
+            of Flax variables (BatchNorm in training mode).
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -50,19 +66,136 @@ def scan(
         >>> state, spikes = js.scan(lif, lif.init_state((4, 8)), jnp.ones((10, 4, 8)))
         >>> spikes.shape
         (10, 4, 8)
+
+        Before and after: the products and loops in the jaxpr of two layers with a skip.
+
+        >>> import jax
+        >>> w = jnp.ones((8, 8))
+        >>> def net(state, x):
+        ...     a, y = lif(state[0], x @ w)
+        ...     b, z = lif(state[1], y @ w + x)
+        ...     return (a, b), z
+        >>> def show(jaxpr, indent=""):
+        ...     for eqn in jaxpr.eqns:
+        ...         if eqn.primitive.name in ("dot_general", "scan"):
+        ...             print(indent + eqn.primitive.name)
+        ...         for inner in eqn.params.values():
+        ...             inner = getattr(inner, "jaxpr", inner)
+        ...             if hasattr(inner, "eqns"):
+        ...                 show(inner, indent + "  " * (eqn.primitive.name == "scan"))
+        >>> state, xs = (lif.init_state((4, 8)),) * 2, jnp.ones((10, 4, 8))
+        >>> show(jax.make_jaxpr(lambda xs: jax.lax.scan(net, state, xs))(xs).jaxpr)
+        scan
+          dot_general
+          dot_general
+        >>> show(jax.make_jaxpr(lambda xs: js.scan(net, state, xs))(xs).jaxpr)
+        dot_general
+        scan
+        dot_general
+        scan
     """
     steps = _check(f, xs, length, order, segment, unroll)
+    # a frozen pytree is an argument of a compiled function: no compilation per call or instance
+    run = _compiled if isinstance(f, Pytree) else _run
     try:
-        # a fresh function: traces are cached by identity, and a Flax module would come back with
-        # the parameters of its first trace
-        return jax.lax.scan(lambda s, x: f(s, x), state, xs, length=steps, unroll=unroll or 1)
+        return run(f, state, xs, steps, order, segment, unroll)
     except getattr(sys.modules.get("flax.errors"), "TraceContextError", ()) as e:
-        name = getattr(f, "__name__", type(f).__name__)
         raise ValueError(
-            f"`scan({name}, ...)` must have a step that changes no Flax variables, got one that "
-            "does (BatchNorm or Dropout in training mode). Call the network on the whole sequence, "
-            "`state, ys = net(state, x_seq)`, or freeze it with `net.eval()`."
+            f"`scan({_name(f)}, ...)` must have a step that changes no Flax variables, got one "
+            "that does (BatchNorm or Dropout in training mode). Call the network on the whole "
+            "sequence, `state, ys = net(state, x_seq)`, or freeze it with `net.eval()`."
         ) from e
+    except TypeError as e:
+        if "forward-mode" not in str(e):
+            raise
+        raise TypeError(
+            f"`scan({_name(f)}, ...)` must be differentiated in reverse mode (`jax.grad`, "
+            "`jax.vjp`, `jax.jacrev`), got forward mode (`jax.jvp`, `jax.jacfwd`, `jax.hessian`). "
+            "Use `jax.lax.scan` for forward mode."
+        ) from e
+
+
+def _run(f, state, xs, steps, order, segment, unroll):
+    state, xs = jax.tree.map(jnp.asarray, state), jax.tree.map(jnp.asarray, xs)
+    x = jax.tree.map(lambda a: a[0], xs)
+    step, consts, out = trace_step(f, state, x)
+    _check_step(_name(f), state, out)
+    if any(getattr(jax.typeof(a), "weak_type", False) for a in jax.tree.leaves(state)):
+        state = jax.tree.map(
+            _as_strong, state, out[0]
+        )  # a Python number takes the type of its step
+        step, consts, out = trace_step(f, state, x)
+    _check_dtypes(_name(f), state, out)
+    if order == "layer" and any(e.effects for e in step.eqns):
+        effects = sorted({str(x) for e in step.eqns for x in e.effects})
+        raise ValueError(
+            f'`scan({_name(f)}, order="layer")` must have a step without side effects, '
+            f'got {effects}. Use `order="step"`.'
+        )
+    leaves, treedef = jax.tree.flatten(state)
+    last, ys = fission.run(
+        step,
+        consts,
+        leaves,
+        jax.tree.leaves(xs),
+        steps,
+        split=order == "layer",
+        segment=segment,
+        unroll=unroll,
+    )
+    ys = jax.tree.unflatten(jax.tree.structure(out[1]), ys)
+    return jax.tree.unflatten(treedef, last), ys
+
+
+_compiled = jax.jit(_run, static_argnums=(3, 4, 5, 6))
+
+
+def _name(f: Step) -> str:
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def _as_strong(a, out):
+    weak = jax.typeof(a).weak_type
+    return lax.convert_element_type(a, jnp.result_type(a, out.dtype) if weak else a.dtype)
+
+
+def _check_step(name: str, state: Tree, out: Any) -> None:
+    """Refuse a step that does not return a pair or changes the form of its state."""
+    if not isinstance(out, tuple | list) or len(out) != 2:
+        got = "an array" if hasattr(out, "shape") else f"a {type(out).__name__}"
+        if isinstance(out, tuple | list):
+            got += f" of length {len(out)}"
+        raise TypeError(
+            f"`scan({name}, ...)` must have a step that returns a pair `(state, y)`, got {got}. "
+            "Return the new state first."
+        )
+    before, after = jax.tree.structure(state), jax.tree.structure(out[0])
+    if before != after:
+        raise TypeError(
+            f"`scan({name}, ...)` must have a step that keeps the structure of its state, "
+            f"got {after} for {before}. Return a state like the one it is given."
+        )
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
+    ):
+        if a.shape != b.shape:
+            raise TypeError(
+                f"`scan({name}, ...)` must have a step that keeps the shapes of its state, got "
+                f"{b.shape} for state{jax.tree_util.keystr(path)} of shape {a.shape}. "
+                "Build the state for the shape of one input, `xs[0]`."
+            )
+
+
+def _check_dtypes(name: str, state: Tree, out: Any) -> None:
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
+    ):
+        if a.dtype != b.dtype:
+            raise TypeError(
+                f"`scan({name}, ...)` must have a step that keeps the dtypes of its state, got "
+                f"{b.dtype} for state{jax.tree_util.keystr(path)} of {a.dtype}. "
+                "Cast it in the step."
+            )
 
 
 def _check(f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any) -> int:

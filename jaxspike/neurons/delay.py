@@ -38,7 +38,7 @@ class Delay(Neuron):
     steps: int = count(default=1)
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> DelayState:
-        return DelayState((at_rest(None, shape, dtype),) * self.steps)
+        return DelayState(tuple(at_rest(None, shape, dtype) for _ in range(self.steps)))
 
     def step(self, state: DelayState, x: Array) -> tuple[DelayState, Array]:
         arriving, *rest = state.queue

@@ -1,0 +1,61 @@
+"""Draw `two_walks.svg`: the time-by-depth graph of a network and the two orders to walk it."""
+
+import pathlib
+
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+LAYERS = ["Linear", "LIF", "Linear", "LIF"]
+STEPS = 5
+INK, QUIET, GROUP = "#1f2933", "#b8c4ce", "#d9480f"
+
+
+def nodes(axes):
+    """Draw the graph: up through the layers, and along time where there is a state."""
+    for row, layer in enumerate(LAYERS):
+        for t in range(STEPS):
+            if row + 1 < len(LAYERS):
+                arrow(axes, (t, row + 0.27), (t, row + 0.73), QUIET)
+            if layer == "LIF" and t + 1 < STEPS:
+                arrow(axes, (t + 0.27, row), (t + 0.73, row), QUIET)
+            face = "#fff4e6" if layer == "LIF" else "white"
+            axes.add_patch(
+                FancyBboxPatch(
+                    (t - 0.17, row - 0.17), 0.34, 0.34, "round,pad=0.06", fc=face, ec=INK, lw=1
+                )
+            )
+    axes.set(xlim=(-0.6, STEPS + 1.6), ylim=(-0.65, len(LAYERS) - 0.2), aspect="equal")
+    axes.set_xticks(range(STEPS), [f"t = {t + 1}" for t in range(STEPS)])
+    axes.set_yticks(range(len(LAYERS)), LAYERS)
+    axes.tick_params(length=0, colors=INK)
+    axes.spines[:].set_visible(False)
+
+
+def arrow(axes, start, end, color):
+    """Draw one edge of the graph."""
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=8, color=color))
+
+
+def frame(axes, x, y, width, height, label):
+    """Frame what is computed together, with its turn in the order."""
+    style = "round,pad=0.02,rounding_size=0.2"
+    axes.add_patch(FancyBboxPatch((x, y), width, height, style, fc="none", ec=GROUP, lw=2))
+    axes.text(x + width / 2, y + height + 0.06, label, color=GROUP, fontsize=9, ha="center")
+
+
+figure = Figure(figsize=(11, 4.4), layout="constrained")
+step, layer = figure.subplots(1, 2, width_ratios=[0.8, 1])
+nodes(step)
+for t in range(STEPS):
+    frame(step, t - 0.38, -0.42, 0.76, len(LAYERS) - 0.2, f"{t + 1}")
+step.set_title('order="step": one time step after the other', color=INK)
+step.set_xlabel("one loop over time with the whole network in it", color=INK)
+nodes(layer)
+for row in range(len(LAYERS)):
+    frame(layer, -0.42, row - 0.38, STEPS - 0.16, 0.7, "")
+    what = "one scan of the neuron" if LAYERS[row] == "LIF" else "one product, T x N rows"
+    layer.text(STEPS - 0.42, row, f"{row + 1}: {what}", color=GROUP, fontsize=9, va="center")
+layer.set_title('order="layer": one layer after the other', color=INK)
+layer.set_xlabel("no product is left inside a loop", color=INK)
+step.set_xlim(-0.9, STEPS - 0.1)
+figure.savefig(pathlib.Path(__file__).with_suffix(".svg"), metadata={"Date": None})

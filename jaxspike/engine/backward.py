@@ -1,0 +1,194 @@
+"""The backward pass of one step over time: segments in reverse, their states computed again."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from . import products
+from .flags import chosen
+from .forward import Forward
+from .reverse import Reverse, late_products, spread, summed_in_loop
+from .rows import WHOLE, Window, finished, walk
+from .tiles import twin
+
+Array = jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pass:
+    """What a backward pass reads at every step; in flat rows under tiles.
+
+    Attributes:
+        pull: One reverse step.
+        next_state: The state only, from the outputs of products.
+        consts: Values of the constants.
+        xs: The inputs.
+        g_ys: Cotangents of the outputs, or the position of the buffer for those of an input that
+            holds them.
+    """
+
+    pull: Callable
+    next_state: Callable
+    consts: list[Array]
+    xs: list[Array]
+    g_ys: list[Any]
+
+
+class Backward(Forward):
+    """The passes of `Forward`, and the backward pass over their residuals."""
+
+    def back(self, wanted, consts, xs, starts, saved, g, g_ys):
+        """Cotangents of the constants, the first state and the inputs that are wanted."""
+        exact = functools.partial(self._back, wanted)
+        if self.tiles:
+            exact = twin(functools.partial(self._back_tiled, wanted), exact)
+        return exact(consts, xs, starts, saved, g, g_ys)
+
+    def _reverse(self, wanted, consts, xs, starts, g, g_ys):
+        state, x, gy = ([a[0] for a in rows] for rows in (starts, xs, g_ys))
+        return Reverse(self.step, self.shape, wanted, consts, state, x, g, gy)
+
+    def _back(self, wanted, consts, xs, starts, saved, g, g_ys):
+        step, length, outer = self.step, self.length, self.outer
+        if length <= self.plan.segment:
+            # keep XLA from sharing the states with the forward pass: it would write them to memory
+            starts = lax.optimization_barrier(starts)
+        late, in_loop = late_products(step, wanted), summed_in_loop(step, wanted)
+        pull = self._reverse(wanted, consts, xs, starts, g, g_ys).function()
+        read = _Pass(pull, self.next_state, consts, xs, g_ys)
+        acc = [jnp.zeros_like(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
+        gx = self.buffers(length, chosen(wanted.xs, step.xs))
+        total = {  # by position: gradients that are products over time, not sums in the loop
+            n: jnp.zeros_like(consts[n])
+            for n, (w, f) in enumerate(zip(wanted.consts, in_loop, strict=True))
+            if w and not f
+        }
+
+        def chunk(t, k, starts, saved, state):
+            g, acc, gx, total = state
+            g, acc, gx, moving = self._span(WHOLE, read, late, starts, saved, t, k, g, acc, gx)
+            for e, rows in zip(late, moving, strict=True):
+                new = products.weight_gradients(step, e, consts, total, *rows)
+                total = {n: a + new[n] if n in new else a for n, a in total.items()}
+            return g, acc, gx, total
+
+        def outer_segment(i, t, k, state):
+            carry = WHOLE.rows(starts, i)
+            inner, made = self.scratch(k, carry)
+            _, _, inner, made = self.span(
+                WHOLE, self.again, consts, carry, xs, t, k, [], inner, made
+            )
+            return chunk(t, k, inner, made, state)
+
+        state = (g, acc, gx, total)
+        if outer is None:
+            state = chunk(0, length, starts, saved, state)
+        else:
+            state = walk(length, outer, outer_segment, state, reverse=True)
+        g, acc, gx, total = state
+        return self._gradients(wanted, consts, acc, total), g, finished(gx)
+
+    def _back_tiled(self, wanted, consts, xs, starts, saved, g, g_ys):
+        tiles, step, length = self.tiles, self.step, self.length
+        in_loop = summed_in_loop(step, wanted)
+        full = spread(step, self.shape, consts, arrays=True)
+        acc = [jnp.zeros_like(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
+        reverse = self._reverse(wanted, full, xs, starts, g, g_ys)
+        if any(a.ndim == 0 for a in acc) or not reverse.is_elementwise():
+            return self._back(wanted, consts, xs, starts, saved, g, g_ys)
+        gx = tiles.rows(length, [v.aval.dtype for v in chosen(wanted.xs, step.xs)])
+        g, g_ys, acc = tiles.flat_state(g), tiles.flat(g_ys), tiles.flat_state(acc)
+        if not tiles.overlap:
+            gx, g_ys = _in_place(gx, g_ys)
+        flat_consts, starts = tiles.flat_state(full), tiles.flat(starts)
+        pull, next_state = reverse.function(tiles.function), self.tiled(self.next_state)
+        read = _Pass(pull, next_state, flat_consts, tiles.flat(xs), g_ys)
+
+        def tile(window, state):
+            last, acc, gx = state
+            here = dataclasses.replace(read, consts=window.cut(flat_consts))
+            sums = [jnp.zeros_like(a) for a in window.cut(acc)]
+            now, sums, gx, _ = self._span(
+                window, here, [], starts, [], 0, length, window.cut(g), sums, gx
+            )
+            return window.paste(last, now), window.paste(acc, sums), gx
+
+        g, acc, gx = tiles.each(tile, (g, acc, gx))
+        gc = self._gradients(wanted, consts, tiles.unflat_state(acc), {})
+        return gc, tiles.unflat_state(g), tiles.unflat(gx)
+
+    def _span(self, window: Window, read: _Pass, late, starts, saved, at, length, g, acc, gx):
+        """Walk ``length`` steps from step ``at`` backwards.
+
+        Returns:
+            The cotangent of the state, the sums of those of the constants, the buffers for those of
+            the inputs; and per late product the rows of its moving operands and of its cotangent.
+        """
+        moving = [products.operands(self.step, e)[1] for e in late]
+        atoms = [v for m in moving for v in m] + [e.outvars[0] for e in late]
+        consts, barrier = read.consts, lax.optimization_barrier
+
+        def segment(i, t, k, state):
+            g, acc, gx, rows = state
+            steps = range(k)
+            x = [window.rows(read.xs, at + t + j) for j in steps]
+            made = [window.rows(saved, t + j) for j in steps]
+            g_ys = [gx[a] if isinstance(a, int) else a for a in read.g_ys]
+            gy = [window.rows(g_ys, at + t + j) for j in steps]
+            if any(isinstance(a, int) for a in read.g_ys):
+                gy = barrier(gy)  # read before it is written over, not copied
+            before = [window.rows(starts, i)]
+            for j in steps[:-1]:
+                carry, _ = read.next_state(consts, before[-1], [*x[j], *made[j]])
+                before.append(barrier(carry) if self.plan.barrier else carry)
+            for j in reversed(steps):
+                g, row, more, extra = read.pull(consts, before[j], x[j], made[j], g, gy[j])
+                acc = [a + b for a, b in zip(acc, more, strict=True)]
+                gx = window.put(gx, row, at + t + j)
+                rows = window.put(rows, extra, t + j)
+                if self.plan.barrier and j:
+                    g, acc = barrier((g, acc))
+            return g, acc, gx, rows
+
+        state = (g, acc, gx, self.buffers(length, atoms))
+        g, acc, gx, rows = walk(length, self.plan.segment, segment, state, reverse=True)
+        rows = iter(finished(rows))
+        operands = [[next(rows) for _ in m] for m in moving]
+        return g, acc, gx, [(m, next(rows)) for m in operands]
+
+    def _gradients(self, wanted, consts, acc, total):
+        """The cotangents of the constants, from sums per neuron and from products over time."""
+        in_loop = summed_in_loop(self.step, wanted)
+        sums = (_unspread(a, c) for a, c in zip(acc, chosen(in_loop, consts), strict=True))
+        return [
+            next(sums) if f else total[n]
+            for n, (w, f) in enumerate(zip(wanted.consts, in_loop, strict=True))
+            if w
+        ]
+
+
+def _in_place(gx: list[Array], g_ys: list[Array]) -> tuple[list[Array], list[Any]]:
+    """Let cotangents of inputs take the place of cotangents of outputs, row by row.
+
+    Returns:
+        The buffers for the inputs; and for the outputs their cotangents, or the position of the
+        buffer that holds them.
+    """
+    gx, sources = list(gx), list(g_ys)
+    for i, b in enumerate(gx):
+        for j, a in enumerate(sources):
+            if not isinstance(a, int) and (a.shape, a.dtype) == (b.shape, b.dtype):
+                gx[i], sources[j] = a, i
+                break
+    return gx, sources
+
+
+def _unspread(full: Array, const: Array) -> Array:
+    """Sum what was differentiated per neuron to the shape of the constant."""
+    _, pull = jax.vjp(lambda c: jnp.broadcast_to(c, full.shape), const)
+    return pull(full)[0]

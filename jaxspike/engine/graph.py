@@ -1,0 +1,258 @@
+"""The data flow of one step, cut into what loops over time and what does not."""
+
+import dataclasses
+import heapq
+from typing import Any
+
+from . import pointwise
+from .components import components
+from .trace import Step, inputs_of, is_var, unique
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """Equations that are evaluated together.
+
+    Attributes:
+        kind: ``"once"`` (the same at every step), ``"free"`` (on no cycle: all steps at once),
+            ``"delay"`` (a state on no cycle: its source, one step late) or ``"loop"`` (a cycle).
+        eqns: The equations, in an order that works.
+        states: Which states of the step belong to it.
+    """
+
+    kind: str
+    eqns: list[Any]
+    states: list[int]
+
+
+class Graph:
+    """Which equations of a step depend on which, through the state too.
+
+    Nodes are the equations (by position) and then the states; a state has an edge from what
+    computes its next value. A held state, whose next value is itself, is a constant.
+    """
+
+    def __init__(self, step: Step):
+        self.step = step
+        self.n_eqns = len(step.eqns)
+        pairs = zip(step.state, step.new_state, strict=True)
+        self.held = {k for k, (old, new) in enumerate(pairs) if new is old}
+        self.moving = [k for k in range(len(step.state)) if k not in self.held]
+        self.home = {v: i for i, e in enumerate(step.eqns) for v in e.outvars}
+        self.home.update({step.state[k]: self.n_eqns + k for k in self.moving})
+        self.users: dict[Any, set[int]] = {}  # of a variable, nodes
+        for i, e in enumerate(step.eqns):
+            for v in unique(e.invars):
+                self.users.setdefault(v, set()).add(i)
+        for k in self.moving:
+            if is_var(step.new_state[k]):
+                self.users.setdefault(step.new_state[k], set()).add(self.n_eqns + k)
+        self.timed = {*step.xs, *(step.state[k] for k in self.moving)}
+        for e in step.eqns:
+            if e.effects or any(v in self.timed for v in unique(e.invars)):
+                self.timed.update(e.outvars)
+        self.results = set(unique(step.ys))
+
+    def is_timed(self, node: int) -> bool:
+        """Whether a node must be evaluated at every step."""
+        if node >= self.n_eqns:
+            return True
+        eqn = self.step.eqns[node]
+        return bool(eqn.effects) or any(v in self.timed for v in eqn.outvars)
+
+    def made_by(self, node: int) -> list[Any]:
+        """The variables that a node defines."""
+        k = node - self.n_eqns
+        return [self.step.state[k]] if k >= 0 else list(self.step.eqns[node].outvars)
+
+    def successors(self) -> list[list[int]]:
+        """The edges between nodes; held states have none."""
+        edges: list[list[int]] = [[] for _ in range(self.n_eqns + len(self.step.state))]
+        for v, nodes in self.users.items():
+            if v in self.home:
+                edges[self.home[v]].extend(sorted(nodes))
+        return edges
+
+    def loop_step(self, eqns: list[Any], states: list[int]) -> Step:
+        """A group of equations and states as a step of its own, and what others need of it."""
+        step = self.step
+        inside = {self.home[v] for e in eqns for v in e.outvars} | {self.n_eqns + k for k in states}
+        state = [step.state[k] for k in states]
+        new_state = [step.new_state[k] for k in states]
+        made = [v for e in eqns for v in e.outvars]
+        own = {*made, *state}
+        outer = unique([*inputs_of(eqns), *new_state])
+        outer = [v for v in outer if v not in own]
+        ys = [v for v in [*made, *state] if v in self.results or self.users.get(v, set()) - inside]
+        consts = [v for v in outer if v not in self.timed]
+        return Step(consts, state, [v for v in outer if v in self.timed], new_state, ys, eqns)
+
+
+class Groups:
+    """A partition of the nodes that run at every step; a loop is a group with a cycle in it."""
+
+    def __init__(self, graph: Graph, *, split: bool):
+        self.graph = graph
+        nodes = [i for i in range(graph.n_eqns) if graph.is_timed(i)]
+        nodes += [graph.n_eqns + k for k in graph.moving]
+        if split:
+            found = [[n for n in c if graph.is_timed(n)] for c in components(graph.successors())]
+            found = [c for c in found if c and c[0] - graph.n_eqns not in graph.held]
+            self.loops = {g for g, c in enumerate(found) if len(c) > 1}
+        else:
+            found, self.loops = [nodes], {0} if nodes else set()
+        self.members = dict(enumerate(found))
+        self.of = {n: g for g, c in self.members.items() for n in c}
+
+    def parts(self, group: int) -> tuple[list[Any], list[int]]:
+        """The equations and the states of a group."""
+        n = self.graph.n_eqns
+        nodes = sorted(self.members[group])
+        return [self.graph.step.eqns[i] for i in nodes if i < n], [i - n for i in nodes if i >= n]
+
+    def users(self, v: Any) -> set[int | None]:
+        """The groups that read a variable."""
+        return {self.of.get(n) for n in self.graph.users.get(v, ())}
+
+    def shape(self, group: int) -> tuple[int, ...] | None:
+        """The shape of one layer if a loop is elementwise over it, else None."""
+        return pointwise.shape_of(self.graph.loop_step(*self.parts(group)))
+
+    def join(self, group: int, other: int) -> None:
+        """Move the nodes of ``group`` into ``other``."""
+        for n in self.members[group]:
+            self.of[n] = other
+        self.members[other] += self.members.pop(group)
+        self.loops.discard(group)
+
+    # ---- what rides inside a loop instead of being written out for all steps ----
+
+    def ride(self) -> None:
+        """Move cheap equations into the one loop they serve; join loops that only meet there."""
+        shapes = {g: self.shape(g) for g in self.loops}
+        changed = True
+        while changed:
+            changed = self._ride_before(shapes)
+            changed |= self._ride_after()
+            changed |= self._join_loops(shapes)
+        self._ride_constants()
+
+    def _free_equations(self):
+        for i, e in enumerate(self.graph.step.eqns):
+            free = i in self.of and self.of[i] not in self.loops
+            if free and e.primitive.name in pointwise.ELEMENTWISE and not e.effects:
+                yield i, e
+
+    def _ride_before(self, shapes) -> bool:
+        """An equation that feeds one loop and adds no sequence to what the loop reads."""
+        changed = False
+        for i, e in reversed(list(self._free_equations())):
+            to = {g for v in e.outvars for g in self.users(v)}
+            if len(to) != 1 or not to <= self.loops or self._is_result(e.outvars):
+                continue
+            (loop,) = to
+            streams = [v for v in unique(e.invars) if v in self.graph.timed]
+            streams = [v for v in streams if not self._only_for(v, self.of[i], shapes, loop)]
+            if len(streams) <= 1:
+                self.join(self.of[i], loop)
+                changed = True
+        return changed
+
+    def _only_for(self, v, group, shapes, loop) -> bool:
+        """Whether ``v`` comes from an elementwise loop like ``loop`` and goes to ``group`` only."""
+        source = self.of.get(self.graph.home.get(v))
+        alike = source in self.loops and shapes[source] and shapes[source] == shapes[loop]
+        return bool(alike) and self.users(v) - {source} == {group} and not self._is_result([v])
+
+    def _ride_after(self) -> bool:
+        """An equation that reads one loop, in place of what it reads."""
+        changed = False
+        for i, e in self._free_equations():
+            timed = [v for v in unique(e.invars) if v in self.graph.timed]
+            homes = {self.of.get(self.graph.home.get(v)) for v in timed}
+            if len(homes) != 1 or not homes <= self.loops:
+                continue
+            (loop,) = homes
+            group = self.of[i]
+            sole = [v for v in timed if self.users(v) - {loop} == {group}]
+            if any(not self._is_result([v]) for v in sole) and len(e.outvars) == 1:
+                self.join(group, loop)
+                changed = True
+        return changed
+
+    def _join_loops(self, shapes) -> bool:
+        """Elementwise loops over one layer, the first read by the second and by no other."""
+        changed = False
+        for a in sorted(self.loops):
+            made = [v for n in self.members[a] for v in self.graph.made_by(n)]
+            to = {g for v in made for g in self.users(v)} - {a}
+            if len(to) == 1 and to <= self.loops and shapes[a]:
+                (b,) = to
+                if shapes[b] == shapes[a]:
+                    self.join(a, b)
+                    changed = True
+        return changed
+
+    def _ride_constants(self) -> None:
+        """A number spread over a layer is made in the loop that reads it: nothing to read."""
+        for i, e in enumerate(self.graph.step.eqns):
+            spread = e.primitive.name == "broadcast_in_dim" and e.invars[0].aval.shape == ()
+            if spread and i not in self.of and not self._is_result(e.outvars):
+                to = self.users(e.outvars[0])
+                if len(to) == 1 and to <= self.loops:
+                    (self.of[i],) = to
+                    self.members[self.of[i]].append(i)
+
+    def _is_result(self, variables) -> bool:
+        return any(v in self.graph.results for v in variables)
+
+    # ---- order ----
+
+    def pieces(self) -> list[Piece]:
+        """What to evaluate, in an order that works; as much as possible at once."""
+        graph = self.graph
+        once = [e for i, e in enumerate(graph.step.eqns) if i not in self.of]
+        order = [Piece("once", once, [])] if once else []
+        free: list[int] = []
+
+        def flush():
+            if free:
+                order.append(Piece("free", [graph.step.eqns[i] for i in sorted(free)], []))
+                free.clear()
+
+        for group in self._sorted():
+            eqns, states = self.parts(group)
+            if group not in self.loops and not states:
+                free.extend(self.members[group])
+                continue
+            flush()
+            order.append(Piece("loop" if group in self.loops else "delay", eqns, states))
+        flush()
+        return order
+
+    def _sorted(self) -> list[int]:
+        """Groups in topological order, those that are no loop first."""
+        after: dict[int, set[int]] = {g: set() for g in self.members}
+        for v, node in self.graph.home.items():
+            g = self.of.get(node)
+            if g is not None:
+                after[g] |= self.users(v) - {g, None}
+        waiting = dict.fromkeys(self.members, 0)
+        for groups in after.values():
+            for g in groups:
+                waiting[g] += 1
+
+        def key(g):
+            return (g in self.loops or bool(self.parts(g)[1]), g)
+
+        ready = [key(g) for g, n in waiting.items() if not n]
+        heapq.heapify(ready)
+        out = []
+        while ready:
+            _, g = heapq.heappop(ready)
+            out.append(g)
+            for other in after[g]:
+                waiting[other] -= 1
+                if not waiting[other]:
+                    heapq.heappush(ready, key(other))
+        return out

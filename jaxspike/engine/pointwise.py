@@ -1,0 +1,89 @@
+"""Cycles that treat every neuron alike and apart: they may run on a tile of neurons at a time."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from jax import lax
+
+from .trace import Step, is_var
+
+# primitives whose output at a place needs their inputs at that place only, whatever the shape
+ELEMENTWISE = frozenset(
+    """
+    add add_any sub mul div rem max min neg abs sign exp exp2 log log1p expm1 tanh sin cos logistic
+    sqrt rsqrt cbrt integer_pow pow square erf erfc erf_inv floor ceil round nextafter is_finite
+    ge gt le lt eq ne and or not xor select_n clamp convert_element_type stop_gradient copy
+    custom_jvp_call custom_vjp_call
+    """.split()  # noqa: SIM905 (one word per line is hard to read)
+)
+
+
+def inner(eqn: Any) -> Any:
+    """The jaxpr inside a custom derivative equation, or None."""
+    found = eqn.params.get("call_jaxpr")
+    return found if found is None else getattr(found, "jaxpr", found)
+
+
+def shape_of(step: Step) -> tuple[int, ...] | None:
+    """The shape of one neuron layer if ``step`` is elementwise over it, else None."""
+    shapes = {v.aval.shape for v in step.state}
+    if len(shapes) != 1:
+        return None
+    (shape,) = shapes
+    if math.prod(shape) < 2:
+        return None
+    outputs = [*step.new_state, *step.ys]
+    if any(not is_var(v) or v.aval.shape != shape for v in [*step.xs, *outputs]):
+        return None
+    if not all(_spreads(v.aval.shape, shape) for v in step.consts):
+        return None
+    return shape if only_elementwise(step.eqns, step.consts, shape) else None
+
+
+def _spreads(const: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether an array can meet ``shape`` in an elementwise operation as it is."""
+    if const in ((), shape):
+        return True
+    return len(const) == len(shape) and all(c in (1, s) for c, s in zip(const, shape, strict=True))
+
+
+def only_elementwise(eqns: list[Any], consts: list[Any], shape: tuple[int, ...]) -> bool:
+    """Whether all ``eqns`` are elementwise on numbers and arrays of ``shape``."""
+    known = set(consts)
+    for e in eqns:
+        name = e.primitive.name
+        spread = name == "broadcast_in_dim" and e.invars[0].aval.shape == ()
+        if e.effects or not (spread or name in ELEMENTWISE):
+            return False
+        atoms = [*(v for v in e.invars if not (is_var(v) and v in known)), *e.outvars]
+        if any(v.aval.shape not in ((), shape) for v in atoms):
+            return False
+        body = inner(e)
+        if body is not None and (body.constvars or not only_elementwise(body.eqns, [], shape)):
+            return False
+    return True
+
+
+def evaluate(invars, outvars, eqns, args: Sequence[Any], shape: tuple[int, ...]) -> list[Any]:
+    """Run elementwise equations on arrays of another ``shape`` than they were traced for.
+
+    Custom derivatives are replaced by what they compute: not to be differentiated.
+    """
+    env = dict(zip(invars, args, strict=True))
+
+    def read(v):
+        return env[v] if is_var(v) else v.val
+
+    for e in eqns:
+        values = [read(v) for v in e.invars]
+        body = inner(e)
+        if body is not None:
+            outs = evaluate(body.invars, body.outvars, body.eqns, values, shape)
+        elif e.primitive.name == "broadcast_in_dim":
+            outs = [lax.broadcast(values[0], shape if e.outvars[0].aval.ndim else ())]
+        else:
+            out = e.primitive.bind(*values, **e.params)
+            outs = out if e.primitive.multiple_results else [out]
+        env.update(zip(e.outvars, outs, strict=True))
+    return [read(v) for v in outvars]

@@ -1,0 +1,100 @@
+"""Choices that change speed and memory, never results.
+
+The numbers are measured by ``benchmarks/engine.py``; a row that has not been measured says so.
+
+- CPU, AMD EPYC (Zen 4, 2 virtual cores shared with other work, 1 MiB L2 each, 32 MiB L3), float32,
+  LIF forward and backward, T = 4 to 500.
+  jaxlib 0.12: from 32,768 neurons on, tiles of 8,192 are between as fast and twice as fast as none,
+  and take the temporaries of T <= 8 from 0.8 of the input to nothing; segments of 4 and 8 are
+  equally fast, and 8 compiles twice as long.
+  jaxlib 0.10: a tile copies the whole sequence, 4 to 30 times slower than none; segments of 1, 2
+  and 4 with barriers are equally fast (T = 16), 8 is 1.5 times slower.
+- 20 dense layers, T = 16, jaxlib 0.12, compile time over that of `jax.lax.scan`: 1.7 with segments
+  of 1, 4.7 with 2, 9.3 with 4; hence ``MANY_LOOPS``.
+- jaxlib 0.11, GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jaxlib
+
+from . import pointwise, products
+from .trace import Step
+
+SEGMENT = 4  # steps written out in one turn of a loop
+WRITTEN_OUT = 8  # up to here a cycle may be written out over its whole length
+LONGEST = 8  # a longer segment is a loop itself
+TILE = 8192  # neurons: a dozen float32 rows fit in the L2 cache of a core
+TILED_FROM = 4 * TILE  # neurons
+MANY_LOOPS = 4, 10  # from here on a loop writes out 2 steps, or 1: compile time
+BIG_STEP = 60  # equations: from here on a loop writes out 1 step
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How one loop over time is cut.
+
+    Attributes:
+        segment: Steps written out in one turn of the loop; a state is kept at the start of each.
+        outer: If given, only states ``outer`` steps apart are kept, and everything between is
+            computed again in the backward pass.
+        tile: Neurons that one turn of a loop around the loop over time works on; None is all.
+        barrier: Whether to keep XLA from computing a chain of steps again for each of its uses.
+    """
+
+    segment: int
+    outer: int | None = None
+    tile: int | None = None
+    barrier: bool = True
+
+
+def plan(
+    step: Step, length: int, segment: int | str | None, unroll: int | None, n_loops: int
+) -> Plan:
+    """Choose how to cut one loop.
+
+    Args:
+        step: What the loop does at each step.
+        length: The number of steps T.
+        segment: As in `scan`: a state is kept every ``segment`` steps. None chooses.
+        unroll: As in `scan`: how many steps one turn of the loop does. None chooses.
+        n_loops: How many loops there are in all.
+    """
+    shape = pointwise.shape_of(step)
+    tile = _tile(shape)
+    if segment == "sqrt":
+        segment = math.isqrt(length - 1) + 1
+    turn = min(unroll or segment or _turn(step, length, shape, tile, n_loops), length)
+    if segment is None or segment <= min(turn, LONGEST):
+        turn = min(segment or turn, length)
+        return Plan(turn, tile=tile, barrier=tile is not None or turn < length)
+    if unroll is None:
+        turn = min(_turn(step, length, shape, tile, n_loops), SEGMENT)
+    return Plan(turn, outer=segment, tile=None)
+
+
+def _turn(step: Step, length: int, shape, tile: int | None, n_loops: int) -> int:
+    """How many steps to write out in one turn of the loop."""
+    some, many = MANY_LOOPS
+    if len(step.eqns) >= BIG_STEP:
+        return 1
+    if length <= WRITTEN_OUT and (tile or length <= SEGMENT) and n_loops <= many:
+        return length
+    if products.find(step):
+        return 1
+    return SEGMENT if n_loops <= some else 2 if n_loops <= many else 1
+
+
+def _tile(shape: tuple[int, ...] | None) -> int | None:
+    """How many neurons to work on at a time."""
+    one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
+    if shape is None or not one_cpu or _jaxlib_minor() < (0, 12):
+        return None
+    return TILE if math.prod(shape) >= TILED_FROM else None
+
+
+def _jaxlib_minor() -> tuple[Any, ...]:
+    return tuple(int(n) for n in jaxlib.__version__.split(".")[:2])

@@ -1,0 +1,127 @@
+"""Matrix products and convolutions inside a loop: saved, not computed again.
+
+The outputs of these equations are residuals of the backward pass. The gradient of a weight that is
+the same at every step is one product over all steps after the loop, not a sum of T products in it.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .trace import Step, function, inputs_of, is_var, outputs_of, unique
+
+Array = jax.Array
+
+PRODUCTS = ("dot_general", "conv_general_dilated")
+
+
+def find(step: Step) -> list[Any]:
+    """The equations of a step whose outputs are worth keeping."""
+    return [
+        e
+        for e in step.eqns
+        if e.primitive.name in PRODUCTS and jnp.issubdtype(e.outvars[0].aval.dtype, jnp.inexact)
+    ]
+
+
+def operands(step: Step, eqn: Any) -> tuple[list[Any], list[Any]]:
+    """The inputs of a product: those that are constants of the step, and the others."""
+    ins = unique(eqn.invars)
+    return [v for v in ins if v in step.consts], [v for v in ins if v not in step.consts]
+
+
+def only_in_products(step: Step, eqns: list[Any]) -> set[Any]:
+    """The constants of a step that nothing but the products ``eqns`` reads."""
+    chosen = {id(e) for e in eqns}
+    others = {v for e in step.eqns if id(e) not in chosen for v in unique(e.invars)}
+    others.update(unique([*step.new_state, *step.ys]))
+    return {v for e in eqns for v in operands(step, e)[0]} - others
+
+
+def run_saved(step: Step, eqns, consts, state, x, saved, probes):
+    """Run a step with the outputs of its products given.
+
+    Values come from ``saved``; gradients flow to the operands that change over time, and the
+    cotangent of a product is the cotangent of its probe (an input that adds nothing).
+
+    Returns:
+        The new state, the outputs, and per product the operands that change over time.
+    """
+    given = {id(e): i for i, e in enumerate(eqns)}
+    env = dict(zip([*step.consts, *step.state, *step.xs], [*consts, *state, *x], strict=True))
+
+    def read(v):
+        return env[v] if is_var(v) else v.val
+
+    timed: list[Any] = [None] * len(eqns)
+    pending: list[Any] = []
+
+    def flush():
+        if pending:
+            ins, outs = inputs_of(pending), outputs_of(pending)
+            env.update(zip(outs, function(ins, outs, pending)(*map(read, ins)), strict=True))
+            pending.clear()
+
+    for e in step.eqns:
+        if id(e) not in given:
+            pending.append(e)
+            continue
+        flush()
+        i = given[id(e)]
+        fixed, moving = operands(step, e)
+        timed[i] = [env[v] for v in moving]
+        product = function([*fixed, *moving], e.outvars, [e])
+        use = _given(product, len(fixed))
+        env[e.outvars[0]] = use(saved[i], probes[i], [env[v] for v in fixed], timed[i])
+    flush()
+    return [read(v) for v in step.new_state], [read(v) for v in step.ys], timed
+
+
+def _given(product, n_fixed):
+    """``product`` with its output given: the value is the given one, the gradient the true one."""
+
+    @jax.custom_vjp
+    def use(value, probe, fixed, moving):
+        return value
+
+    def forward(value, probe, fixed, moving):
+        return value, (fixed, moving)
+
+    def backward(residuals, g):
+        fixed, moving = residuals
+        _, pull = jax.vjp(lambda *m: product(*fixed, *m)[0], *moving)
+        return None, g, None, list(pull(g))
+
+    use.defvjp(forward, backward)
+    return use
+
+
+def weight_gradients(step: Step, eqn: Any, consts, wanted, moving, cotangents) -> dict[int, Array]:
+    """The gradient of the constant operands of a product, over all steps at once.
+
+    Args:
+        step: The step that the product is in.
+        eqn: The product.
+        consts: Values of the constants of the step.
+        wanted: The positions of the constants to differentiate.
+        moving: The operands that change over time, ``[T, *]`` each.
+        cotangents: The cotangents of its outputs, ``[T, *]``.
+
+    Returns:
+        Gradients by the position of the constant.
+    """
+    fixed, changing = operands(step, eqn)
+    values = {v: consts[step.consts.index(v)] for v in fixed}
+    product = function([*fixed, *changing], eqn.outvars, [eqn])
+    gradients = {}
+    for v in fixed:  # a product is linear in each of its operands
+        n = step.consts.index(v)
+        if n in wanted:
+
+            def over_time(w, v=v):
+                ws = [w if u is v else values[u] for u in fixed]
+                return jax.vmap(lambda *m: product(*ws, *m)[0])(*moving)
+
+            (gradients[n],) = jax.linear_transpose(over_time, consts[n])(cotangents)
+    return gradients

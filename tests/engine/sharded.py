@@ -1,0 +1,79 @@
+"""Run by test_transformations.py in a process with eight simulated devices and x64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+
+import jaxspike as js
+
+T, N, C = 9, 16, 4
+
+
+def step(params, state, x):
+    h = state[0] + (x @ params["w"] - state[0]) / params["tau"]
+    s = js.surrogate.spike(h - 1.0, js.surrogate.ATan())
+    u = 0.5 * state[1] + s @ params["r"] + state[1] @ params["r"]
+    return (h * (1 - s), jnp.tanh(u)), s + u
+
+
+def results(scan, params, x, **options):
+    def loss(p, x):
+        state = (jnp.zeros_like(x[0]),) * 2
+        state, y = scan(lambda s, x: step(p, s, x), state, x, **options)
+        return (y**2).sum() + state[0].sum(), y
+
+    return jax.value_and_grad(loss, (0, 1), has_aux=True)(params, x)
+
+
+def close(a, b):
+    for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert p.dtype == q.dtype == jnp.float64
+        np.testing.assert_allclose(p, q, 1e-10, 1e-10)
+
+
+def main():
+    rng = np.random.default_rng(0)
+    params = {
+        "w": jnp.asarray(rng.normal(size=(C, C))),
+        "r": jnp.asarray(0.3 * rng.normal(size=(C, C))),
+        "tau": jnp.asarray(rng.uniform(2, 4, C)),
+    }
+    x = jnp.asarray(2 * rng.normal(size=(T, N, C)))
+    want = results(lambda f, s, x: jax.lax.scan(f, s, x), params, x)
+    close(results(js.scan, params, x), want)  # x64
+
+    mesh = Mesh(np.array(jax.devices()), ("batch",))
+    split = NamedSharding(mesh, P(None, "batch"))
+    sharded = jax.device_put(x, split)
+    for options in ({}, {"order": "step", "segment": 2}, {"segment": "sqrt"}):
+        run = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))
+        close(run(params, sharded), want)
+
+    # an elementwise layer stays where it is: no device needs another's neurons
+    def layer(x):
+        return js.scan(lambda v, x: (0.5 * v + x, v), jnp.zeros_like(x[0]), x)[1]
+
+    compiled = jax.jit(jax.grad(lambda x: (layer(x) ** 2).sum())).lower(sharded).compile()
+    assert "all-gather" not in compiled.as_text()
+    assert compiled(sharded).sharding.is_equivalent_to(split, 3)
+
+    for options in ({}, {"order": "step"}):
+        manual = shard_mapped(mesh, options)
+        close(jax.jit(jax.value_and_grad(manual, (0, 1)))(params, sharded), (want[0][0], want[1]))
+    print("3 programs equal")
+
+
+def shard_mapped(mesh, options):
+    """The loss of ``results`` with every device scanning its part of the batch."""
+
+    def loss(p, x):
+        state = (jnp.zeros_like(x[0]),) * 2
+        state, y = js.scan(lambda s, x: step(p, s, x), state, x, **options)
+        return jax.lax.psum((y**2).sum() + state[0].sum(), "batch")
+
+    return jax.shard_map(loss, mesh=mesh, in_specs=(P(), P(None, "batch")), out_specs=P())
+
+
+if __name__ == "__main__":
+    main()

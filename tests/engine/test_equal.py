@@ -1,0 +1,31 @@
+"""`scan` equals `jax.lax.scan`, whatever the step function."""
+
+import jax
+import pytest
+
+import jaxspike as js
+
+from .programs import assert_equal, program, value_and_gradients
+
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+OPTIONS = [
+    {},
+    {"segment": 2},
+    {"order": "step"},
+    {"order": "step", "segment": "sqrt", "unroll": 1},
+    {"segment": 9, "unroll": 2},
+]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_programs(seed):
+    step, params, state, xs = program(seed)
+    run = jax.jit(
+        value_and_gradients,
+        static_argnames=("scan", "step", "order", "segment", "unroll"),
+        compiler_options=QUICK,
+    )
+    want = run(jax.lax.scan, step, params, state, xs)
+    options = [OPTIONS[0], OPTIONS[1 + seed % (len(OPTIONS) - 1)]]
+    for o in options:
+        assert_equal(run(js.scan, step, params, state, xs, **o), want)

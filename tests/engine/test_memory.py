@@ -1,0 +1,69 @@
+"""What the gradient keeps, and what that costs in memory."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jaxspike as js
+
+
+def fire(v, x):
+    h = v + (x - v) / 2.0
+    s = js.surrogate.spike(h - 1.0, js.surrogate.ATan())
+    return h * (1 - s), s
+
+
+def temporaries(run, x):
+    """Temporary memory of ``run(x)`` over the size of ``x``."""
+    return jax.jit(run).lower(x).compile().memory_analysis().temp_size_in_bytes / x.nbytes
+
+
+def gradient(step=fire, **options):
+    def run(x):
+        def f(x):
+            return js.scan(step, jnp.zeros_like(x[0]), x, **options)[1]
+
+        y, pull = jax.vjp(f, x)
+        return y, pull(x)[0]
+
+    return run
+
+
+def residuals(t, **options):
+    x = jnp.ones((t, 64))
+    _, pull = jax.vjp(lambda x: js.scan(fire, x[0], x, **options), x)
+    return sum(a.size for a in jax.tree.leaves(pull)) / 64 - t  # without the inputs
+
+
+@pytest.mark.parametrize("order", ["layer", "step"])
+@pytest.mark.parametrize(
+    "t, segment, rows", [(40, 1, 40), (40, 4, 10), (37, 4, 10), (101, "sqrt", 10)]
+)
+def test_a_state_every_few_steps_is_kept(t, segment, rows, order):
+    assert rows <= residuals(t, segment=segment, order=order) <= rows + 2
+
+
+def test_temporaries():
+    x = jnp.ones((400, 256))
+    assert temporaries(gradient(segment=4), x) < 0.3
+    assert temporaries(gradient(segment="sqrt"), x) < 0.2
+    assert temporaries(gradient(), x) < 0.5
+    assert temporaries(lambda x: js.scan(fire, jnp.zeros_like(x[0]), x), x) < 0.02  # inference
+
+
+def test_sqrt_at_four_thousand_steps():
+    for t in (4000, 4001):  # 4001 is prime
+        assert temporaries(gradient(segment="sqrt"), jnp.ones((t, 128))) < 0.1
+
+
+def test_products_are_kept_only_between_segments_that_are():
+    """With long segments a recurrent net keeps no product over all steps."""
+    w = jnp.eye(64)
+
+    def run(segment):
+        def step(v, x):
+            return fire(v, x + v @ w)
+
+        return temporaries(gradient(step, segment=segment), jnp.ones((1000, 2, 64)))
+
+    assert run("sqrt") < 0.3 < 1.0 < run(1)

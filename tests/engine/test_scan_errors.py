@@ -1,0 +1,137 @@
+"""What `scan` refuses, and the sentence it says."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+import jaxspike as js
+
+X = jnp.ones((3, 2))
+
+
+def fails(kind, sentence, f, *args, **options):
+    with pytest.raises(kind, match=re.escape(sentence)):
+        js.scan(f, *args, **options)
+
+
+def test_forward_mode():
+    def run(x):
+        return js.scan(lambda s, x: (s + jnp.sin(x), s), X[0], x)[1]
+
+    with pytest.raises(TypeError, match=re.escape("Use `jax.lax.scan` for forward mode.")):
+        jax.jvp(run, (X,), (X,))
+    with pytest.raises(TypeError, match=re.escape("got forward mode (`jax.jvp`")):
+        jax.jacfwd(run)(X)
+    lif = js.LIF()
+    with pytest.raises(
+        TypeError, match=re.escape("`scan(LIF, ...)` must be differentiated in reverse")
+    ):
+        jax.jvp(lambda x: js.scan(lif, lif.init_state((2,)), x)[1], (X,), (X,))
+
+
+def test_effects():
+    seen = []
+
+    def noisy(s, x):
+        jax.debug.callback(seen.append, x[0])
+        return s + x, s
+
+    fails(ValueError, 'Use `order="step"`.', noisy, X[0], X)
+    jax.grad(lambda x: js.scan(noisy, X[0], x, order="step", segment=2)[1].sum())(X)
+    jax.effects_barrier()
+    assert len(seen) == 3  # once per step, not again in the backward pass
+
+
+def test_mutated_flax_variables():
+    norm = nnx.BatchNorm(2, rngs=nnx.Rngs(0))
+
+    def step(s, x):
+        return (s, norm(x))
+
+    sentence = "Call the network on the whole sequence, `state, ys = net(state, x_seq)`"
+    fails(ValueError, sentence, step, (), jnp.ones((3, 4, 2)))
+    fails(ValueError, sentence, step, (), jnp.ones((3, 4, 2)), order="step")
+    norm.eval()
+    js.scan(step, (), jnp.ones((3, 4, 2)))
+
+
+def test_step_that_does_not_fit():
+    fails(
+        TypeError,
+        "must have a step that returns a pair `(state, y)`, got an array.",
+        lambda s, x: x,
+        0.0,
+        X,
+    )
+    fails(TypeError, "got a tuple of length 3.", lambda s, x: (s, x, x), 0.0, X)
+    fails(
+        TypeError,
+        "must have a step that keeps the structure of its state",
+        lambda s, x: ((s, s), x),
+        0.0,
+        X,
+    )
+    fails(
+        TypeError,
+        "got (2,) for state of shape (). Build the state",
+        lambda s, x: (s + x, x),
+        0.0,
+        X,
+    )
+    fails(
+        TypeError,
+        "got float32 for state['a'] of int32. Cast it in the step.",
+        lambda s, x: ({"a": s["a"] * 0.5}, x),
+        {"a": jnp.arange(3)},
+        X,
+    )
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"order": "depth"}, '`scan(order=...)` must be "layer" or "step", got \'depth\'.'),
+        ({"segment": 0}, '`scan(segment=...)` must be a positive integer, "sqrt" or None, got 0.'),
+        ({"segment": "root"}, "got 'root'."),
+        ({"unroll": True}, "`scan(unroll=...)` must be a positive integer or None, got True."),
+        ({"length": 4}, "must agree on the number of time steps, got [3, 4]."),
+    ],
+)
+def test_options(options, sentence):
+    fails(ValueError, sentence, lambda s, x: (s, x), (), X, **options)
+
+
+def test_inputs():
+    def step(s, x):
+        return (s, x)
+
+    fails(ValueError, "`scan(xs=...)` must be given, got None. Or give `length=T`.", step, ())
+    fails(
+        ValueError,
+        "must have time as axis 0 of every array, got an array of shape ().",
+        step,
+        (),
+        1.0,
+    )
+    fails(ValueError, "must have at least one time step", step, (), jnp.ones((0, 2)))
+    fails(ValueError, "got [2, 3]", step, (), (jnp.ones(2), jnp.ones(3)))
+    fails(TypeError, "`scan(f=...)` must be callable", 3, (), X)
+
+
+def test_a_neuron_is_compiled_once():
+    """Eager calls with new instances and new parameter values compile nothing new."""
+    x = jnp.ones((3, 2))
+    from jaxspike.engine import scan as module
+
+    del module
+    import sys
+
+    compiled = sys.modules["jaxspike.engine.scan"]._compiled
+    js.scan(js.LIF(tau=2.0), js.LIF().init_state((2,)), x)
+    before = compiled._cache_size()
+    for tau in (2.0, 3.0, 4.0):
+        js.scan(js.LIF(tau=tau), js.LIF().init_state((2,)), x)
+    assert compiled._cache_size() == before

@@ -1,0 +1,215 @@
+"""`scan` under jit, vmap, checkpoint, donation, x64, sharding, and inside itself."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxspike as js
+
+from .programs import assert_equal
+
+T, N, C = 6, 3, 4
+
+
+def lax_scan(f, state, xs=None, length=None, **_):
+    return jax.lax.scan(lambda s, x: f(s, x), state, xs, length=length)
+
+
+def lif(tau, v, x):
+    h = v + (x - v) / tau
+    s = js.surrogate.spike(h - 1.0, js.surrogate.ATan())
+    return h * (1 - s), s
+
+
+def net(params, state, x):
+    v1, y = lif(2.0, state[0], x @ params["w1"])
+    v2, z = lif(params["tau"], state[1], y @ params["w2"] + state[2] @ params["w2"])
+    return (v1, v2, z), z + x
+
+
+@pytest.fixture(scope="module")
+def data():
+    keys = jax.random.split(jax.random.key(0), 4)
+    params = {
+        "w1": jax.random.normal(keys[0], (C, C)),
+        "w2": jax.random.normal(keys[1], (C, C)),
+        "tau": jnp.linspace(2.0, 4.0, C),
+    }
+    x = 2 * jax.random.normal(keys[2], (T, N, C))
+    return params, (jnp.zeros((N, C)),) * 3, x
+
+
+def loss(scan, params, state, x, **options):
+    state, y = scan(lambda s, x: net(params, s, x), state, x, **options)
+    return (y**2).sum() + (state[1] * state[0]).sum()
+
+
+def grads(scan, *args, **options):
+    return jax.value_and_grad(loss, (1, 2, 3))(scan, *args, **options)
+
+
+def both(transform, *args):
+    """Compare what ``transform(scan)`` gives for `js.scan` and for `jax.lax.scan`."""
+    assert_equal(jax.jit(transform(js.scan))(*args), jax.jit(transform(lax_scan))(*args))
+
+
+def test_without_jit(data):
+    _params, _state, _x = data
+    assert_equal(grads(js.scan, *data), grads(lax_scan, *data))
+
+
+def test_vmap_of_grad_and_grad_of_vmap(data):
+    params, state, x = data
+    many = jnp.stack([x, -x, 2 * x])
+
+    def per_sample(scan):
+        return lambda x: jax.vmap(lambda x: grads(scan, params, state, x))(x)
+
+    def over_parameters(scan):
+        taus = jnp.stack([params["tau"], params["tau"] + 1])
+
+        def total(t):
+            return jax.vmap(lambda t: loss(scan, {**params, "tau": t}, state, x))(t).sum()
+
+        return lambda _: jax.grad(total)(taus)
+
+    both(per_sample, many)
+    both(over_parameters, many)
+
+
+def test_checkpoint_around_and_inside(data):
+    params, state, x = data
+
+    def around(scan):
+        run = jax.checkpoint(lambda p, x: loss(scan, p, state, x))
+        return lambda p, x: jax.grad(run, (0, 1))(p, x)
+
+    def inside(scan):
+        def f(p, x):
+            step = jax.checkpoint(lambda s, x: net(p, s, x))
+            return scan(step, state, x)[1].sum()
+
+        return lambda p, x: jax.grad(f, (0, 1))(p, x)
+
+    both(around, params, x)
+    both(inside, params, x)
+
+
+@pytest.mark.parametrize("order", ["layer", "step"])
+def test_nested(data, order):
+    params, state, x = data
+
+    def transform(scan):
+        def f(p, x):
+            def outer(s, x):
+                s, y = scan(lambda s, x: net(p, s, x), s, x, order=order)
+                return s, y.sum(0)
+
+            _s, y = scan(outer, state, x, order=order)
+            return (y**2).sum()
+
+        return lambda p, x: jax.value_and_grad(f, (0, 1))(p, x)
+
+    both(transform, params, x.reshape(3, 2, N, C))
+
+
+def test_second_order(data):
+    _, _, x = data
+
+    def transform(scan):
+        def inner(x):
+            return (scan(lambda v, x: lif(2.0, v, x), jnp.zeros_like(x[0]), x)[1] * x).sum()
+
+        return lambda x: jax.grad(lambda x: (jax.grad(inner)(x) ** 2).sum())(x)
+
+    both(transform, x)
+    both(lambda scan: jax.jacrev(jax.grad(lambda x: transform(scan)(x).sum())), x[:2, :1, :2])
+
+
+def test_no_inputs():
+    def step(state, _):
+        v, k = state
+        return (0.5 * v + 1, k + 1), (v, k)
+
+    state = (jnp.ones(3), 0)
+    for order in ("layer", "step"):
+        got = js.scan(step, state, length=5, order=order)
+        assert_equal(got, jax.lax.scan(step, state, length=5))
+
+
+def test_no_state_and_no_result():
+    x = jnp.arange(12.0).reshape(4, 3)
+    for order in ("layer", "step"):
+        assert_equal(js.scan(lambda s, x: (s, x**2), (), x, order=order), ((), x**2))
+        assert_equal(js.scan(lambda s, x: (s + x, None), x[0], x, order=order)[0], x[0] + x.sum(0))
+
+
+def test_python_numbers_as_state_take_the_type_of_the_step():
+    x = jnp.ones((4, 2), jnp.bfloat16)
+    for first in (0, 0.0, jnp.zeros((), jnp.bfloat16)):
+
+        def step(s, x):
+            return (s + x.sum(), s * 2)
+
+        assert_equal(js.scan(step, first, x), jax.lax.scan(step, first, x))
+
+
+@pytest.mark.filterwarnings("ignore:Some donated buffers")
+def test_donated_buffers(data):
+    params, state, x = data
+    run = jax.jit(lambda p, s, x: js.scan(lambda s, x: net(p, s, x), s, x), donate_argnums=(1, 2))
+    want = lax_scan(lambda s, x: net(params, s, x), state, x)
+    assert_equal(run(params, tuple(s + 0 for s in state), x + 0), want)
+
+
+def test_only_what_is_differentiated_is_accumulated(data):
+    """Frozen parameters cost the backward pass nothing."""
+    params, state, x = data
+
+    def count(which):
+        def f(p):
+            return loss(js.scan, {**params, **p}, state, x, segment=1)
+
+        jaxpr = jax.make_jaxpr(jax.grad(f))({k: params[k] for k in which})
+        return str(jaxpr).count("dot_general")
+
+    assert count(["tau"]) < count(["tau", "w2"]) < count(["tau", "w1", "w2"])
+
+
+def test_sharded_and_x64():
+    """Eight simulated devices and double precision need a process of their own."""
+    env = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_ENABLE_X64": "1",
+        "JAX_PLATFORMS": "cpu",
+    }
+    script = Path(__file__).with_name("sharded.py")
+    root = Path(js.__file__).parents[1]
+    env["PYTHONPATH"] = os.pathsep.join([str(root), env.get("PYTHONPATH", "")])
+    done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "3 programs equal" in done.stdout
+
+
+def test_large_enough_to_be_tiled():
+    """The tiled passes, and their derivative, at a size where the policy may choose them."""
+    x = 2 * jax.random.normal(jax.random.key(1), (5, 40, 1000))
+    tau = jnp.linspace(2.0, 4.0, 1000)
+
+    def transform(scan):
+        def f(tau, x):
+            v, y = scan(lambda v, x: lif(tau, v, x), jnp.zeros(x.shape[1:]), x)
+            return (y * x).sum() + (v**2).sum(), y
+
+        return lambda t, x: jax.value_and_grad(f, (0, 1), has_aux=True)(t, x)
+
+    got, want = jax.jit(transform(js.scan))(tau, x), jax.jit(transform(lax_scan))(tau, x)
+    np.testing.assert_array_equal(got[0][1], want[0][1])
+    assert_equal(got, want, rtol=1e-4, atol=1e-3)
