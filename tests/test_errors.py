@@ -341,6 +341,13 @@ X = jnp.ones((10, 4, 8))
             {},
         ),
         (
+            TypeError,
+            "`scan(f=...)` must be callable as `f(state, x) -> (state, y)`, got the class LIF. "
+            "Give an instance: `LIF(...)`.",
+            (js.LIF, STATE, X),
+            {},
+        ),
+        (
             ValueError,
             '`scan(order=...)` must be "layer" or "step", got \'time\'.',
             (LIF, STATE, X),
@@ -415,7 +422,8 @@ def test_batch_norm_in_training_inside_a_scan():
         ValueError,
         "`scan(Sequential, ...)` must have a step that changes no Flax variables, got one that "
         "does (BatchNorm or Dropout in training mode). Call the network on the whole sequence, "
-        "`state, ys = net(state, x_seq)`, or freeze it with `net.eval()`.",
+        "`state, ys = net(state, x_seq)`, or freeze it with `net.eval()`. A module with a state of "
+        "its own cannot hold such layers in training mode.",
         js.scan,
         net,
         state,

@@ -14,7 +14,7 @@ from .flags import chosen
 from .forward import Forward
 from .reverse import Reverse, late_products, spread, summed_in_loop
 from .rows import WHOLE, Window, finished, walk
-from .tiles import twin
+from .tiles import Tiles, twin
 
 Array = jax.Array
 
@@ -32,8 +32,8 @@ class _Pass:
             holds them.
     """
 
-    pull: Callable
-    next_state: Callable
+    pull: Callable[..., Any]
+    next_state: Callable[..., Any]
     consts: list[Array]
     xs: list[Array]
     g_ys: list[Any]
@@ -45,9 +45,10 @@ class Backward(Forward):
     def back(self, wanted, consts, xs, starts, saved, g, g_ys):
         """Cotangents of the constants, the first state and the inputs that are wanted."""
         exact = functools.partial(self._back, wanted)
-        if self.tiles:
-            exact = twin(functools.partial(self._back_tiled, wanted), exact)
-        return exact(consts, xs, starts, saved, g, g_ys)
+        if not self.tiles:
+            return exact(consts, xs, starts, saved, g, g_ys)
+        tiled = functools.partial(self._back_tiled, self.tiles, wanted)
+        return twin(tiled, exact)(consts, xs, starts, saved, g, g_ys)
 
     def _reverse(self, wanted, consts, xs, starts, g, g_ys):
         state, x, gy = ([a[0] for a in rows] for rows in (starts, xs, g_ys))
@@ -93,8 +94,8 @@ class Backward(Forward):
         g, acc, gx, total = state
         return self._gradients(wanted, consts, acc, total), g, finished(gx)
 
-    def _back_tiled(self, wanted, consts, xs, starts, saved, g, g_ys):
-        tiles, step, length = self.tiles, self.step, self.length
+    def _back_tiled(self, tiles: Tiles, wanted, consts, xs, starts, saved, g, g_ys):
+        step, length = self.step, self.length
         in_loop = summed_in_loop(step, wanted)
         full = spread(step, self.shape, consts, arrays=True)
         acc = [jnp.zeros_like(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
@@ -106,7 +107,7 @@ class Backward(Forward):
         if not tiles.overlap:
             gx, g_ys = _in_place(gx, g_ys)
         flat_consts, starts = tiles.flat_state(full), tiles.flat(starts)
-        pull, next_state = reverse.function(tiles.function), self.tiled(self.next_state)
+        pull, next_state = reverse.function(tiles.function), self.tiled(tiles, self.next_state)
         read = _Pass(pull, next_state, flat_consts, tiles.flat(xs), g_ys)
 
         def tile(window, state):
@@ -179,7 +180,7 @@ def _in_place(gx: list[Array], g_ys: list[Array]) -> tuple[list[Array], list[Any
         The buffers for the inputs; and for the outputs their cotangents, or the position of the
         buffer that holds them.
     """
-    gx, sources = list(gx), list(g_ys)
+    gx, sources = list(gx), list[Any](g_ys)
     for i, b in enumerate(gx):
         for j, a in enumerate(sources):
             if not isinstance(a, int) and (a.shape, a.dtype) == (b.shape, b.dtype):

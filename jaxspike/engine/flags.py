@@ -22,5 +22,5 @@ def chosen(flags: Sequence[bool], values: Sequence[Any], which: bool = True) -> 
 
 def merge(flags: Sequence[bool], yes: Sequence[Any], no: Sequence[Any]) -> list[Any]:
     """The values that `chosen` took apart, together again."""
-    yes, no = iter(yes), iter(no)
-    return [next(yes) if f else next(no) for f in flags]
+    from_yes, from_no = iter(yes), iter(no)
+    return [next(from_yes) if f else next(from_no) for f in flags]

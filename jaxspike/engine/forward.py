@@ -34,25 +34,27 @@ class Forward:
         )
         self.shape = pointwise.shape_of(step)
         self.outer = plan.outer if plan.outer and plan.outer < length else None
-        self.tiles = None
+        self.tiles: Tiles | None = None
         if plan.tile and self.shape and not self.outer:
             self.tiles = Tiles(self.shape, plan.tile)
 
     def infer(self, consts, carry, xs):
         """The last state and the outputs; nothing else is stored."""
-        forward = self._forward_tiled if self.tiles else self._forward
-        return forward(consts, carry, xs, keep=False)[0]
+        if self.tiles:
+            return self._forward_tiled(self.tiles, consts, carry, xs, keep=False)[0]
+        return self._forward(consts, carry, xs, keep=False)[0]
 
     def keep(self, consts, carry, xs):
         """The same, the state at the start of every segment, and the outputs of products."""
         exact = functools.partial(self._forward, keep=True)
-        if self.tiles:
-            exact = twin(functools.partial(self._forward_tiled, keep=True), exact)
-        return exact(consts, carry, xs)
+        if not self.tiles:
+            return exact(consts, carry, xs)
+        tiled = functools.partial(self._forward_tiled, self.tiles, keep=True)
+        return twin(tiled, exact)(consts, carry, xs)
 
-    def _forward_tiled(self, consts, carry, xs, keep):
-        tiles, step, length = self.tiles, self.step, self.length
-        fn = self.tiled(step)
+    def _forward_tiled(self, tiles: Tiles, consts, carry, xs, keep):
+        step, length = self.step, self.length
+        fn = self.tiled(tiles, step)
         xs, carry, consts = tiles.flat(xs), tiles.flat_state(carry), tiles.flat_state(consts)
         ys = tiles.rows(length, [v.aval.dtype for v in step.ys])
         n, first = count(length, self.plan.segment), [a[None] for a in carry]
@@ -69,10 +71,10 @@ class Forward:
         out = tiles.unflat_state(last), tiles.unflat(ys)
         return out, tiles.unflat(starts or first), []
 
-    def tiled(self, step):
+    def tiled(self, tiles: Tiles, step: Step):
         """A step as a function of tiles; not to be differentiated."""
         invars, outvars = [*step.consts, *step.state, *step.xs], [*step.new_state, *step.ys]
-        f, n = self.tiles.function(invars, outvars, step.eqns), len(step.state)
+        f, n = tiles.function(invars, outvars, step.eqns), len(step.state)
 
         def tiled(consts, state, x):
             out = f(*consts, *state, *x)

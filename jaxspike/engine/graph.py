@@ -8,6 +8,8 @@ from . import pointwise
 from .components import components
 from .trace import Step, inputs_of, is_var, unique
 
+NONE = -1  # in place of a node or a group: there is none
+
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
@@ -110,9 +112,13 @@ class Groups:
         nodes = sorted(self.members[group])
         return [self.graph.step.eqns[i] for i in nodes if i < n], [i - n for i in nodes if i >= n]
 
-    def users(self, v: Any) -> set[int | None]:
-        """The groups that read a variable."""
-        return {self.of.get(n) for n in self.graph.users.get(v, ())}
+    def users(self, v: Any) -> set[int]:
+        """The groups that read a variable, and ``NONE`` for equations in no group."""
+        return {self.of.get(n, NONE) for n in self.graph.users.get(v, ())}
+
+    def source(self, v: Any) -> int:
+        """The group that makes a variable, or ``NONE``."""
+        return self.of.get(self.graph.home.get(v, NONE), NONE)
 
     def shape(self, group: int) -> tuple[int, ...] | None:
         """The shape of one layer if a loop is elementwise over it, else None."""
@@ -160,7 +166,7 @@ class Groups:
 
     def _only_for(self, v, group, shapes, loop) -> bool:
         """Whether ``v`` comes from an elementwise loop like ``loop`` and goes to ``group`` only."""
-        source = self.of.get(self.graph.home.get(v))
+        source = self.source(v)
         alike = source in self.loops and shapes[source] and shapes[source] == shapes[loop]
         return bool(alike) and self.users(v) - {source} == {group} and not self._is_result([v])
 
@@ -169,7 +175,7 @@ class Groups:
         changed = False
         for i, e in self._free_equations():
             timed = [v for v in unique(e.invars) if v in self.graph.timed]
-            homes = {self.of.get(self.graph.home.get(v)) for v in timed}
+            homes = {self.source(v) for v in timed}
             if len(homes) != 1 or not homes <= self.loops:
                 continue
             (loop,) = homes
@@ -234,9 +240,9 @@ class Groups:
         """Groups in topological order, those that are no loop first."""
         after: dict[int, set[int]] = {g: set() for g in self.members}
         for v, node in self.graph.home.items():
-            g = self.of.get(node)
-            if g is not None:
-                after[g] |= self.users(v) - {g, None}
+            g = self.of.get(node, NONE)
+            if g != NONE:
+                after[g] |= self.users(v) - {g, NONE}
         waiting = dict.fromkeys(self.members, 0)
         for groups in after.values():
             for g in groups:

@@ -15,11 +15,12 @@ The numbers are measured by ``benchmarks/engine.py``; a row that has not been me
 """
 
 import dataclasses
+import functools
+import importlib.metadata
 import math
-from typing import Any
+from typing import Literal
 
 import jax
-import jaxlib
 
 from . import pointwise, products
 from .trace import Step
@@ -52,7 +53,7 @@ class Plan:
 
 
 def plan(
-    step: Step, length: int, segment: int | str | None, unroll: int | None, n_loops: int
+    step: Step, length: int, segment: int | Literal["sqrt"] | None, unroll: int | None, n_loops: int
 ) -> Plan:
     """Choose how to cut one loop.
 
@@ -96,5 +97,6 @@ def _tile(shape: tuple[int, ...] | None) -> int | None:
     return TILE if math.prod(shape) >= TILED_FROM else None
 
 
-def _jaxlib_minor() -> tuple[Any, ...]:
-    return tuple(int(n) for n in jaxlib.__version__.split(".")[:2])
+@functools.cache
+def _jaxlib_minor() -> tuple[int, ...]:
+    return tuple(int(n) for n in importlib.metadata.version("jaxlib").split(".")[:2])

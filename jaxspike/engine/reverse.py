@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from . import pointwise, products
 from .flags import Wanted, chosen, merge
 from .rows import buffer
-from .trace import Step, flatten, function, prune, unique
+from .trace import Atom, Step, flatten, function, prune, unique
 
 Array = jax.Array
 Shape = tuple[int, ...]
@@ -63,7 +63,8 @@ class Reverse:
         args = (list(consts), state, x, made, g, gy)
         jaxpr, self.values, out = flatten(self._trace, *args)
         self.tree = jax.tree.structure(out)
-        self.invars, self.outvars = list(jaxpr.invars), list(jaxpr.outvars)
+        self.invars: list[Atom] = list(jaxpr.invars)
+        self.outvars: list[Atom] = list(jaxpr.outvars)
         self.eqns = prune(jaxpr.eqns, jaxpr.outvars, effects=False)
 
     def _trace(self, consts, state, x, made, g, gy):
@@ -102,12 +103,13 @@ class Reverse:
 
     def is_elementwise(self) -> bool:
         """Whether it can run on tiles of its layer."""
-        shapes = [v.aval.shape for v in [*self.invars, *self.outvars]]
-        if any(s not in ((), self.shape) for s in shapes) or any(jnp.ndim(a) for a in self.values):
+        if self.shape is None or any(jnp.ndim(a) for a in self.values):
+            return False
+        if any(v.aval.shape not in ((), self.shape) for v in [*self.invars, *self.outvars]):
             return False
         return pointwise.only_elementwise(self.eqns, [], self.shape)
 
-    def function(self, make: Callable = function) -> Callable:
+    def function(self, make: Callable[..., Any] = function) -> Callable[..., Any]:
         """The equations as a function; ``make`` turns equations into one."""
         f = make(self.invars, self.outvars, self.eqns)
 

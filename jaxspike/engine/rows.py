@@ -47,7 +47,7 @@ class Window:
             return [*buffer[:t], row, *buffer[t + 1 :]]
         first = [0] * (buffer.ndim - 1) if self.start is None else [self.start]
         row = lax.expand_dims(row, (0,))
-        return lax.dynamic_update_slice(buffer, row, (t, *first), allow_negative_indices=False)
+        return _write(buffer, row, (t, *first))
 
     def cut(self, arrays: Sequence[Array]) -> list[Array]:
         """The window of each state."""
@@ -55,15 +55,15 @@ class Window:
 
     def paste(self, arrays: Sequence[Array], parts: Sequence[Array]) -> list[Array]:
         """The states with their window replaced."""
-
-        def put(a, p):
-            return lax.dynamic_update_slice(a, p, (self.start,), allow_negative_indices=False)
-
-        return [put(a, p) for a, p in zip(arrays, parts, strict=True)]
+        return [_write(a, p, (self.start,)) for a, p in zip(arrays, parts, strict=True)]
 
 
 def _slice(a, start, size):
     return lax.dynamic_slice(a, start, size, allow_negative_indices=False)
+
+
+def _write(a, part, start):
+    return lax.dynamic_update_slice(a, part, start, allow_negative_indices=False)
 
 
 WHOLE = Window()
@@ -82,7 +82,9 @@ def finished(buffers: list[Any]) -> list[Array]:
     return [jnp.stack(b) if isinstance(b, list) else b for b in buffers]
 
 
-def walk(length: int, segment: int, body: Callable, carry: Any, *, reverse: bool = False) -> Any:
+def walk(
+    length: int, segment: int, body: Callable[..., Any], carry: Any, *, reverse: bool = False
+) -> Any:
     """Run ``carry = body(i, t, k, carry)`` over segments ``i`` of ``k`` steps from step ``t``.
 
     The first segment has what ``segment`` leaves over; a single segment is no loop at all.

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .._pytree import Pytree
@@ -95,6 +96,7 @@ def scan(
         scan
     """
     steps = _check(f, xs, length, order, segment, unroll)
+    segment, unroll = _plain(segment), _plain(unroll)
     # a frozen pytree is an argument of a compiled function: no compilation per call or instance
     run = _compiled if isinstance(f, Pytree) else _run
     try:
@@ -103,7 +105,8 @@ def scan(
         raise ValueError(
             f"`scan({_name(f)}, ...)` must have a step that changes no Flax variables, got one "
             "that does (BatchNorm or Dropout in training mode). Call the network on the whole "
-            "sequence, `state, ys = net(state, x_seq)`, or freeze it with `net.eval()`."
+            "sequence, `state, ys = net(state, x_seq)`, or freeze it with `net.eval()`. "
+            "A module with a state of its own cannot hold such layers in training mode."
         ) from e
     except TypeError as e:
         if "forward-mode" not in str(e):
@@ -169,7 +172,8 @@ def _check_step(name: str, state: Tree, out: Any) -> None:
             f"`scan({name}, ...)` must have a step that returns a pair `(state, y)`, got {got}. "
             "Return the new state first."
         )
-    before, after = jax.tree.structure(state), jax.tree.structure(out[0])
+    before: Any = jax.tree.structure(state)
+    after: Any = jax.tree.structure(out[0])
     if before != after:
         raise TypeError(
             f"`scan({name}, ...)` must have a step that keeps the structure of its state, "
@@ -200,6 +204,11 @@ def _check_dtypes(name: str, state: Tree, out: Any) -> None:
 
 def _check(f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any) -> int:
     """Refuse bad arguments; return the number of steps."""
+    if isinstance(f, type):
+        raise TypeError(
+            "`scan(f=...)` must be callable as `f(state, x) -> (state, y)`, "
+            f"got the class {f.__name__}. Give an instance: `{f.__name__}(...)`."
+        )
     if not callable(f):
         raise TypeError(
             f"`scan(f=...)` must be callable as `f(state, x) -> (state, y)`, got {f!r}. "
@@ -221,7 +230,7 @@ def _check(f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any
             "`scan(xs=...)` must have time as axis 0 of every array, got an array of shape (). "
             "Give a number that is the same at every step to `f` by closure."
         )
-    lengths = {s[0] for s in shapes} | ({length} - {None})
+    lengths = {s[0] for s in shapes} | ({_plain(length)} - {None})
     if not lengths:
         raise ValueError("`scan(xs=...)` must be given, got None. Or give `length=T`.")
     if len(lengths) > 1:
@@ -236,4 +245,9 @@ def _check(f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any
 
 
 def _is_count(n: Any) -> bool:
-    return isinstance(n, int) and not isinstance(n, bool) and n >= 1
+    return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n >= 1)
+
+
+def _plain(n: Any) -> Any:
+    """A NumPy integer as a Python one."""
+    return int(n) if isinstance(n, np.integer) else n

@@ -18,7 +18,7 @@ from .rows import Window, buffer, count
 Array = jax.Array
 
 
-def twin(fast: Callable, exact: Callable) -> Callable:
+def twin(fast: Callable[..., Any], exact: Callable[..., Any]) -> Callable[..., Any]:
     """``fast``, differentiated as ``exact``, which computes the same."""
 
     @jax.custom_vjp
@@ -66,7 +66,9 @@ class Tiles:
 
         return lax.fori_loop(0, count(self.n, self.size), one, carry)
 
-    def function(self, invars: list[Any], outvars: list[Any], eqns: list[Any]) -> Callable:
+    def function(
+        self, invars: list[Any], outvars: list[Any], eqns: list[Any]
+    ) -> Callable[..., Any]:
         """Equations as a function of tiles; not to be differentiated."""
         return lambda *args: evaluate(invars, outvars, eqns, args, (self.size,))
 

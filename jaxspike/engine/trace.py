@@ -26,11 +26,14 @@ def unique(atoms: Iterable[Atom]) -> list[Atom]:
     return list(dict.fromkeys(v for v in atoms if is_var(v)))
 
 
-def function(invars: Sequence[Atom], outvars: Sequence[Atom], eqns: Sequence[Any]) -> Callable:
+def function(
+    invars: Sequence[Atom], outvars: Sequence[Atom], eqns: Sequence[Any]
+) -> Callable[..., Any]:
     """The callable ``(*invars) -> list of outvars`` of some equations."""
     effects = frozenset().union(*(e.effects for e in eqns))
     jaxpr = jex.Jaxpr([], list(invars), list(outvars), list(eqns), effects, debug_info=_INFO)
-    return jex.jaxpr_as_fun(jex.ClosedJaxpr(jaxpr, []))
+    closed = jex.ClosedJaxpr(jaxpr, [])  # type: ignore[attr-defined, unused-ignore]  # JAX 0.12
+    return jex.jaxpr_as_fun(closed)
 
 
 def inputs_of(eqns: Sequence[Any]) -> list[Atom]:
@@ -81,7 +84,7 @@ class Step:
         return list(out[:n]), list(out[n:])
 
 
-def flatten(f: Callable, *args: Any) -> tuple[jex.Jaxpr, list[Array], Any]:
+def flatten(f: Callable[..., Any], *args: Any) -> tuple[jex.Jaxpr, list[Array], Any]:
     """Trace ``f(*args)`` into a jaxpr without nested calls.
 
     Returns:
@@ -99,7 +102,7 @@ def flatten(f: Callable, *args: Any) -> tuple[jex.Jaxpr, list[Array], Any]:
     return jaxpr, consts, out_shape
 
 
-def trace_step(f: Callable, state: Any, x: Any) -> tuple[Step, list[Array], Any]:
+def trace_step(f: Callable[..., Any], state: Any, x: Any) -> tuple[Step, list[Array], Any]:
     """Trace a step function; returns the step, its constants and the shapes it returned."""
     jaxpr, consts, out_shape = flatten(f, state, x)
     nc, ns = len(consts), len(jax.tree.leaves(state))

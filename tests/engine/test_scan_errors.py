@@ -1,9 +1,11 @@
 """What `scan` refuses, and the sentence it says."""
 
+import functools
 import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 
@@ -51,7 +53,11 @@ def test_mutated_flax_variables():
     def step(s, x):
         return (s, norm(x))
 
-    sentence = "Call the network on the whole sequence, `state, ys = net(state, x_seq)`"
+    sentence = (
+        "Call the network on the whole sequence, `state, ys = net(state, x_seq)`, or freeze it "
+        "with `net.eval()`. A module with a state of its own cannot hold such layers in training "
+        "mode."
+    )
     fails(ValueError, sentence, step, (), jnp.ones((3, 4, 2)))
     fails(ValueError, sentence, step, (), jnp.ones((3, 4, 2)), order="step")
     norm.eval()
@@ -97,11 +103,32 @@ def test_step_that_does_not_fit():
         ({"segment": 0}, '`scan(segment=...)` must be a positive integer, "sqrt" or None, got 0.'),
         ({"segment": "root"}, "got 'root'."),
         ({"unroll": True}, "`scan(unroll=...)` must be a positive integer or None, got True."),
+        ({"unroll": np.bool_(True)}, "must be a positive integer or None, got np.True_."),
+        ({"segment": np.int32(0)}, "or None, got np.int32(0)."),
         ({"length": 4}, "must agree on the number of time steps, got [3, 4]."),
+        ({"length": np.int64(4)}, "must agree on the number of time steps, got [3, 4]."),
     ],
 )
 def test_options(options, sentence):
     fails(ValueError, sentence, lambda s, x: (s, x), (), X, **options)
+
+
+@pytest.mark.parametrize("order", ["layer", "step"])
+@pytest.mark.parametrize("integer", [np.int32, np.int64, np.uint8])
+def test_numpy_integers(integer, order):
+    """They trace to the same equations as Python integers do."""
+
+    def equations(number, **numbers):
+        options = {k: number(n) for k, n in numbers.items()}
+        f = functools.partial(js.scan, lambda s, x: (s * 0.5 + 1, s), order=order, **options)
+        return str(jax.make_jaxpr(jax.grad(lambda s: f(s)[1].sum()))(X[0]))
+
+    for options in (
+        {"length": 7},
+        {"length": 7, "segment": 2},
+        {"length": 30, "segment": 10, "unroll": 3},
+    ):
+        assert equations(integer, **options) == equations(int, **options)
 
 
 def test_inputs():
