@@ -581,6 +581,8 @@ class Broken(js.nn.SpikingModule):
             a, y = self.a(a, y)
         if self.how == "read":
             return {"a": a}, y + a.v
+        if self.how == "output":
+            return {"a": a}, (y, a.v)
         b, z = self.b(state["a" if self.how == "shared" else "b"], y)
         if self.how == "not returned":
             return {"a": a}, z
@@ -610,20 +612,23 @@ OWN = "Return the state of every layer under the entry that it is read from."
             "returned. A layer can run once a step; give a second layer for a second run.",
         ),
         ("read", TypeError, SEALED),
+        ("output", TypeError, SEALED),
         (
             "shared",
             ValueError,
-            f"The layer `b` must be given its own entry of the state, got the state of `a`. {OWN}",
+            "The layer `b` must be given its own entry of the state, "
+            f"got the state of `a` (entry 0). {OWN}",
         ),
         (
             "swapped",
             ValueError,
-            f"The layer `a` must be given its own entry of the state, got the state of `b`. {OWN}",
+            "The layer `a` must be given its own entry of the state, "
+            f"got the state of `b` (entry 0). {OWN}",
         ),
         (
             "not returned",
             ValueError,
-            "The state must have an entry 'b', got {'a': the state of `a`}. "
+            "The state must have an entry 'b', got {'a': the state of `a` (entry 0)}. "
             "Build it with `net.init_state(shape)`, from a `__call__` that returns that entry.",
         ),
         (
@@ -647,8 +652,7 @@ OWN = "Return the state of every layer under the entry that it is read from."
         (
             "other way round",
             TypeError,
-            "`Broken.__call__` must return the states that its layers return, got an array among "
-            "them. A module with a state of its own must define `init_state(self, shape, dtype)`.",
+            SEALED,
         ),
     ],
 )
@@ -669,6 +673,20 @@ class OnTheFly(js.nn.SpikingModule):
     def __call__(self, state, x):
         lif, y = js.nn.Spiking(js.LIF())(state["lif"], x)
         return {"lif": lif}, y
+
+
+def test_the_entries_of_a_shared_layer_may_not_be_swapped():
+    class Shared(js.nn.SpikingModule):
+        def __init__(self):
+            self.a = self.b = js.nn.Spiking(js.LIF())
+
+        def __call__(self, state, x):
+            a, y = self.a(state["a"], x)
+            b, y = self.b(state["b"], y)
+            return {"a": b, "b": a}, y
+
+    with pytest.raises(ValueError, match="must return a state of the structure and shapes"):
+        Shared().init_state((4, 8))
 
 
 def test_a_layer_must_see_the_sequence_of_what_it_sees_in_a_step():

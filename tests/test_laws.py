@@ -207,7 +207,7 @@ def test_gradient_through_lax_scan_of_the_neuron_itself(row):
 
 def test_profiles_name_the_neuron():
     neuron = js.LIF()
-    text = jax.jit(one_step).lower(neuron, neuron.init_state((N, C)), jnp.ones((N, C)))
+    text = one_step.lower(neuron, neuron.init_state((N, C)), jnp.ones((N, C)))
     assert "/LIF/" in text.as_text(debug_info=True)
 
 

@@ -381,3 +381,31 @@ def test_a_state_of_ones_own_without_the_shape_of_the_input():
     layer, xs = Homeostasis(), stream(C)
     state = layer.init_state((N, C))
     np.testing.assert_allclose(layer(state, xs)[1], js.scan(layer, state, xs)[1], rtol=1e-6)
+
+
+class Stack(js.nn.SpikingModule):
+    def __init__(self, neurons):
+        self.neurons = neurons
+
+    def __call__(self, state, x, gain):
+        new = []
+        for i, neuron in enumerate(self.neurons):
+            s, x = neuron(state[i], gain * x)
+            new.append(s)
+        return tuple(new), x
+
+
+@pytest.mark.parametrize("kind", [list, tuple, nnx.List])
+def test_neurons_in_a_list_are_layers_and_calls_may_take_more(kind):
+    net, xs = Stack(kind([js.IF(), js.LIF()])), stream(C)
+    state = net.init_state((N, C), jnp.float32, 2.0)
+    want = js.scan(lambda s, x: net(s, x, 2.0), state, xs)[1]
+    np.testing.assert_array_equal(net(state, xs, 2.0)[1], want)
+    assert want.mean() > 0
+
+
+def test_a_long_rest_in_half_precision():
+    neuron = js.Refractory(js.IF(), steps=300)
+    state = neuron.init_state((1,), jnp.bfloat16)
+    _, y = js.scan(neuron, state, jnp.ones((700, 1)))
+    assert np.flatnonzero(y).tolist() == [0, 301, 602]

@@ -77,7 +77,7 @@ class Neuron(Pytree, abc.ABC):
         x, state = _real(name, "x", x), jax.tree.map(jnp.asarray, state)
         self._check(state, x.shape)
         floats = [a.dtype for a in jax.tree.leaves(state) if _is_float(a)]
-        dtype = max([jnp.dtype(jnp.float32), *floats], key=lambda d: jnp.finfo(d).bits)
+        dtype = at_least_float32(floats)
         neuron, wide = jax.tree.map(lambda a: a.astype(dtype) if _is_float(a) else a, (self, state))
         new, out = neuron._run(wide, x.astype(dtype))
         new = jax.tree.map(lambda n, s: n if n.dtype == s.dtype else n.astype(s.dtype), new, state)
@@ -254,6 +254,11 @@ def shape_mismatch(name: str, state: Tree, shape: Shape) -> ValueError:
 def layout(state: Tree) -> tuple[Any, list[Shape]]:
     """Structure and shapes of a state: what must agree between a state and its owner."""
     return jax.tree.structure(state), [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def at_least_float32(dtypes: list[Any]) -> Any:
+    """The widest of some floating dtypes and float32."""
+    return max([jnp.dtype(jnp.float32), *dtypes], key=lambda d: jnp.finfo(d).bits)
 
 
 def output_dtype(x: Array) -> Any:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .._pytree import count
 from .._types import Array, Shape, Tree
-from .base import Neuron, at_rest
+from .base import Neuron, at_least_float32, at_rest
 
 
 class RefractoryState(NamedTuple):
@@ -45,7 +45,8 @@ class Refractory(Neuron):
     steps: int = count(default=1)
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> RefractoryState:
-        return RefractoryState(self.neuron.init_state(shape, dtype), at_rest(None, shape, dtype))
+        counts = at_least_float32([jnp.dtype(dtype)])  # bfloat16 cannot count beyond 256
+        return RefractoryState(self.neuron.init_state(shape, dtype), at_rest(None, shape, counts))
 
     def step(self, state: RefractoryState, x: Array) -> tuple[RefractoryState, Array]:
         resting = state.left > 0

@@ -87,19 +87,23 @@ TO_BE_BUILT = _ToBeBuilt()
 
 @register_static
 class Owned:
-    """In place of the state of a layer: whose it is, and the shape of one step of its input."""
+    """In place of the state of a layer: whose it is, and the shape of one step of its input.
 
-    def __init__(self, owner: tuple[Any, ...], shape: Shape):
-        self.owner, self.shape = owner, tuple(shape)
+    ``place`` is its position in the state of the network: a layer may be used in several places.
+    """
+
+    def __init__(self, owner: tuple[Any, ...], shape: Shape, place: int | None = None):
+        self.owner, self.shape, self.place = owner, tuple(shape), place
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Owned) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
-        return hash((self.owner, self.shape))
+        return hash((self.owner, self.shape, self.place))
 
     def __repr__(self) -> str:
-        return f"the state of `{'.'.join(map(str, self.owner))}`"
+        where = "" if self.place is None else f" (entry {self.place})"
+        return f"the state of `{'.'.join(map(str, self.owner))}`{where}"
 
 
 def is_owned(leaf: Any) -> bool:
@@ -114,6 +118,13 @@ def unseal(state: Any) -> Any:
         return isinstance(leaf, SealedState)
 
     return jax.tree.map(lambda leaf: leaf.value if sealed(leaf) else leaf, state, is_leaf=sealed)
+
+
+def refuse_sealed(y: Any) -> None:
+    """Refuse an output with a state in it: in a sequence it would be the last one only."""
+    for leaf in jax.tree.leaves(y, is_leaf=lambda leaf: isinstance(leaf, SealedState)):
+        if isinstance(leaf, SealedState):
+            leaf._refuse()
 
 
 def say(state: Any) -> str:

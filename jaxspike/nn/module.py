@@ -12,7 +12,7 @@ from .._types import Array, Shape, Tree
 from ..engine import scan
 from ..neurons import Neuron, SequenceNeuron
 from ..neurons.base import check_shape, layout, shape_mismatch
-from ._state import TO_BE_BUILT, Owned, SealedState, is_owned, say, unseal
+from ._state import TO_BE_BUILT, Owned, SealedState, is_owned, refuse_sealed, say, unseal
 
 
 class SpikingModule(nnx.Module):
@@ -30,8 +30,9 @@ class SpikingModule(nnx.Module):
     * A module *with a state of its own* defines ``init_state(shape, dtype)`` and may compute with
       the state. Its sequence call is a scan of its step; override ``sequence`` to do better.
 
-    A neuron assigned to an attribute becomes a layer (`Spiking`). Transform calls with `nnx.jit`,
-    or split the module: `jax.jit` of the module itself keeps the parameters of its first call.
+    A neuron assigned to an attribute, alone or in a list, becomes a layer (`Spiking`). Transform
+    calls with `nnx.jit`, or split the module: `jax.jit` of the module itself keeps the parameters
+    of its first call.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -61,28 +62,29 @@ class SpikingModule(nnx.Module):
             cls.__call__ = _with_state(vars(cls)["__call__"])  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Neuron | SequenceNeuron):
-            from .spiking import Spiking  # a subclass of this class
-
-            value = Spiking(value)
-        elif isinstance(value, type) and issubclass(value, Neuron | SequenceNeuron | SpikingModule):
+        if isinstance(value, list | tuple | nnx.List) and any(map(_is_neuron, value)):
+            value = nnx.List([_as_layer(item) for item in value])
+        value = _as_layer(value)
+        if isinstance(value, type) and issubclass(value, Neuron | SequenceNeuron | SpikingModule):
             raise TypeError(
                 f"`{type(self).__name__}.{name}` must be a layer, got the class {value.__name__}. "
                 f"Give an instance: `{value.__name__}(...)`."
             )
         super().__setattr__(name, value)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32, *args: Any, **kwargs: Any) -> Tree:
         """State at rest, found by tracing ``__call__`` in evaluation mode.
 
         Args:
             shape: Shape of ONE step of input, ``(N, *)``: no time axis.
             dtype: Floating dtype of the state.
+            *args: What else ``__call__`` takes.
+            **kwargs: What else ``__call__`` takes.
 
         Raises:
             TypeError: If ``__call__`` does not return the states of its layers.
-            ValueError: If it hands a layer the state of another, or counts axes from the front, so
-                that a sequence would not run as its steps do.
+            ValueError: If it hands a layer the state of another, or counts axes from the front
+                where that changes a shape, so that a sequence would not run as its steps do.
         """
         shape = check_shape(type(self).__name__, shape)
         refuse_time_blind(self)
@@ -96,7 +98,7 @@ class SpikingModule(nnx.Module):
             for path, module in nnx.iter_modules(net):
                 if isinstance(module, SpikingModule):
                     module._path = path
-            new, y = net(SealedState(state), x)
+            new, y = net(SealedState(state), x, *args, **kwargs)
             found.append(unseal(new))
             return y
 
@@ -116,6 +118,9 @@ class SpikingModule(nnx.Module):
                     "define `init_state(self, shape, dtype)`."
                 )
         # once more with the states in place, as a sequence: does every layer get its own?
+        owned, structure = jax.tree.flatten(state, is_leaf=is_owned)
+        places = [Owned(s.owner, s.shape, i) for i, s in enumerate(owned)]
+        state = jax.tree.unflatten(structure, places)
         over_time = output_shapes(state, (3, *shape))
         for want, got in zip([(3, *s) for s in one_step], over_time, strict=True):
             if want != got:
@@ -151,6 +156,16 @@ class SpikingModule(nnx.Module):
         return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
 
 
+def _is_neuron(value: Any) -> bool:
+    return isinstance(value, Neuron | SequenceNeuron)
+
+
+def _as_layer(value: Any) -> Any:
+    from .spiking import Spiking  # a subclass of the class above
+
+    return Spiking(value) if _is_neuron(value) else value
+
+
 _MISSING = object()
 
 
@@ -184,6 +199,7 @@ def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
         value = state.value if sealed else state
         if not _owns_state(self):
             new, y = _pair(name, step(self, SealedState(value), x, *args, **kwargs))
+            refuse_sealed(y)
         elif value is TO_BE_BUILT or is_owned(value):
             new, y = _trace_layer(self, step, value, x, args, kwargs)
         else:
