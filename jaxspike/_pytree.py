@@ -7,7 +7,7 @@ a dataclass that hashes its fields fails there, because a traced field cannot be
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform, get_args
 
 import jax
 import jax.numpy as jnp
@@ -165,8 +165,17 @@ class Pytree:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        inherited = {f.name: f for f in dataclasses.fields(cls)}
+        for name in inherited.keys() & vars(cls).keys() - cls.__annotations__.keys():
+            raise TypeError(
+                f"`{cls.__name__}.{name}` must be declared with a type to be a new default, "
+                f"got `{name} = {vars(cls)[name]!r}`. Write `{name}: jaxspike.Param = ...`."
+            )
         dataclasses.dataclass(frozen=True, eq=False)(cls)
         fields = dataclasses.fields(cls)
+        for field in fields:  # a new default alone does not lift the limits of the field
+            if not field.metadata and field.name in inherited:
+                field.metadata = inherited[field.name].metadata
         cls._data = tuple(f.name for f in fields if not is_static(f))
         cls._meta = tuple(f.name for f in fields if is_static(f))
         jax.tree_util.register_pytree_with_keys(
@@ -220,14 +229,15 @@ def _check_static(where: str, field: dataclasses.Field[Any], value: Any) -> Any:
 def _check_data(where: str, field: dataclasses.Field[Any], value: Any) -> Any:
     if isinstance(field.type, str) and isinstance(value, Pytree):
         return value  # annotations are text in that module: nothing to compare with
-    if isinstance(field.type, type) and issubclass(field.type, Pytree):
-        if not isinstance(value, field.type):
-            kind = field.type.__name__
+    types = [t for t in get_args(field.type) or (field.type,) if isinstance(t, type)]
+    if value is None and (type(None) in types or "None" in str(field.type)):
+        return value
+    if kinds := [t for t in types if issubclass(t, Pytree)]:
+        if not isinstance(value, tuple(kinds)):
+            kind = " or ".join(t.__name__ for t in kinds)
             raise TypeError(
                 f"{where} must be a {kind}, got {value!r}. Give an instance of `{kind}`."
             )
-        return value
-    if value is None and "None" in str(field.type):
         return value
     if isinstance(value, bool) or not isinstance(
         value, int | float | np.ndarray | np.generic | jax.Array

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+from typing import Optional
 
 import jax
 import jax.numpy as jnp
@@ -114,3 +115,38 @@ def test_annotations_as_text():
     model = space["Model"](rule=js.surrogate.Erf())
     assert model.bias is None
     assert model.rule.alpha == 2.0
+
+
+def test_optional_fields_and_either_of_two_kinds():
+    class Model(js.IF):
+        bias: Optional[float] = None  # noqa: UP045
+        rule: js.surrogate.Surrogate | None = js.surrogate.ATan()
+        inner: js.LIF | js.IF = js.LIF()
+
+    assert Model(rule=None, inner=js.IF()).bias is None
+    with pytest.raises(TypeError) as caught:
+        Model(inner=js.LI())
+    assert str(caught.value) == (
+        "`Model(inner=...)` must be a LIF or IF, got LI(tau=2.0). Give an instance of `LIF or IF`."
+    )
+
+
+def test_a_new_default_in_a_subclass_keeps_the_limits_of_the_field():
+    class Model(js.LIF):
+        v_threshold: js.Param = 0.5
+        decay_input: bool = False
+
+    assert (Model().v_threshold, Model().decay_input) == (0.5, False)
+    with pytest.raises(ValueError, match="greater than 0"):
+        Model(v_threshold=-1.0)
+    with pytest.raises(ValueError, match="must be one of"):
+        Model(decay_input=2)
+
+
+def test_a_default_without_a_type_is_refused():
+    with pytest.raises(TypeError) as caught:
+        type("Model", (js.LIF,), {"tau": 3.0, "__annotations__": {}})
+    assert str(caught.value) == (
+        "`Model.tau` must be declared with a type to be a new default, got `tau = 3.0`. "
+        "Write `tau: jaxspike.Param = ...`."
+    )
