@@ -6,6 +6,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import pytest
+from xla import QUICK, as_flags
+
+# read when JAX is first used, which importing it is not
+os.environ["XLA_FLAGS"] = f"{as_flags(QUICK)} {os.environ.get('XLA_FLAGS', '')}"
 
 
 @pytest.fixture

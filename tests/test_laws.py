@@ -184,24 +184,34 @@ def test_the_same_under_every_transformation(row):
     state, xs = row.neuron.init_state((N, C)), inputs(row)
     want = run(row.neuron, state, xs)
     same(js.scan(row.neuron, state, xs), want)
-    same(js.scan(row.neuron, state, xs, order="step"), want)
-    same(jax.jit(jax.checkpoint(js.scan))(row.neuron, state, xs), want)
-    over_batch = jax.vmap(js.scan, in_axes=(None, 0, 1), out_axes=(0, 1))
-    same(jax.jit(over_batch)(row.neuron, state, xs), want)
-    layer = js.nn.Spiking(row.neuron)
-    same(nnx.jit(lambda layer, state, xs: layer(state, xs))(layer, state, xs), want)
-    same(jax.jit(lambda s, xs: jax.lax.scan(row.neuron, s, xs))(state, xs), want)
+
+    @nnx.jit
+    def transformed(layer, neuron, state, xs):
+        over_batch = jax.vmap(js.scan, in_axes=(None, 0, 1), out_axes=(0, 1))
+        return (
+            js.scan(neuron, state, xs, order="step"),
+            jax.checkpoint(js.scan)(neuron, state, xs),
+            over_batch(neuron, state, xs),
+            layer(state, xs),
+            jax.lax.scan(row.neuron, state, xs),
+        )
+
+    for got in transformed(js.nn.Spiking(row.neuron), row.neuron, state, xs):
+        same(got, want)
 
 
 @every_neuron
 def test_gradient_through_lax_scan_of_the_neuron_itself(row):
     state, xs = row.neuron.init_state((N, C)), inputs(row)
 
-    def loss(scan):
-        return lambda neuron: scan(neuron, state, xs)[1].sum()
+    @jax.jit
+    def gradients(neuron):
+        return [
+            jax.grad(lambda n, scan=scan: scan(n, state, xs)[1].sum())(neuron)
+            for scan in (js.scan, jax.lax.scan)
+        ]
 
-    want = jax.grad(loss(jax.lax.scan))(row.neuron)
-    got = jax.grad(loss(js.scan))(row.neuron)
+    got, want = gradients(row.neuron)
     chex.assert_trees_all_close(got, want, rtol=1e-5, atol=1e-6)
 
 

@@ -7,7 +7,6 @@ import jaxspike as js
 
 from .programs import assert_equal, program, value_and_gradients
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 OPTIONS = [
     {},
     {"segment": 2},
@@ -23,7 +22,6 @@ def test_random_programs(seed):
     run = jax.jit(
         value_and_gradients,
         static_argnames=("scan", "step", "order", "segment", "unroll"),
-        compiler_options=QUICK,
     )
     want = run(jax.lax.scan, step, params, state, xs)
     options = [OPTIONS[0], OPTIONS[1 + seed % (len(OPTIONS) - 1)]]

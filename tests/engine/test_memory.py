@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from xla import AS_USERS
 
 import jaxspike as js
 
@@ -15,7 +16,8 @@ def fire(v, x):
 
 def temporaries(run, x):
     """Temporary memory of ``run(x)`` over the size of ``x``."""
-    return jax.jit(run).lower(x).compile().memory_analysis().temp_size_in_bytes / x.nbytes
+    compiled = jax.jit(run, compiler_options=AS_USERS).lower(x).compile()
+    return compiled.memory_analysis().temp_size_in_bytes / x.nbytes
 
 
 def gradient(step=fire, **options):
