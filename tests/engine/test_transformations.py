@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from xla import QUICK, as_flags
 
 import jaxspike as js
 
@@ -186,7 +187,7 @@ def test_sharded_and_x64():
     """Eight simulated devices and double precision need a process of their own."""
     env = {
         **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": f"{as_flags(QUICK)} --xla_force_host_platform_device_count=8",
         "JAX_ENABLE_X64": "1",
         "JAX_PLATFORMS": "cpu",
     }
