@@ -1,6 +1,7 @@
 """The table of neuron models: every model has a row, and every law holds for every row."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +56,7 @@ ROWS = {
 }
 
 
+@functools.cache
 def inputs(row: Row, shape=(T, N, C), seed=0):
     return row.scale * (0.3 + jax.random.normal(jax.random.key(seed), shape))
 

@@ -55,25 +55,27 @@ def test_scan_equals_a_python_loop(row):
 
 
 @every_neuron
-def test_two_chunks_equal_one_run(row):
+def test_chunks_equal_one_run(row):
     xs, state = inputs(row), row.neuron.init_state((N, C))
-    middle, first = run(row.neuron, state, xs[:3])
-    last, second = run(row.neuron, middle, xs[3:])
-    same((last, jnp.concatenate([first, second])), run(row.neuron, state, xs))
+    chunks, last = [], state
+    for chunk in (xs[:3], xs[3:6], xs[6:]):
+        last, ys = run(row.neuron, last, chunk)
+        chunks.append(ys)
+    same((last, jnp.concatenate(chunks)), run(row.neuron, state, xs))
 
 
 @every_neuron
 def test_state_keeps_structure_shape_and_dtype(row):
     for dtype in (jnp.float32, jnp.bfloat16):
         state = row.neuron.init_state((N, C), dtype)
-        chex.assert_trees_all_equal_shapes_and_dtypes(
-            state, one_step(row.neuron, state, inputs(row)[0])[0]
-        )
+        new, _ = jax.eval_shape(row.neuron, state, inputs(row)[0])
+        chex.assert_trees_all_equal_shapes_and_dtypes(state, new)
 
 
 @every_neuron
 def test_bfloat16_in_gives_bfloat16_out_and_a_float32_state(row):
-    state, y = run(row.neuron, row.neuron.init_state((N, C)), inputs(row).astype(jnp.bfloat16))
+    state, xs = row.neuron.init_state((N, C)), inputs(row).astype(jnp.bfloat16)
+    state, y = jax.eval_shape(js.scan, row.neuron, state, xs)
     assert y.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("float32")}
 
@@ -86,7 +88,8 @@ def test_float64(row):
         state, y = js.scan(row.neuron, row.neuron.init_state((N, C), jnp.float64), xs)
         assert y.dtype == jnp.float64
         assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("float64")}
-        mixed, _ = one_step(row.neuron, row.neuron.init_state((N, C), jnp.float32), xs[0])
+        first = row.neuron.init_state((N, C), jnp.float32)
+        mixed, _ = jax.eval_shape(row.neuron, first, xs[0])
         assert {leaf.dtype for leaf in jax.tree.leaves(mixed)} == {jnp.dtype("float32")}
     single = run(row.neuron, row.neuron.init_state((N, C)), inputs(row))
     np.testing.assert_allclose(np.asarray(y), single[1], rtol=1e-5, atol=1e-5)
@@ -155,7 +158,7 @@ def test_new_parameter_values_do_not_retrace(row):
 
     state, xs = row.neuron.init_state((N, C)), inputs(row)
     for factor in (1.0, 1.1, 1.2):
-        f(scaled(row.neuron, factor), state, xs)
+        f.trace(scaled(row.neuron, factor), state, xs)
     assert len(traces) == 1
 
 
