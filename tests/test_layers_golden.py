@@ -44,7 +44,7 @@ LAYERS = NORMS | {
     ),
     "LSTM": lambda: js.nn.SpikingLSTM(5, 4, **OTHER),
     "GRU": lambda: js.nn.SpikingGRU(5, 4, **OTHER),
-    "bidirectional": lambda: js.nn.Sequential(lstm(5, 4), lstm(8, 4)),
+    "bidirectional": lambda: lstm(5, 4),
     "TWA": lambda: js.nn.TemporalWiseAttention(T, 2, rngs=RNGS),
     "TWA-flat": lambda: js.nn.TemporalWiseAttention(T, 2, rngs=RNGS),
     "MDA": lambda: js.nn.MultiDimensionalAttention(T, 6, 2, 3, rngs=RNGS),

@@ -67,9 +67,9 @@ class NeuNorm(SpikingModule):
     def __call__(self, state: Array, x: Array) -> tuple[Array, Array]:
         """One step ``[N, H, W, C]``, or a sequence ``[T, N, H, W, C]``."""
         if x.shape[1:] != self.shape:
+            sizes = ", ".join(map(str, self.shape))
             raise ValueError(
-                f"`NeuNorm({self.shape})` must get steps of shape (N, *{self.shape}), "
-                f"got {x.shape}."
+                f"`NeuNorm({self.shape})` must get steps `[N, {sizes}]`, got shape {x.shape}."
             )
         x = x.astype(output_dtype(x))
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -158,11 +158,8 @@ def recurrent(out):
     ):
         module = kind(5, 4, 1, **options)
         record(out, case, module, x.clone(), cell("", module.cells[0]), to=lambda y: y)
-    module = rnn.SpikingLSTM(5, 4, 2, bidirectional=True)
-    parameters = {}
-    for i in range(2):
-        parameters |= cell(f"layers.{i}.forward.", module.cells[i])
-        parameters |= cell(f"layers.{i}.backward.", module.cells_reverse[i])
+    module = rnn.SpikingLSTM(5, 4, 1, bidirectional=True)
+    parameters = cell("forward.", module.cells[0]) | cell("backward.", module.cells_reverse[0])
     record(out, "bidirectional", module, x.clone(), parameters, to=lambda y: y)
 
 
