@@ -56,17 +56,17 @@ class _SpikingCell(SpikingModule):
                     "Give one of `jaxspike.surrogate`, such as `ATan()`."
                 )
         self.surrogates = _Gates(surrogate, candidate)
-        init = nnx.initializers.uniform(2 * self.features**-0.5)
+        bound = self.features**-0.5
 
-        def centred(key, shape, dtype):
-            return init(key, shape, dtype) - self.features**-0.5
+        def uniform(key, shape, dtype):
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
 
         def linear(size):
             return nnx.Linear(
                 size,
                 self.gates * self.features,
-                kernel_init=centred,
-                bias_init=centred,
+                kernel_init=uniform,
+                bias_init=uniform,
                 use_bias=use_bias,
                 rngs=rngs,
             )
