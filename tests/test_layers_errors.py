@@ -104,7 +104,7 @@ CASES = [
     (
         lambda: js.nn.Recurrent(js.IF(), lambda y: y, combine="add"),
         "`Recurrent(combine=...)` must be a function of x and the feedback, got 'add'. Give "
-        "`jax.numpy.add`.",
+        "`operator.add`.",
     ),
     (
         given(js.nn.Recurrent(js.IF(), lambda y: y, combine=lambda x, y: x[..., :1]), ONES),

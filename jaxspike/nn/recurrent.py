@@ -1,5 +1,6 @@
 """`Recurrent`: a layer that hears its own last output."""
 
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ class Recurrent(SpikingModule):
         self,
         neuron: Neuron | SpikingModule,
         feedback: Callable[[Array], Array],
-        combine: Callable[[Array, Array], Array] = jnp.add,
+        combine: Callable[[Array, Array], Array] = operator.add,
     ):
         if not isinstance(neuron, Neuron | SpikingModule):
             raise TypeError(
@@ -65,7 +66,7 @@ class Recurrent(SpikingModule):
         if not callable(combine):
             raise TypeError(
                 f"`Recurrent(combine=...)` must be a function of x and the feedback, got "
-                f"{combine!r}. Give `jax.numpy.add`."
+                f"{combine!r}. Give `operator.add`."
             )
         self.neuron = neuron
         self.feedback = feedback
