@@ -39,11 +39,13 @@ def per_step():
     return net
 
 
-def test_a_step_too_late_is_refused_or_nan(per_step):
+def test_parameters_of_each_step_and_a_step_too_late(per_step):
     state, ones = per_step.init_state((N, C)), jnp.ones((T, N, C))
     last, y = per_step(state, ones)
     want = np.arange(1, T + 1)[:, None] * np.arange(1, T * C + 1).reshape(T, C)
     np.testing.assert_allclose(y[:, 0], want, rtol=1e-4)
+    by_step = js.scan(per_step, state, ones, order="step")[1]
+    np.testing.assert_allclose(by_step, y, rtol=1e-5)
     sentence = (
         "`TemporalEffectiveBatchNorm(steps=5)` must get 5 time steps in all, got 6. "
         "Start each sequence from `net.init_state(shape)`."
