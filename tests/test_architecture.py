@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "neurons.base": {"_types", "_pytree", "surrogate"},
     "neurons": {"_types", "_pytree", "surrogate", "neurons.base"},
     "engine": {"_types", "_pytree", "engine"},
-    "nn": {"_types", "_pytree", "surrogate", "neurons", "neurons.base", "engine", "nn"},
+    "nn": {"_types", "_pytree", "_check", "surrogate", "neurons", "neurons.base", "engine", "nn"},
 }
 
 

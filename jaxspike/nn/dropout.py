@@ -1,5 +1,6 @@
 """`Dropout`: one mask for a whole sequence."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,23 @@ from ._state import Rank
 from .module import SpikingModule
 
 
+def check_rate(name: str, rate: Any) -> float:
+    """A probability to drop."""
+    number = not isinstance(rate, bool) and isinstance(rate, int | float | np.floating)
+    if not number or not 0 <= rate < 1:
+        raise ValueError(f"`{name}(rate=...)` must be a number in [0, 1), got {rate!r}.")
+    return float(rate)
+
+
+def own_keys(name: str, rngs: Any) -> nnx.RngStream:
+    """A source of keys of the layer's own, from the stream ``dropout`` or the default one."""
+    if not isinstance(rngs, nnx.Rngs | nnx.RngStream):
+        raise TypeError(
+            f"`{name}(rngs=...)` must be an nnx.Rngs, got {rngs!r}. Give `rngs=nnx.Rngs(0)`."
+        )
+    return (rngs.dropout if isinstance(rngs, nnx.Rngs) else rngs).fork()
+
+
 class Dropout(SpikingModule):
     """Drop inputs with one mask for the whole sequence, as a fixed thinning of the network.
 
@@ -22,10 +40,13 @@ class Dropout(SpikingModule):
 
     Args:
         rate: Probability to drop, in [0, 1).
+        broadcast_dims: Axes of one step that share their mask, counted from the end.
+            ``(-3, -2)`` drops whole channels of images ``[N, H, W, C]``.
         rngs: Source of keys; its stream ``dropout`` is used, or the default one.
 
     Raises:
-        ValueError: If ``rate`` is out of range, or a training step is not a sequence.
+        ValueError: If ``rate`` is out of range, ``broadcast_dims`` are not negative or not axes of
+            the input, or a training step is not a sequence.
         TypeError: If ``rngs`` is missing.
 
     Example:
@@ -37,23 +58,26 @@ class Dropout(SpikingModule):
         True
 
     Source: Lee, Sarwar, Panda, Srinivasan, Roy, "Enabling spike-based backpropagation for training
-    deep neural network architectures", 2020; SpikingJelly ``layer.Dropout``.
+    deep neural network architectures", 2020; SpikingJelly ``layer.Dropout``
+    and ``layer.Dropout2d``.
     """
 
-    def __init__(self, rate: float, *, rngs: nnx.Rngs | nnx.RngStream | None = None):
-        if (
-            isinstance(rate, bool)
-            or not isinstance(rate, int | float | np.floating)
-            or not 0 <= rate < 1
-        ):
-            raise ValueError(f"`Dropout(rate=...)` must be a number in [0, 1), got {rate!r}.")
-        if not isinstance(rngs, nnx.Rngs | nnx.RngStream):
-            raise TypeError(
-                f"`Dropout(rngs=...)` must be an nnx.Rngs, got {rngs!r}. Give `rngs=nnx.Rngs(0)`."
+    def __init__(
+        self,
+        rate: float,
+        broadcast_dims: Sequence[int] = (),
+        *,
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
+    ):
+        self.rate = check_rate("Dropout", rate)
+        if not all(isinstance(axis, int) and axis < 0 for axis in broadcast_dims):
+            raise ValueError(
+                f"`Dropout(broadcast_dims=...)` must be negative integers, got {broadcast_dims}. "
+                "Count axes from the end: (-3, -2) for `[H, W, C]`."
             )
-        self.rate = float(rate)
+        self.broadcast_dims = tuple(broadcast_dims)
         self.deterministic = False  # what `net.eval()` and `net.train()` set
-        self.rngs = (rngs.dropout if isinstance(rngs, nnx.Rngs) else rngs).fork()
+        self.rngs = own_keys("Dropout", rngs)
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Rank:
         """Nothing but the rank of one step of input."""
@@ -73,7 +97,15 @@ class Dropout(SpikingModule):
         """Drop the same inputs at every time step of ``[T, N, *]``."""
         if not self._active():
             return state, xs
-        keep = jax.random.bernoulli(self.rngs(), 1 - self.rate, xs.shape[1:])
+        shape = list(xs.shape[1:])
+        for axis in self.broadcast_dims:
+            if -axis > len(shape):
+                raise ValueError(
+                    f"`Dropout(broadcast_dims={self.broadcast_dims})` must be axes of one step, "
+                    f"got steps of shape {xs.shape[1:]}."
+                )
+            shape[axis] = 1
+        keep = jax.random.bernoulli(self.rngs(), 1 - self.rate, shape)
         return state, jnp.where(keep, xs / (1 - self.rate), 0)
 
     def _active(self) -> bool:

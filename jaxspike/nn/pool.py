@@ -17,8 +17,8 @@ class _Pool(nnx.Module):
         padding: Padding = "VALID",
     ):
         name = type(self).__name__
-        self.window = _sizes(name, "window", window)
-        self.strides = self.window if strides is None else _sizes(name, "strides", strides)
+        self.window = sizes(name, "window", window)
+        self.strides = self.window if strides is None else sizes(name, "strides", strides)
         if len(self.strides) != len(self.window):
             raise ValueError(
                 f"`{name}(strides=...)` must have one entry an axis of the window {self.window}, "
@@ -63,14 +63,15 @@ class AvgPool(_Pool):
         return nnx.avg_pool(x, self.window, self.strides, self.padding)
 
 
-def _sizes(name: str, argument: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    ok = isinstance(sizes, Sequence) and all(isinstance(n, int) and n >= 1 for n in sizes)
-    if not ok or not sizes:
+def sizes(name: str, argument: str, given: Sequence[int]) -> tuple[int, ...]:
+    """A positive integer for each spatial axis."""
+    ok = isinstance(given, Sequence) and all(isinstance(n, int) and n >= 1 for n in given)
+    if not ok or not given:
         raise ValueError(
             f"`{name}({argument}=...)` must be a tuple of positive integers, one a spatial axis, "
-            f"got {sizes!r}. Give (2, 2) for images."
+            f"got {given!r}. Give (2, 2) for images."
         )
-    return tuple(sizes)
+    return tuple(given)
 
 
 def _pairs(name: str, padding: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -1,18 +1,22 @@
 """`Recurrent`: a layer that hears its own last output."""
 
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from .._types import Array, Shape, Tree
 from ..neurons import Neuron
 from ..neurons.base import output_dtype
 from .module import SpikingModule
+from .spiking import Spiking
 
 
 class RecurrentState(NamedTuple):
-    """State of the neuron, and its last output ``y``, ``[N, *]``."""
+    """State of the neuron or layer, and its last output ``y``, ``[N, *]``."""
 
     neuron: Tree
     y: Array
@@ -22,22 +26,34 @@ class Recurrent(SpikingModule):
     """A neuron whose last output is fed back to it: ``y_t = neuron(x_t + feedback(y_{t-1}))``.
 
     Args:
-        neuron: A neuron or a `Spiking` layer.
+        neuron: A neuron, or a `SpikingModule` such as a `Sequential` of a linear layer and one.
         feedback: A stateless layer or function from ``y`` to a current of the shape of ``x``, such
             as ``nnx.Linear(n, n, use_bias=False, rngs=rngs)``; ``y`` is 0 before the first step.
+        combine: What joins the two: a function of ``(x_t, feedback(y_{t-1}))``, in place of their
+            sum, that keeps the shape.
 
     Raises:
-        TypeError: If ``feedback`` has a state of its own or is not callable.
-        ValueError: If ``feedback`` does not keep the shape, seen at the first call.
+        TypeError: If ``feedback`` has a state of its own, or it or ``combine`` is not callable.
+        ValueError: If ``feedback`` or ``combine`` does not keep the shape, seen at the first call.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> from flax import nnx
         >>> layer = js.nn.Recurrent(js.LIF(), nnx.Linear(8, 8, rngs=nnx.Rngs(0)))
         >>> state, spikes = layer(layer.init_state((4, 8)), jnp.ones((10, 4, 8)))
+
+    SpikingJelly's ``ElementWiseRecurrentContainer(net, f)`` is
+    ``Recurrent(net, lambda y: y, combine=lambda x, y: f(y, x))``; its
+    ``LinearRecurrentContainer(net, n, m)`` is ``Sequential(nnx.Linear(n, n), Recurrent(net,
+    nnx.Linear(m, n, use_bias=False)))``, the two halves of its weight.
     """
 
-    def __init__(self, neuron: Neuron | SpikingModule, feedback: Callable[[Array], Array]):
+    def __init__(
+        self,
+        neuron: Neuron | SpikingModule,
+        feedback: Callable[[Array], Array],
+        combine: Callable[[Array, Array], Array] = operator.add,
+    ):
         if not isinstance(neuron, Neuron | SpikingModule):
             raise TypeError(
                 f"`Recurrent(neuron=...)` must be a neuron, got {neuron!r}. Give `jaxspike.LIF()`."
@@ -47,13 +63,20 @@ class Recurrent(SpikingModule):
                 f"`Recurrent(feedback=...)` must be a stateless layer, got {feedback!r}. "
                 "Give an nnx.Linear or a function of y."
             )
+        if not callable(combine):
+            raise TypeError(
+                f"`Recurrent(combine=...)` must be a function of x and the feedback, got "
+                f"{combine!r}. Give `operator.add`."
+            )
         self.neuron = neuron
         self.feedback = feedback
+        self.combine = combine
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> RecurrentState:
         """State at rest, for one step of input of ``shape``."""
         neuron: Any = self.neuron
-        return RecurrentState(neuron.init_state(shape, dtype), jnp.zeros(shape, dtype))
+        state = neuron.init_state(shape, dtype)
+        return RecurrentState(state, jnp.zeros(self._output_shape(state, shape), dtype))
 
     def __call__(self, state: RecurrentState, x: Array) -> tuple[RecurrentState, Array]:
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
@@ -64,6 +87,24 @@ class Recurrent(SpikingModule):
                 f"`Recurrent(feedback=...)` must keep the shape of x, {x.shape}, got {back.shape}. "
                 f"Give a layer with {x.shape[-1]} outputs."
             )
+        x = self.combine(x, back)
+        if x.shape != back.shape:
+            raise ValueError(
+                f"`Recurrent(combine=...)` must keep the shape of x, {back.shape}, got {x.shape}."
+            )
         neuron: Any = self.neuron
-        new, y = neuron(state.neuron, x + back)
+        new, y = neuron(state.neuron, x)
         return RecurrentState(new, y.astype(state.y.dtype)), y
+
+    def _output_shape(self, state: Tree, shape: Shape) -> Shape:
+        """The shape of one step of output for ``shape``; the neuron is not changed."""
+        if isinstance(self.neuron, Spiking):
+            return tuple(shape)
+        graph, variables = nnx.split(self.neuron)
+
+        def output():
+            neuron: Any = nnx.merge(graph, variables, copy=True)
+            neuron.eval()
+            return neuron(state, jnp.zeros(shape))[1]
+
+        return jax.eval_shape(output).shape
