@@ -270,8 +270,8 @@ def _is_float(a: Any) -> bool:
     return hasattr(a, "dtype") and jnp.issubdtype(a.dtype, jnp.floating)
 
 
-def at_rest(v: Param | None, shape: Shape, dtype: Any) -> Array:
-    """A membrane of the given shape at potential ``v``; None is zero."""
+def at_rest(v: Param | None, shape: Shape, dtype: Any, field: str = "v_reset") -> Array:
+    """A membrane of the given shape at potential ``v``, that of ``field``; None is zero."""
     shape = check_shape("neuron", shape)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
@@ -281,7 +281,7 @@ def at_rest(v: Param | None, shape: Shape, dtype: Any) -> Array:
     rest = jnp.asarray(0.0 if v is None else v, dtype)
     if not _broadcasts(rest.shape, shape):
         raise ValueError(
-            f"`init_state(shape=...)` must be a shape that `v_reset` of shape {rest.shape} "
+            f"`init_state(shape=...)` must be a shape that `{field}` of shape {rest.shape} "
             f"broadcasts into, got {shape}. Give one value, or one a channel."
         )
     return jnp.zeros(shape, dtype) + rest  # a new buffer: the state may be donated
