@@ -446,3 +446,18 @@ class Window(Surrogate):
 
     def __call__(self, x: Array) -> Array:
         return ((x >= self.low) & (x <= self.high)).astype(x.dtype)
+
+
+class Scaled(Surrogate):
+    """``scale * surrogate(x)``: another height; the primitive times ``scale``.
+
+    Libraries differ in it: ``1 / (1 + k |x|)^2``, snnTorch's ``fast_sigmoid`` and spyx's
+    ``superspike``, is ``Scaled(SoftSign(alpha=k), 2 / k)``; the ``SingleExponential`` of Sinabs is
+    twice `PiecewiseExp`.
+    """
+
+    surrogate: Surrogate = Sigmoid()
+    scale: Param = 1.0
+
+    def __call__(self, x: Array) -> Array:
+        return self.scale * self.surrogate(x)

@@ -71,6 +71,7 @@ def cases():
     yield synapse | {"v_min": -0.3, "reset": "after_charge", "v_threshold": 0.7}
     yield synapse | {"v_threshold": None, "v_min": -0.5}
     yield {"v_threshold": None, "v_decay": 1.0}
+    yield {"v_threshold": -50.0, "v_leak": -50.7, "v_reset": -52.0, "reset": "after_charge"}
 
 
 CASES = list(cases())
@@ -174,7 +175,12 @@ def test_errors():
     )
     refused("`DiscreteLIF(fires=...)` must be one of ('>=', '>'), got '<'.", fires="<")
     refused("`DiscreteLIF(c_decay=...)` must be between -1 and 1, got 1.5.", c_decay=1.5)
-    refused("`DiscreteLIF(v_threshold=...)` must be greater than 0, got 0.0.", v_threshold=0.0)
+    refused(
+        "`DiscreteLIF(v_threshold=...)` must be greater than 0 to count spikes, got -50.0. "
+        "Use `max_spike_count=1`.",
+        v_threshold=-50.0,
+        max_spike_count=None,
+    )
 
 
 def test_a_leak_of_another_shape_is_refused_by_name():

@@ -338,6 +338,26 @@ def fire(
     return reset(h, s, v_threshold, v_reset, detach_reset), s
 
 
+#: When a membrane that fired is reset: in the same step, in the next, or not at all.
+RESET_TIMES = ("immediate", "before_charge", "after_charge", "never")
+
+
+def charge_fire_reset(v: Tree, when: str, charge: Any, fire: Any, reset: Any) -> tuple[Any, ...]:
+    """Charge the membrane ``v``, fire, and reset at the time ``when``, one of `RESET_TIMES`.
+
+    Returns:
+        The new membrane, its spikes, and those of ``v``, which is None if ``when`` is immediate.
+    """
+    if when == "immediate":
+        h = charge(v)
+        s = fire(h)
+        return reset(h, s), s, None
+    last = fire(v)
+    h = charge(reset(v, last) if when == "before_charge" else v)
+    h = reset(h, last) if when == "after_charge" else h
+    return h, fire(h), last
+
+
 def fire_ternary(
     h: Array, v_threshold: Param, v_reset: Param | None, surrogate: Surrogate, detach_reset: bool
 ) -> tuple[Array, Array]:

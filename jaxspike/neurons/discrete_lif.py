@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from .._pytree import between, positive, static
+from .._pytree import between, static
 from .._types import Array, Param, Shape
 from ..surrogate import Sigmoid, Surrogate, spike
-from .base import Neuron, at_rest, reset
+from .base import RESET_TIMES, Neuron, at_rest, charge_fire_reset, reset
 
 
 class DiscreteLIFState(NamedTuple):
@@ -54,8 +55,8 @@ class DiscreteLIF(Neuron):
         v_gain: Factor of the current in the membrane.
         x_gain: Factor of the input in the membrane, past the synapse.
         v_leak: Potential that the membrane leaks to and starts at.
-        v_threshold: Firing threshold, above zero, in units of the membrane potential; None is a
-            leaky integrator, whose output is the membrane ``h`` and which is never reset.
+        v_threshold: Firing threshold; None is a leaky integrator, whose output is the membrane
+            ``h`` and which is never reset.
         v_reset: Potential after a spike; None is soft reset.
         v_min: Least potential of the membrane after a step; None is none.
         surrogate: Derivative of the spike, a function of ``u - v_threshold``.
@@ -65,12 +66,14 @@ class DiscreteLIF(Neuron):
         max_spike_count: Greatest number of spikes in a step, None for no limit. If it is not 1, a
             membrane fires ``clip(floor(u / v_threshold), 0, max_spike_count)`` times (with ">" the
             integer below ``u / v_threshold``), the soft reset is as many times ``v_threshold``, and
-            the derivative is the surrogate's at ``u - v_threshold`` all the same.
+            the derivative is the surrogate's at ``u - v_threshold`` all the same. The threshold
+            must be above zero then.
         detach_reset: Stop the gradient through the reset.
 
     Raises:
         ValueError: If ``spike_delay`` is given with an immediate reset or without a threshold, or
-            ``max_spike_count`` is not an integer of at least 1 or None.
+            ``max_spike_count`` is not an integer of at least 1 or None, or the threshold is not
+            above zero where it counts.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -91,14 +94,12 @@ class DiscreteLIF(Neuron):
     v_gain: Param = 1.0
     x_gain: Param = 0.0
     v_leak: Param = 0.0
-    v_threshold: Param | None = positive(default=1.0)
+    v_threshold: Param | None = 1.0
     v_reset: Param | None = 0.0
     v_min: Param | None = None
     surrogate: Surrogate = Sigmoid()
     fires: str = static(default=">=", choices=(">=", ">"))
-    reset: str = static(
-        default="immediate", choices=("immediate", "before_charge", "after_charge", "never")
-    )
+    reset: str = static(default="immediate", choices=RESET_TIMES)
     spike_delay: bool = static(default=False, choices=(True, False))
     max_spike_count: int | None = static(default=1)
     detach_reset: bool = static(default=False, choices=(True, False))
@@ -111,6 +112,8 @@ class DiscreteLIF(Neuron):
                 "`DiscreteLIF(max_spike_count=...)` must be an integer of at least 1, or None for "
                 f"no limit, got {most!r}."
             )
+        if most != 1 and self.v_threshold is not None:
+            _check_positive(self.v_threshold)
         if self.spike_delay and (self.v_threshold is None or self.reset == "immediate"):
             raise ValueError(
                 "`DiscreteLIF(spike_delay=...)` must be False where there is no threshold or the "
@@ -136,19 +139,8 @@ class DiscreteLIF(Neuron):
             return DiscreteLIFState(h, c), h
         fire = functools.partial(self._fire, v_threshold=self.v_threshold)
         reset = functools.partial(self._reset, v_threshold=self.v_threshold)
-        if self.reset == "immediate":
-            h = charge(state.v)
-            s = fire(h)
-            return DiscreteLIFState(self._bounded(reset(h, s)), c), s
-        last = fire(state.v)
-        if self.reset == "before_charge":
-            h = charge(reset(state.v, last))
-        elif self.reset == "after_charge":
-            h = reset(charge(state.v), last)
-        else:
-            h = charge(state.v)
-        h = self._bounded(h)
-        return DiscreteLIFState(h, c), last if self.spike_delay else fire(h)
+        v, s, last = charge_fire_reset(state.v, self.reset, charge, fire, reset)
+        return DiscreteLIFState(self._bounded(v), c), last if self.spike_delay else s
 
     def _fire(self, u: Array, v_threshold: Param) -> Array:
         strict = self.fires == ">"
@@ -166,6 +158,14 @@ class DiscreteLIF(Neuron):
 
     def _bounded(self, v: Array) -> Array:
         return v if self.v_min is None else self.v_min + jax.nn.relu(v - self.v_min)
+
+
+def _check_positive(v_threshold: Param) -> None:
+    if not isinstance(v_threshold, jax.core.Tracer) and not np.all(np.asarray(v_threshold) > 0):
+        raise ValueError(
+            "`DiscreteLIF(v_threshold=...)` must be greater than 0 to count spikes, "
+            f"got {v_threshold}. Use `max_spike_count=1`."
+        )
 
 
 def _with_derivative(value: Array, of: Array) -> Array:
