@@ -49,6 +49,8 @@ from .neurons import (
     CubaLIFState as CubaLIFState,
     Delay as Delay,
     DelayState as DelayState,
+    DiscreteLIF as DiscreteLIF,
+    DiscreteLIFState as DiscreteLIFState,
     EIFState as EIFState,
     GatedLIF as GatedLIF,
     GatedLIFState as GatedLIFState,
