@@ -15,10 +15,9 @@ from .layout import channels_last
 
 
 class NIRNeuron(DiscreteLIF):
-    """A neuron of a NIR file in discrete form: a `jaxspike.DiscreteLIF` without limits.
+    """A neuron of a NIR file in discrete form: a `jaxspike.DiscreteLIF` with a start of its own.
 
-    Thresholds may be negative (a membrane in volts), and a forward Euler step longer than the time
-    constant is taken as it is.
+    Decays have no limits: a forward Euler step longer than the time constant is taken as it is.
 
     Args:
         v_start: Potential at the start.
@@ -32,7 +31,6 @@ class NIRNeuron(DiscreteLIF):
 
     c_decay: Param | None = number(default=None)
     v_decay: Param = number(default=0.9)
-    v_threshold: Param | None = number(default=1.0)
     v_start: Param = 0.0
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> DiscreteLIFState:

@@ -35,16 +35,18 @@ def case(rng, shape, net, **options):
             module.reset_states()
     squeeze = torch.nn.Sequential(*(_squeezed(m) for m in net))
     graph = to_nir(squeeze, x[:1].flatten(0, 1)[:1])
+    graph.infer_types()  # without it there is no input_shape, and `nir.write` fails
     common = {"fire": ">=", "reset": "subtract", "max_spike_count": None}
     return graph, x, y, common | options
 
 
 def _squeezed(module):
     """The same neuron over [N * T, *], the kind that is exported."""
-    if isinstance(module, sl.LIF):
-        return sl.LIFSqueeze(tau_mem=module.tau_mem.detach(), spike_threshold=module.spike_threshold, batch_size=1)
-    if isinstance(module, sl.IAF):
+    if isinstance(module, sl.IAF):  # before LIF, of which it is one
         return sl.IAFSqueeze(spike_threshold=module.spike_threshold, batch_size=1)
+    if isinstance(module, sl.LIF):
+        p = {"tau_mem": module.tau_mem.detach(), "spike_threshold": module.spike_threshold}
+        return sl.LIFSqueeze(batch_size=1, **p)
     return module
 
 

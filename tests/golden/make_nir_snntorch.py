@@ -109,12 +109,6 @@ def main():
             (6,),
             reset="subtract_delayed",
         ),
-        "subtract": case(
-            np.random.default_rng(2),
-            sequential(linear(6, 8), leaky(8, reset_mechanism="subtract")),
-            (6,),
-            reset="subtract",
-        ),
         "synaptic": case(
             np.random.default_rng(3),
             sequential(linear(6, 8), synaptic(8), linear(8, 4), synaptic(4)),
