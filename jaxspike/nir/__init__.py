@@ -11,6 +11,7 @@ except ImportError as e:
         "`jaxspike.nir` needs the packages nir and h5py. Install `jaxspike[nir]`."
     ) from e
 
+from .data import from_data as from_data, to_data as to_data
 from .module import Graph as Graph, GraphState as GraphState
 from .neuron import NIRNeuron as NIRNeuron
 from .read import from_nir as from_nir

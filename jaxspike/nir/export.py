@@ -147,7 +147,8 @@ def _nearest(neuron: Neuron, p: dict[str, Any], dt: float) -> Written | None:
     if "tau" in p:
         fields = {"tau": p["tau"] * dt, "r": np.ones(()), "v_leak": zero}
     fields |= {"v_threshold": p["v_threshold"], "v_reset": v_reset}
-    return Written("LIF" if "tau" in p else "IF", fields, lost=[f"the model {type(neuron).__name__}"])
+    kind = "LIF" if "tau" in p else "IF"
+    return Written(kind, fields, lost=[f"the model {type(neuron).__name__}"])
 
 
 _RULES: dict[type, Any] = {
@@ -177,7 +178,7 @@ def model_of(hint: dict[str, Any], surrogate: Surrogate | None) -> Any:
     cls = NIRNeuron if hint["model"] == "NIRNeuron" else getattr(models, str(hint["model"]), None)
     if not (isinstance(cls, type) and issubclass(cls, Neuron)):
         return None
-    fields = {}
+    fields: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         if field.name == "surrogate" and surrogate is not None:
             fields["surrogate"] = surrogate

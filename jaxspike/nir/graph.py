@@ -171,11 +171,11 @@ def _add(
 def _with_slashes(members: Tree, prefix: str = "") -> Iterable[tuple[str, Any]]:
     """Members by name; HDF5 takes a slash in a name for a group in a group."""
     for key, member in members.items():
-        if isinstance(member, dict) and "type" not in member and member:
-            if all(isinstance(value, dict) for value in member.values()):
-                yield from _with_slashes(member, f"{prefix}{key}/")
-                continue
-        yield prefix + key, member
+        group = isinstance(member, dict) and "type" not in member and member
+        if group and all(isinstance(value, dict) for value in member.values()):
+            yield from _with_slashes(member, f"{prefix}{key}/")
+        else:
+            yield prefix + key, member
 
 
 def _node(name: str, member: Tree) -> Node:

@@ -102,11 +102,9 @@ def discretise(
     fields["v_threshold"] = p["v_threshold"] if fires else None
     soft = convention.reset != "hard"
     fields["v_reset"] = p.get("v_reset", zero) if fires and not soft else None
-    fields["v_start"] = {
-        "v_leak": leak,
-        "v_reset": p.get("v_reset", leak),
-        "zero": zero,
-    }.get(convention.start, convention.start)  # type: ignore[call-overload]
+    starts = {"v_leak": leak, "v_reset": p.get("v_reset", leak), "zero": zero}
+    start = convention.start
+    fields["v_start"] = starts[start] if isinstance(start, str) else float(start)
     return NIRNeuron(
         **{name: _parameter(name, value) for name, value in fields.items()},
         surrogate=surrogate,

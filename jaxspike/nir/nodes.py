@@ -35,7 +35,7 @@ def layer_of(
         threshold = channels_last(full_parameter(node, "threshold", shape))
         return Threshold(threshold, surrogate or Sigmoid(), convention.fire == ">")
     if kind in ("SumPool2d", "AvgPool2d"):
-        pool = SumPool if kind == "SumPool2d" else AvgPool
+        pool: Any = SumPool if kind == "SumPool2d" else AvgPool
         if node.metadata.get("lost") == "MaxPool":
             pool = MaxPool
         window, stride = sizes(node, "kernel_size", 2, 1), sizes(node, "stride", 2, 1)
@@ -155,11 +155,13 @@ def _check_neuron(node: Node, p: dict[str, Any], convention: Convention) -> None
         if field.startswith("tau") and np.any(value < dt * (1 - 1e-6)):
             what = f"has {field}={value.min():g} below dt={dt:g}; check the units"
             warn(node.name, kind, what)
-    if "v_threshold" in p and convention.reset == "hard":
-        if np.any(p["v_threshold"] <= p["v_reset"]):
+    if "v_threshold" in p:
+        hard, several = convention.reset == "hard", convention.max_spike_count != 1
+        if hard and np.any(p["v_threshold"] <= p["v_reset"]):
             warn(node.name, kind, "has a v_threshold that is not above its v_reset: it fires on")
-    if convention.max_spike_count != 1 and "v_threshold" in p and np.any(p["v_threshold"] <= 0):
-        raise node.error("have v_threshold above 0 to fire several times a step", "one below")
+        if several and np.any(p["v_threshold"] <= 0):
+            least = p["v_threshold"].min()
+            raise node.error("have v_threshold above 0 to fire several times a step", f"{least}")
     _check_r(node, p, convention)
 
 

@@ -67,8 +67,9 @@ def _tree(writer: Any, net: Graph, node: Node, wire: Wire) -> dict[str, Any]:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    same = jax.tree.structure(a) == jax.tree.structure(b)
-    return same and all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
+    leaves, others = jax.tree.leaves(a), jax.tree.leaves(b)
+    same: Any = jax.tree.structure(a)
+    return bool(same == jax.tree.structure(b)) and all(map(np.array_equal, leaves, others))
 
 
 def _hints(node: Node, convention: Convention) -> tuple[dict[str, Any], list[str]]:

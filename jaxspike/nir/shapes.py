@@ -140,7 +140,9 @@ def full_parameter(node: Node, field: str, shape: Shape) -> Any:
         value = value[0]
     if value.size == 1:
         value = value.reshape(())
-    elif value.ndim != len(shape) or any(a not in (1, b) for a, b in zip(value.shape, shape)):
+    elif value.ndim != len(shape) or any(
+        a not in (1, b) for a, b in zip(value.shape, shape, strict=True)
+    ):
         raise node.error(
             f"have one {field} for all, or one for each of {shape}, which come in",
             f"shape {value.shape}",
@@ -198,7 +200,7 @@ def _pool(node: Node, shape: Shape, _: bool) -> Shape:
 
 
 def _slide(node: Node, shape: Shape, window: list[int], stride: Shape) -> Shape:
-    padded = [n + before + behind for n, (before, behind) in zip(shape, paddings(node))]
+    padded = [n + sum(pad) for n, pad in zip(shape, paddings(node), strict=True)]
     if any(p < w for p, w in zip(padded, window, strict=True)):
         raise node.error(f"get at least its window {tuple(window)}", f"{tuple(padded)}")
     return tuple((p - w) // s + 1 for p, w, s in zip(padded, window, stride, strict=True))

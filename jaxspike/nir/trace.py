@@ -144,12 +144,13 @@ def _replaced(value: Any, path: tuple[Any, ...], writer: Any, done: dict[int, An
 
         new = (_StatefulLayer if stateful else _Layer)(write)
     elif isinstance(value, nnx.List | nnx.Module):
-        items = enumerate(value) if isinstance(value, nnx.List) else list(vars(value).items())
-        for key, item in list(items):
+        listed: Any = value if isinstance(value, nnx.List) else None
+        items: list[Any] = list(vars(value).items() if listed is None else enumerate(listed))
+        for key, item in items:
             if isinstance(item, nnx.Module | nnx.List | list | dict | tuple):
                 other = _replaced(item, (*path, key), writer, done)
-                if other is not item and isinstance(value, nnx.List):
-                    value[key] = other
+                if other is not item and listed is not None:
+                    listed[key] = other
                 elif other is not item:
                     setattr(value, key, other)
     elif isinstance(value, dict):

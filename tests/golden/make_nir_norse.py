@@ -1,7 +1,7 @@
 """Write `nir_norse.npz`: NIR files of and for Norse, and what Norse computes.
 
-Made with Python 3.11.7 and torch 2.13.0 (CPU), numpy 2.4.6, norse 1.1.0, nirtorch 2.6, nir 1.0.8, in
-an environment of its own:
+Made with Python 3.11.7 and torch 2.13.0 (CPU), numpy 2.4.6, norse 1.1.0, nirtorch 2.6, nir 1.0.8,
+in an environment of its own:
 
     python3.11 -m venv nor
     nor/bin/pip install torch==2.13.0 norse==1.1.0 nirtorch==2.6 nir==1.0.8
@@ -101,7 +101,9 @@ def main():
             linear(6, 8),
             lif(tau),
             linear(8, 3),
-            norse.LIBoxCell(norse.LIBoxParameters(tau_mem_inv=tau[:3], v_leak=torch.zeros(3)), dt=DT),
+            norse.LIBoxCell(
+                norse.LIBoxParameters(tau_mem_inv=tau[:3], v_leak=torch.zeros(3)), dt=DT
+            ),
         ),
         "imported": imported(np.random.default_rng(3)),
     }

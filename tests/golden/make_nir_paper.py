@@ -5,8 +5,8 @@ From the repository of the paper, https://github.com/neuromorphs/NIR, whose lice
 
     python tests/golden/make_nir_paper.py <folder with its .nir and .csv files>
 
-    <file>.nir      bytes: `lif_norse`; `subgraph`, a recurrent network whose inner edges name a node
-                    that is not there
+    <file>.nir      bytes: `lif_norse`; `subgraph`, a recurrent network whose inner edges name a
+                    node that is not there
     input           [T], the same for all; dt is 1e-4
     <library>       [T, 2], membrane and spike
 """

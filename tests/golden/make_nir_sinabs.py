@@ -64,7 +64,9 @@ def main():
         "lif": case(
             np.random.default_rng(1),
             (6,),
-            nn.Sequential(nn.Linear(6, 8), sl.LIF(tau_mem=tau, spike_threshold=torch.full((8,), 0.25))),
+            nn.Sequential(
+                nn.Linear(6, 8), sl.LIF(tau_mem=tau, spike_threshold=torch.full((8,), 0.25))
+            ),
             dt=1.0,
             method="exact",
         ),

@@ -11,18 +11,22 @@ The files are those of `snntorch.export_to_nir`, whose step is 1e-4. It writes e
 one: the cases name the reset that the network has. Contents: see `make_nir.py`.
 """
 
+import nir
 import numpy as np
 import snntorch as snn
 import torch
 from make_nir import N, T, fill, inputs, save
-from snntorch.export_nir import export_to_nir
+from snntorch.export_nir import _extract_snntorch_module, export_to_nir
 from snntorch.utils import reset
 
 
 def leaky(n, beta=0.875, **options):
     options = {"reset_mechanism": "zero", "reset_delay": False} | options
     return snn.Leaky(
-        beta=torch.linspace(0.5, beta, n), threshold=torch.full((n,), 0.75), init_hidden=True, **options
+        beta=torch.linspace(0.5, beta, n),
+        threshold=torch.full((n,), 0.75),
+        init_hidden=True,
+        **options,
     )
 
 
@@ -80,9 +84,6 @@ def recurrent(rng, linear_features):
     for step in x:
         spk, mem = net(step, spk, mem)
         out.append(spk)
-    import nir
-    from snntorch.export_nir import _extract_snntorch_module
-
     inner = _extract_snntorch_module(net)
     ends = {"input": nir.Input([linear_features]), "output": nir.Output([linear_features])}
     graph = nir.NIRGraph({**ends, "rlif": inner}, [("input", "rlif"), ("rlif", "output")])

@@ -3,9 +3,12 @@
 import nir
 import numpy as np
 
-
 NEURON = nir.I | nir.IF | nir.LI | nir.LIF | nir.CubaLI | nir.CubaLIF
 STATEFUL = NEURON | nir.Delay
+
+
+def is_output(node):
+    return isinstance(node, nir.Output)
 
 
 def per_neuron(value, shape):
@@ -133,9 +136,7 @@ class Interpreter:
             heard = [value(a) for a, b in self.edges if b == name]
             total = sum(heard) if heard else x
             if is_neuron:
-                self.memory[name], now[name] = neuron(
-                    node, self.memory.get(name), total, self.dt
-                )
+                self.memory[name], now[name] = neuron(node, self.memory.get(name), total, self.dt)
             elif isinstance(node, nir.Delay):
                 past = self.memory.setdefault(name, [])
                 past.append(total)
@@ -149,16 +150,16 @@ class Interpreter:
                 now[name] = stateless(node, total)
             return now[name]
 
-        y = [value(n) for n, node in self.nodes.items() if len(n) == 1 and isinstance(node, nir.Output)]
-        self.last = now
-        return y[0]
+        (out,) = (n for n, node in self.nodes.items() if n[1:] == () and is_output(node))
+        y, self.last = value(out), now
+        return y
 
     def _behind(self, name, pending):
         """Whether a node hears, past nodes without memory, a neuron that is being computed."""
         for a, b in self.edges:
-            if b == name and (
-                a in pending or not isinstance(self.nodes[a], STATEFUL) and self._behind(a, pending)
-            ):
+            if b == name and a in pending:
+                return True
+            if b == name and not isinstance(self.nodes[a], STATEFUL) and self._behind(a, pending):
                 return True
         return False
 

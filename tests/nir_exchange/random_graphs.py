@@ -56,7 +56,9 @@ class Maker:
         out = int(self.rng.integers(2, 6))
         weight = self.rng.normal(0, 1.2, (out, *self.shape)).astype(np.float32)
         bias = self.rng.normal(0, 0.3, out).astype(np.float32)
-        return self.add(nir.Affine(weight, bias) if self.rng.random() < 0.5 else nir.Linear(weight), (out,))
+        return self.add(
+            nir.Affine(weight, bias) if self.rng.random() < 0.5 else nir.Linear(weight), (out,)
+        )
 
     def recurrent(self):
         neuron = self.neuron("LIF")
@@ -67,27 +69,33 @@ class Maker:
         self.end = neuron
 
     def conv(self):
-        n, rng = len(self.shape) - 1, self.rng
+        n, rng, inside = len(self.shape) - 1, self.rng, np.array(self.shape[1:])
         groups = int(rng.choice([g for g in (1, 2) if self.shape[0] % g == 0]))
-        kernel = [int(rng.integers(1, min(4, s) + 1)) for s in self.shape[1:]]
-        dilation = [2 if 2 * (k - 1) < s and rng.random() < 0.3 else 1 for k, s in zip(kernel, self.shape[1:])]
-        stride = [int(s) for s in rng.integers(1, 3, n)]
-        padding = [int(p) for p in rng.integers(0, 2, n)]
-        if rng.random() < 0.4:
-            padding, stride = str(rng.choice(["same", "valid"])), [1] * n
+        kernel = rng.integers(1, np.minimum(4, inside) + 1)
+        dilation = np.where((2 * (kernel - 1) < inside) & (rng.random(n) < 0.3), 2, 1)
+        stride, padding = rng.integers(1, 3, n), rng.integers(0, 2, n)
         out = 2 * int(rng.integers(1, 3))
         weight = rng.normal(0, 0.8, (out, self.shape[0] // groups, *kernel)).astype(np.float32)
-        size = []
-        for i, s in enumerate(self.shape[1:]):
-            p = {"same": None, "valid": 0}.get(padding, 0) if isinstance(padding, str) else padding[i]
-            size.append(s if p is None else (s + 2 * p - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1)
-        one = (lambda v: v if isinstance(v, str) else v[0]) if n == 1 else (lambda v: v if isinstance(v, str) else tuple(v))
+        said = str(rng.choice(["same", "valid", "numbers"]))
+        if said != "numbers":
+            stride, padding = 0 * stride + 1, 0 * padding
+        size = (inside + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        size = inside if said == "same" else size
+
+        def numbers(values):
+            return int(values[0]) if n == 1 else tuple(int(v) for v in values)
+
         node = (nir.Conv1d if n == 1 else nir.Conv2d)(
-            input_shape=None, weight=weight, stride=one(stride), padding=one(padding),
-            dilation=one(dilation), groups=groups, bias=rng.normal(0, 0.3, out).astype(np.float32),
+            input_shape=None,
+            weight=weight,
+            stride=numbers(stride),
+            padding=numbers(padding) if said == "numbers" else said,
+            dilation=numbers(dilation),
+            groups=groups,
+            bias=rng.normal(0, 0.3, out).astype(np.float32),
         )
-        node.input_shape = one(list(self.shape[1:]))
-        return self.add(node, (out, *size))
+        node.input_shape = numbers(inside)
+        return self.add(node, (out, *map(int, size)))
 
     def pool(self):
         kernel, stride = self.rng.integers(1, 3, 2), self.rng.integers(1, 3, 2)

@@ -11,7 +11,9 @@ from golden_files import load
 import jaxspike as js
 import jaxspike.nir
 
-LIBRARIES = {name: load(f"nir_{name}.npz") for name in ("snntorch", "norse", "spikingjelly", "sinabs")}
+LIBRARIES = {
+    name: load(f"nir_{name}.npz") for name in ("snntorch", "norse", "spikingjelly", "sinabs")
+}
 CASES = [(name, case) for name, (_, info) in LIBRARIES.items() for case in info["cases"]]
 PAPER, _ = load("nir_paper.npz")
 
@@ -34,7 +36,7 @@ def test_a_file_of_another_library_computes_what_it_did_there(library, case, tmp
     options = info["cases"][case]
     net = read(tmp_path, arrays[f"{case}.nir"], layout="channels_first", **options)
     x, want = arrays[f"{case}.x"], arrays[f"{case}.y"]
-    state, y = sequence(net, net.init_state(x.shape[1:]), x)
+    _, y = sequence(net, net.init_state(x.shape[1:]), x)
     if np.array_equal(want, np.round(want)):
         np.testing.assert_array_equal(y, want)
     else:
@@ -43,7 +45,12 @@ def test_a_file_of_another_library_computes_what_it_did_there(library, case, tmp
 
 @pytest.mark.parametrize(
     ("library", "method", "scale"),
-    [("norse", "euler", 1), ("snntorch", "euler", 25), ("exact", "exact", 1), ("nengo", "exact", 10)],
+    [
+        ("norse", "euler", 1),
+        ("snntorch", "euler", 25),
+        ("exact", "exact", 1),
+        ("nengo", "exact", 10),
+    ],
 )
 def test_the_neuron_of_the_paper(library, method, scale, tmp_path):
     net = read(tmp_path, PAPER["lif_norse.nir"], dt=1e-4, method=method)

@@ -17,7 +17,6 @@ from .interpreter import run
 from .random_graphs import DT, random_graph
 
 
-
 def read(graph, **options):
     with warnings.catch_warnings():  # random resistances are suspicious
         warnings.simplefilter("ignore", UserWarning)
@@ -45,12 +44,12 @@ def test_a_graph_is_what_its_equations_say_and_comes_back(seed, tmp_path):
     x = np.random.default_rng(seed + 100).normal(0.3, 1, (9, 2, *shape))
     xs = jnp.asarray(x, jnp.float32)
     net = read(graph, dt=DT)
-    state, y = sequence(net, net.init_state((2, *shape)), xs)
+    _, y = sequence(net, net.init_state((2, *shape)), xs)
     np.testing.assert_allclose(y, run(graph, x, DT), rtol=1e-4, atol=1e-4)
     write_tree(tmp_path / "theirs.nir", graph.to_dict(), nir.__version__)
     assert_same(net, read(tmp_path / "theirs.nir", dt=DT))
     again = read(js.nir.to_nir(net, shape, path=tmp_path / "ours.nir"))
     assert_same(again, read(tmp_path / "ours.nir"))
     if seed % 3 == 2:  # nested graphs have become flat, so that the plan is another
-        state, same = sequence(again, again.init_state((2, *shape)), xs)
+        _, same = sequence(again, again.init_state((2, *shape)), xs)
         np.testing.assert_array_equal(same, y)
