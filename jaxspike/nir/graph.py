@@ -95,7 +95,7 @@ def flat_graph(tree: Tree) -> FlatGraph:
     for name in nodes.keys() - kept:
         warn(name, nodes[name].kind, "leads to no Output and is left out")
     reached = _leading_to(inputs, _reversed(sources))
-    for name in sorted(kept - reached):
+    for name in sorted(kept - reached, key=lambda n: (len(sources[n]), n)):
         raise nodes[name].error(
             "be reached from the Input", "no path to it", "Add the missing edges."
         )
@@ -205,7 +205,7 @@ def _pairs(edges: Any, where: str) -> list[tuple[str, str]]:
                 f"`from_nir(graph=...)` must have edges that are pairs of names, got {edge!r} in "
                 f"{where}."
             )
-        pairs.append((ends[0], ends[1]))
+        pairs.append((str(ends[0]), str(ends[1])))
     return pairs
 
 

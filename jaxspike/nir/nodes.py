@@ -173,19 +173,13 @@ def _check_r(node: Node, p: dict[str, Any], convention: Convention) -> None:
             what = f"has r = 1, taken for 1 a step and not for 1 a second, which would be {dt:g}"
             warn(node.name, kind, f'{what}: to be sure give `if_convention="per_step"`')
         return
-    if kind in ("I", "IF"):
-        _one_of(node, "r", p["r"], [1, 1 / dt], f"1 and 1 / dt = {1 / dt:g}")
+    if kind == "I":  # that no library writes
         return
-    tau = p["tau" if "tau" in p else "tau_mem"]
-    # the last is Rockpool's
-    _one_of(node, "r", p["r"], [1, tau / dt, tau / dt * np.exp(-dt / tau)], "1 and tau / dt")
-    if "w_in" in p:
-        tau = p["tau_syn"]
-        _one_of(node, "w_in", p["w_in"], [1, tau / dt], "1 and tau_syn / dt")
-
-
-def _one_of(node: Node, field: str, value: Any, usual: list[Any], say: str) -> None:
-    if not any(np.allclose(value, u, rtol=1e-3, atol=0) for u in usual):
-        mean = np.mean(value)
-        what = f"has {field}={mean:g}, where libraries write {say}: check dt"
-        warn(node.name, node.kind, what)
+    tau = p.get("tau", p.get("tau_mem", 1))
+    if kind == "IF":
+        usual, say = [1, 1 / dt], f"1 and 1 / dt = {1 / dt:g}"
+    else:  # the last is Rockpool's
+        usual, say = [1, tau / dt, tau / dt * np.exp(-dt / tau)], "1 and tau / dt"
+    if not any(np.allclose(p["r"], u, rtol=1e-3, atol=0) for u in usual):
+        what = f"has r={np.mean(p['r']):g}, where libraries write {say}; check dt"
+        warn(node.name, kind, what)
