@@ -49,7 +49,7 @@ def norse_lif(
         >>> neuron = js.presets.norse_lif()
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), jnp.ones((8, 1)))
         >>> spikes[:, 0]
-        Array([0., 0., 0., 0., 1., 0., 0., 1.], dtype=float32)
+        Array([0., 0., 0., 0., 0., 1., 0., 0.], dtype=float32)
 
     Source: Norse 1.1.0 ``norse.torch.LIF``.
     """
@@ -70,7 +70,9 @@ def norse_lif_box(
     reset_method: str = "reset_value",
     surrogate: Surrogate = _SURROGATE,
 ) -> DiscreteLIF:
-    """The ``LIFBoxCell`` of Norse, without a synapse: ``v = v + dt * tau_mem_inv * (v_leak - v + x)``.
+    """The ``LIFBoxCell`` of Norse, without a synapse.
+
+    ``v = v + dt * tau_mem_inv * (v_leak - v + x)``, one Euler step.
 
     It fires where ``v > v_th`` and is reset in the same step, with a gradient through the reset.
 
@@ -136,7 +138,7 @@ def norse_li(
     v_leak: Param = 0.0,
     dt: Param = 0.001,
 ) -> DiscreteLIF:
-    """The ``LI`` and ``LICell`` of Norse, a readout: `norse_lif` without spikes, the output is ``v``.
+    """The ``LI`` and ``LICell`` of Norse, a readout: `norse_lif` without spikes, its output ``v``.
 
     Args:
         tau_syn_inv: Inverse time constant of the synapse, in 1/s with ``dt`` in s.
@@ -149,10 +151,10 @@ def norse_li(
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.norse_li()
+        >>> neuron = js.presets.norse_li(tau_syn_inv=500.0, tau_mem_inv=500.0)
         >>> state, v = js.scan(neuron, neuron.init_state((1,)), jnp.ones((3, 1)))
         >>> v[:, 0]
-        Array([0.1  , 0.27 , 0.487], dtype=float32)
+        Array([0.5  , 1.   , 1.375], dtype=float32)
 
     Source: Norse 1.1.0 ``norse.torch.LI``.
     """
@@ -177,10 +179,10 @@ def norse_li_box(tau_mem_inv: Param = 100.0, v_leak: Param = 0.0, dt: Param = 0.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.norse_li_box()
+        >>> neuron = js.presets.norse_li_box(tau_mem_inv=500.0)
         >>> state, v = js.scan(neuron, neuron.init_state((1,)), jnp.ones((3, 1)))
         >>> v[:, 0]
-        Array([0.1  , 0.19 , 0.271], dtype=float32)
+        Array([0.5  , 0.75 , 0.875], dtype=float32)
 
     Source: Norse 1.1.0 ``norse.torch.LIBoxCell``.
     """

@@ -53,7 +53,7 @@ def sinabs_lif(
         >>> neuron = js.presets.sinabs_lif(tau_mem=2.0, norm_input=False)
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 1.5 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
-        Array([1., 1., 2., 1., 2., 1.], dtype=float32)
+        Array([1., 1., 1., 2., 1., 1.], dtype=float32)
 
     Source: Sinabs 3.1.3 ``sinabs.layers.LIF``; Weidel & Sheik, "WaveSense", 2021.
     """

@@ -33,8 +33,8 @@ def snntorch_leaky(
         mem = beta * mem + x                          # "none"
 
     With ``reset_delay=False`` the membrane is reset in the step of the spike, with a gradient
-    through it. One thing is not as in snnTorch then: a membrane that is still above ``threshold``
-    after a subtraction must there reach ``2 * threshold`` in the next step to fire.
+    through it. One thing is not as in snnTorch then: there a membrane that is still above
+    ``threshold`` after a subtraction fires in the next step only above ``2 * threshold``.
 
     Args:
         beta: Decay of the membrane, from 0 to 1, which snnTorch clips it to.
@@ -49,7 +49,7 @@ def snntorch_leaky(
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> neuron = js.presets.snntorch_leaky(beta=0.5)
-        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.8 * jnp.ones((6, 1)))
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.9 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
         Array([0., 1., 0., 1., 0., 1.], dtype=float32)
 

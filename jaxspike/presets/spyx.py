@@ -29,7 +29,7 @@ def spyx_lif(
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> neuron = js.presets.spyx_lif(beta=0.5)
-        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.8 * jnp.ones((6, 1)))
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.9 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
         Array([0., 0., 1., 0., 1., 0.], dtype=float32)
 
@@ -52,9 +52,9 @@ def spyx_if(threshold: Param = 1.0, *, surrogate: Surrogate = _SURROGATE) -> Dis
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> neuron = js.presets.spyx_if()
-        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.8 * jnp.ones((6, 1)))
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.75 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
-        Array([0., 0., 1., 1., 1., 1.], dtype=float32)
+        Array([0., 0., 1., 1., 0., 1.], dtype=float32)
 
     Source: spyx 1.0.0 ``spyx.nn.IF``.
     """
@@ -80,7 +80,7 @@ def spyx_cuba_lif(
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> neuron = js.presets.spyx_cuba_lif(alpha=0.5, beta=0.5)
-        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.8 * jnp.ones((6, 1)))
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.75 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
         Array([0., 0., 1., 1., 1., 1.], dtype=float32)
 
