@@ -12,6 +12,7 @@ from . import (
     encode as encode,
     losses as losses,
     nn as nn,
+    presets as presets,
     readout as readout,
     surrogate as surrogate,
 )

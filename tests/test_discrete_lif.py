@@ -11,6 +11,7 @@ import pytest
 import jaxspike as js
 
 T, N, C = 40, 2, 6
+LATE = {"spike_delay": True, "fires": ">"}
 RESETS = ["immediate", "before_charge", "after_charge", "never"]
 
 
@@ -60,13 +61,13 @@ def reference(n, x):
 
 
 def cases():
-    """Every pair of conventions, and the fields in several of them."""
+    """Every reset at every time, alone and together with the other conventions."""
     synapse = {"c_decay": 0.5, "c_gain": 0.8, "v_gain": 0.7, "x_gain": 0.3, "v_leak": -0.2}
-    for reset, v_reset, most in itertools.product(RESETS, (None, -0.1), (1, None)):
-        fields = {"reset": reset, "v_reset": v_reset, "max_spike_count": most, "v_decay": 0.8}
+    for reset, v_reset in itertools.product(RESETS, (None, -0.1)):
+        fields = {"reset": reset, "v_reset": v_reset, "v_decay": 0.8}
         yield fields
-        if reset != "immediate":
-            yield fields | synapse | {"spike_delay": True, "fires": ">"}
+        fields |= {"max_spike_count": None}
+        yield fields if reset == "immediate" else synapse | fields | LATE
     yield synapse | {"v_min": -0.3, "v_decay": -0.4, "max_spike_count": 3, "v_threshold": 0.4}
     yield synapse | {"v_min": -0.3, "reset": "after_charge", "v_threshold": 0.7}
     yield synapse | {"v_threshold": None, "v_min": -0.5}
