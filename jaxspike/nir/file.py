@@ -59,6 +59,8 @@ def write_tree(path: str | os.PathLike[str], tree: Tree, version: str) -> None:
 
 def _write(group: h5py.Group, tree: Tree) -> None:
     for key, value in tree.items():
+        if key == "metadata" and not value:
+            continue  # old readers do not expect it at every node
         if isinstance(value, dict):
             _write(group.create_group(str(key)), value)
         elif isinstance(value, str):

@@ -112,7 +112,7 @@ def to_nir(
 
 
 def _before_reset(tree: Tree) -> Tree:
-    """The graph for nir 1.0.4, which has no ``v_reset`` and metadata at some nodes only."""
+    """The graph for nir 1.0.4, which has no ``v_reset`` and no CubaLI."""
     nodes = {}
     for name, node in tree["nodes"].items():
         node = dict(node)
@@ -121,7 +121,10 @@ def _before_reset(tree: Tree) -> Tree:
                 f"`to_nir(compat='1.0.4')` must have neurons that reset to 0, got v_reset at "
                 f"{name!r}. Write it for 1.0.8."
             )
-        if node["type"] in ("AvgPool2d", "Input", "Output"):
-            node.pop("metadata")
+        if node["type"] == "CubaLI":
+            raise ValueError(
+                f"`to_nir(compat='1.0.4')` must have nodes that it knows, got a CubaLI at {name!r}. "
+                "Write it for 1.0.8."
+            )
         nodes[name] = node
     return {**tree, "nodes": nodes}
