@@ -123,7 +123,7 @@ def _before_reset(tree: Tree) -> Tree:
             )
         if node["type"] == "CubaLI":
             raise ValueError(
-                f"`to_nir(compat='1.0.4')` must have nodes that it knows, got a CubaLI at {name!r}. "
+                f"`to_nir(compat='1.0.4')` must have nodes of 1.0.4, got a CubaLI at {name!r}. "
                 "Write it for 1.0.8."
             )
         nodes[name] = node
