@@ -12,6 +12,7 @@ from . import (
     encode as encode,
     losses as losses,
     nn as nn,
+    presets as presets,
     readout as readout,
     surrogate as surrogate,
 )
@@ -49,6 +50,8 @@ from .neurons import (
     CubaLIFState as CubaLIFState,
     Delay as Delay,
     DelayState as DelayState,
+    DiscreteLIF as DiscreteLIF,
+    DiscreteLIFState as DiscreteLIFState,
     EIFState as EIFState,
     GatedLIF as GatedLIF,
     GatedLIFState as GatedLIFState,

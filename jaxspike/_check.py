@@ -1,7 +1,9 @@
 """Checks of arguments that several rooms share; each names the call, the value and the fix."""
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -18,7 +20,7 @@ def integer(where: str, value: Any, *, low: int, high: int | None = None) -> int
     return int(value)
 
 
-def one_of(where: str, value: Any, choices: tuple[str, ...]) -> None:
+def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
     """Refuse a ``value`` that is not one of ``choices``."""
     if value not in choices:
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
@@ -28,6 +30,23 @@ def positive_number(where: str, value: Any) -> None:
     """Refuse a Python number that is not above zero; the value of an array is not looked at."""
     if isinstance(value, int | float) and not value > 0:
         raise ValueError(f"{where} must be greater than 0, got {value}.")
+
+
+def known_and(value: Any, holds: Callable[[Any], Any]) -> bool:
+    """Whether all of ``value`` is as it should be; what is not known yet, a tracer, is taken so."""
+    return isinstance(value, jax.core.Tracer) or bool(np.all(holds(np.asarray(value))))
+
+
+def above_zero(where: str, value: Any) -> None:
+    """Refuse a number or an array that is not above zero everywhere."""
+    if not known_and(value, lambda value: value > 0):
+        raise ValueError(f"{where} must be greater than 0, got {value}.")
+
+
+def decay(where: str, value: Any) -> None:
+    """Refuse a number or an array that is not from 0 to 1 everywhere."""
+    if not known_and(value, lambda value: (value >= 0) & (value <= 1)):
+        raise ValueError(f"{where} must be between 0 and 1, got {value}.")
 
 
 def floating(where: str, x: Any) -> Array:

@@ -109,6 +109,11 @@ def static(*, default: Any = dataclasses.MISSING, choices: tuple[Any, ...] = ())
     return _structure(default, _Range(f"one of {choices}", holds) if choices else None)
 
 
+def number(*, default: Any = dataclasses.MISSING) -> Any:
+    """A parameter that may be any number: in a subclass it lifts the limits of a field."""
+    return _parameter(default, _ANY_NUMBER)
+
+
 def count(*, default: Any = dataclasses.MISSING) -> Any:
     """A `static` field that counts something: an integer of at least 1."""
 
@@ -150,7 +155,17 @@ def from_raw(field: dataclasses.Field[Any], raw: Any) -> Any:
 @dataclass_transform(
     frozen_default=True,
     eq_default=False,
-    field_specifiers=(positive, negative, greater_than, between, learned, static, count, function),
+    field_specifiers=(
+        positive,
+        negative,
+        greater_than,
+        between,
+        learned,
+        static,
+        number,
+        count,
+        function,
+    ),
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pytree:

@@ -43,7 +43,7 @@ class Surrogate(Pytree, abc.ABC):
         """The pseudo-derivative at ``x``, the distance to threshold; same shape and dtype."""
 
 
-def spike(x: Array, surrogate: Surrogate) -> Array:
+def spike(x: Array, surrogate: Surrogate, *, strict: bool = False) -> Array:
     """Heaviside step with a surrogate derivative.
 
     Forward ``s = 1 if x >= 0 else 0``; backward ``dL/dx = dL/ds * surrogate(x)``. The surrogate's
@@ -52,6 +52,7 @@ def spike(x: Array, surrogate: Surrogate) -> Array:
     Args:
         x: Membrane potential minus threshold, any shape, floating point.
         surrogate: The pseudo-derivative.
+        strict: Whether 0 is no spike: ``s = 1 if x > 0 else 0``.
 
     Returns:
         Zeros and ones, of the shape and dtype of ``x``.
@@ -69,7 +70,7 @@ def spike(x: Array, surrogate: Surrogate) -> Array:
 
     Source: Neftci, Mostafa, Zenke, "Surrogate gradient learning in spiking neural networks", 2019.
     """
-    return _spike(_checked("spike", x, surrogate), surrogate, None)
+    return _spike(_checked("spike", x, surrogate), surrogate, None, strict)
 
 
 def spike_count(x: Array, most: int, surrogate: Surrogate) -> Array:
@@ -102,7 +103,7 @@ def spike_count(x: Array, most: int, surrogate: Surrogate) -> Array:
     """
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise ValueError(f"`spike_count(most=...)` must be an integer of at least 1, got {most!r}.")
-    return _spike(_checked("spike_count", x, surrogate), surrogate, most)
+    return _spike(_checked("spike_count", x, surrogate), surrogate, most, False)
 
 
 def _checked(name, x, surrogate):
@@ -117,22 +118,24 @@ def _checked(name, x, surrogate):
     return x
 
 
-def _forward(x, most):
+def _forward(x, most, strict):
     """The Heaviside step if ``most`` is None, else the nearest integer from 0 to ``most``."""
-    return (x >= 0).astype(x.dtype) if most is None else jnp.round(jnp.clip(x, 0, most))
+    if most is not None:
+        return jnp.round(jnp.clip(x, 0, most))
+    return (x > 0 if strict else x >= 0).astype(x.dtype)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _spike(x, surrogate, most):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _spike(x, surrogate, most, strict):
     del surrogate
-    return _forward(x, most)
+    return _forward(x, most, strict)
 
 
-def _spike_fwd(x, surrogate, most):
-    return _spike(x, surrogate, most), (x, surrogate)
+def _spike_fwd(x, surrogate, most, strict):
+    return _spike(x, surrogate, most, strict), (x, surrogate)
 
 
-def _spike_bwd(most, residuals, g):
+def _spike_bwd(most, strict, residuals, g):
     x, surrogate = residuals
     return (g * surrogate(x if most is None else x / most)).astype(x.dtype), None
 
@@ -443,3 +446,18 @@ class Window(Surrogate):
 
     def __call__(self, x: Array) -> Array:
         return ((x >= self.low) & (x <= self.high)).astype(x.dtype)
+
+
+class Scaled(Surrogate):
+    """``scale * surrogate(x)``: another height; the primitive times ``scale``.
+
+    Libraries differ in it: ``1 / (1 + k |x|)^2``, snnTorch's ``fast_sigmoid`` and spyx's
+    ``superspike``, is ``Scaled(SoftSign(alpha=k), 2 / k)``; the ``SingleExponential`` of Sinabs is
+    twice `PiecewiseExp`.
+    """
+
+    surrogate: Surrogate = Sigmoid()
+    scale: Param = 1.0
+
+    def __call__(self, x: Array) -> Array:
+        return self.scale * self.surrogate(x)

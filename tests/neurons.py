@@ -32,6 +32,28 @@ ROWS = {
     "CubaLIF-soft": Row(js.CubaLIF(v_reset=None, surrogate=js.surrogate.ATan())),
     "ALIF": Row(js.ALIF(v_decay=0.75, a_decay=0.8, beta=0.4)),
     "ALIF-hard": Row(js.ALIF(v_decay=0.75, a_decay=0.8, v_reset=-0.1, detach_reset=True)),
+    "DiscreteLIF": Row(js.DiscreteLIF(v_decay=0.75, v_leak=0.1, v_min=-0.4, x_gain=0.2)),
+    "DiscreteLIF-synapse": Row(
+        js.DiscreteLIF(
+            c_decay=0.6,
+            v_decay=0.75,
+            v_leak=0.1,
+            reset="before_charge",
+            spike_delay=True,
+            surrogate=js.surrogate.ATan(),
+        )
+    ),
+    "DiscreteLIF-count": Row(
+        js.DiscreteLIF(
+            v_decay=0.75,
+            v_leak=0.1,
+            v_reset=None,
+            fires=">",
+            reset="after_charge",
+            max_spike_count=2,
+        ),
+        spikes=(0.0, 1.0, 2.0),
+    ),
     "QIF": Row(js.QIF(), scale=3.0),
     "EIF": Row(js.EIF(), scale=3.0),
     "Izhikevich": Row(js.Izhikevich(a=0.2, b=0.1), scale=3.0),

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "losses": {"_types", "_check", "readout"},
     "neurons.base": {"_types", "_pytree", "surrogate"},
     "neurons": {"_types", "_pytree", "surrogate", "neurons.base"},
+    "presets": {"_types", "_check", "surrogate", "neurons"},
     "engine": {"_types", "_pytree", "engine"},
     "nn": {"_types", "_pytree", "_check", "surrogate", "neurons", "neurons.base", "engine", "nn"},
 }
@@ -80,7 +81,7 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 PUBLIC = {
     f"{space.__name__}.{name}": value
-    for space in (js, js.nn, js.surrogate, js.encode, js.readout, js.losses)
+    for space in (js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.presets)
     for name, value in vars(space).items()
     if callable(value)
     and not name.startswith("_")

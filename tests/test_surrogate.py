@@ -86,6 +86,9 @@ PRIMITIVES = {
     "SquarewaveFourierSeries": squarewave,
     "StraightThrough": lambda x: x,
     "Window": lambda x, low, high: np.clip(x, low, high),
+    "Scaled": lambda x, surrogate, scale: (
+        scale * PRIMITIVES[type(surrogate).__name__](x, **values(surrogate))
+    ),
 }
 # what each is tried with besides its defaults, where that is not another alpha
 FIELDS = {
@@ -98,6 +101,7 @@ FIELDS = {
     "SquarewaveFourierSeries": [{"n": 5}, {"n": 3, "T_period": 5.0}],
     "StraightThrough": [],
     "Window": [{"low": -0.7}, {"high": 0.4}],
+    "Scaled": [{"surrogate": surrogate.SoftSign(25.0), "scale": 0.08}],
 }
 CASES = [
     (name, fields)

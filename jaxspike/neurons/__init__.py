@@ -7,6 +7,7 @@ from .base import Neuron as Neuron, SequenceNeuron as SequenceNeuron
 from .clif import CLIF as CLIF, CLIFState as CLIFState
 from .cuba_lif import CubaLIF as CubaLIF, CubaLIFState as CubaLIFState
 from .delay import Delay as Delay, DelayState as DelayState
+from .discrete_lif import DiscreteLIF as DiscreteLIF, DiscreteLIFState as DiscreteLIFState
 from .eif import EIF as EIF, EIFState as EIFState
 from .gated_lif import GatedLIF as GatedLIF, GatedLIFState as GatedLIFState
 from .if_ import IF as IF, IFState as IFState

@@ -9,7 +9,7 @@ import numpy as np
 from .._pytree import between, positive, static
 from .._types import Array, Param, Shape
 from ..surrogate import Sigmoid, Surrogate, spike
-from .base import Neuron, at_rest, reset
+from .base import RESET_TIMES, Neuron, at_rest, charge_fire_reset, reset
 
 
 class AlphaState(NamedTuple):
@@ -24,7 +24,8 @@ class Alpha(Neuron):
 
     ``exc = exc_decay * exc + x``; ``inh = inh_decay * inh - x``; ``h = scale * (exc + inh)`` with
     ``scale = log(inh_decay) / (log(inh_decay) - log(exc_decay))``; spike where
-    ``h >= v_threshold``; then both currents are reset to 0.
+    ``h >= v_threshold`` (or ``>``); then both currents are reset to 0, in the same step or, as in
+    `DiscreteLIF`, in the next.
 
     An input of 1 has no effect in its own step, then raises ``h`` to a crest and lets it fall.
 
@@ -34,6 +35,9 @@ class Alpha(Neuron):
             ``exc_decay``.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
         surrogate: Derivative of the spike.
+        fires: ">=" or ">", whether a membrane exactly at the threshold fires.
+        reset: "immediate"; "before_charge" or "after_charge", both in the next step, the second of
+            which loses the input of that step; or "never".
         detach_reset: Stop the gradient through the reset.
 
     Raises:
@@ -46,14 +50,16 @@ class Alpha(Neuron):
         >>> spikes[:, 0]
         Array([0., 0., 0., 0., 1., 0.], dtype=float32)
 
-    Source: snnTorch ``Alpha`` with ``reset_mechanism="zero"``, which resets one step later; Rossum,
-    "A novel spike distance", 2001, for the kernel.
+    Source: snnTorch ``Alpha`` with ``reset_mechanism="zero"``, which is ``reset="after_charge"``;
+    Rossum, "A novel spike distance", 2001, for the kernel.
     """
 
     exc_decay: Param = between(0.0, 1.0, default=0.9)
     inh_decay: Param = between(0.0, 1.0, default=0.8)
     v_threshold: Param = positive(default=1.0)
     surrogate: Surrogate = Sigmoid()
+    fires: str = static(default=">=", choices=(">=", ">"))
+    reset: str = static(default="immediate", choices=RESET_TIMES)
     detach_reset: bool = static(default=False, choices=(True, False))
 
     def __post_init__(self) -> None:
@@ -71,9 +77,16 @@ class Alpha(Neuron):
         return AlphaState(at_rest(None, shape, dtype), at_rest(None, shape, dtype))
 
     def step(self, state: AlphaState, x: Array) -> tuple[AlphaState, Array]:
-        exc, inh = self.exc_decay * state.exc + x, self.inh_decay * state.inh - x
         slow, fast = jnp.log(self.exc_decay), jnp.log(self.inh_decay)
-        h = fast / (fast - slow) * (exc + inh)
-        s = spike(h - self.v_threshold, self.surrogate)
-        exc, inh = (reset(i, s, 0.0, 0.0, self.detach_reset) for i in (exc, inh))
-        return AlphaState(exc, inh), s
+
+        def charge(state):
+            return AlphaState(self.exc_decay * state.exc + x, self.inh_decay * state.inh - x)
+
+        def fire(state):
+            h = fast / (fast - slow) * (state.exc + state.inh)
+            return spike(h - self.v_threshold, self.surrogate, strict=self.fires == ">")
+
+        def clear(state, s):
+            return AlphaState(*(reset(i, s, 0.0, 0.0, self.detach_reset) for i in state))
+
+        return charge_fire_reset(state, self.reset, charge, fire, clear)[:2]

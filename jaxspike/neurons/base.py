@@ -270,8 +270,8 @@ def _is_float(a: Any) -> bool:
     return hasattr(a, "dtype") and jnp.issubdtype(a.dtype, jnp.floating)
 
 
-def at_rest(v: Param | None, shape: Shape, dtype: Any) -> Array:
-    """A membrane of the given shape at potential ``v``; None is zero."""
+def at_rest(v: Param | None, shape: Shape, dtype: Any, field: str = "v_reset") -> Array:
+    """A membrane of the given shape at potential ``v``, that of ``field``; None is zero."""
     shape = check_shape("neuron", shape)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
@@ -281,7 +281,7 @@ def at_rest(v: Param | None, shape: Shape, dtype: Any) -> Array:
     rest = jnp.asarray(0.0 if v is None else v, dtype)
     if not _broadcasts(rest.shape, shape):
         raise ValueError(
-            f"`init_state(shape=...)` must be a shape that `v_reset` of shape {rest.shape} "
+            f"`init_state(shape=...)` must be a shape that `{field}` of shape {rest.shape} "
             f"broadcasts into, got {shape}. Give one value, or one a channel."
         )
     return jnp.zeros(shape, dtype) + rest  # a new buffer: the state may be donated
@@ -336,6 +336,26 @@ def fire(
     """
     s = spike(h - v_threshold, surrogate)
     return reset(h, s, v_threshold, v_reset, detach_reset), s
+
+
+#: When a membrane that fired is reset: in the same step, in the next, or not at all.
+RESET_TIMES = ("immediate", "before_charge", "after_charge", "never")
+
+
+def charge_fire_reset(v: Tree, when: str, charge: Any, fire: Any, reset: Any) -> tuple[Any, ...]:
+    """Charge the membrane ``v``, fire, and reset at the time ``when``, one of `RESET_TIMES`.
+
+    Returns:
+        The new membrane, its spikes, and those of ``v``, which is None if ``when`` is immediate.
+    """
+    if when == "immediate":
+        h = charge(v)
+        s = fire(h)
+        return reset(h, s), s, None
+    last = fire(v)
+    h = charge(reset(v, last) if when == "before_charge" else v)
+    h = reset(h, last) if when == "after_charge" else h
+    return h, fire(h), last
 
 
 def fire_ternary(

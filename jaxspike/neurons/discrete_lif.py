@@ -1,0 +1,172 @@
+"""Leaky integrate and fire in discrete form, every convention a field."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._pytree import between, static
+from .._types import Array, Param, Shape
+from ..surrogate import Sigmoid, Surrogate, spike
+from .base import RESET_TIMES, Neuron, at_rest, charge_fire_reset, reset
+
+
+class DiscreteLIFState(NamedTuple):
+    """Membrane potential ``v`` and synaptic current ``c``, None without a synapse, ``[N, *]``."""
+
+    v: Array
+    c: Array | None = None
+
+
+class DiscreteLIF(Neuron):
+    """Leaky integrate and fire, with every convention in which libraries differ written out.
+
+    The charge of a step from the membrane ``v`` and the synaptic current ``c``::
+
+        c = c_decay * c + c_gain * x
+        h = v_leak + v_decay * (v - v_leak) + v_gain * c + x_gain * x
+
+    Without a synapse (``c_decay=None``) ``c = c_gain * x`` and the state holds no ``c``.
+    A membrane ``u`` fires ``s(u)`` where ``u >= v_threshold`` or ``u > v_threshold``, and is reset
+    to ``R(u) = v_reset`` there, or to ``u - s(u) * v_threshold`` if ``v_reset`` is None. The reset
+    is in the same step or in the next, before or after the charge:
+
+    ================= ============================================ ==============================
+    ``reset``         new ``v``                                    spikes; with ``spike_delay``
+    ================= ============================================ ==============================
+    "immediate"       ``R(h)``                                     ``s(h)``
+    "before_charge"   ``h`` of ``R(v)``                            ``s(h)``; ``s(v)``
+    "after_charge"    ``h``, or what the reset of ``v`` makes it   ``s`` of it; ``s(v)``
+    "never"           ``h``                                        ``s(h)``; ``s(v)``
+    ================= ============================================ ==============================
+
+    After the charge, the reset of a ``v`` that fired is ``h - s(v) * v_threshold``, or ``v_reset``
+    in the place of ``h``. A time constant ``tau`` is the decay ``exp(-dt / tau)`` if exact, or
+    ``1 - dt / tau`` in Euler steps. What is called the current in some libraries is
+    ``c_decay * c``.
+
+    Args:
+        c_decay: What is left of the synaptic current after a step, from -1 to 1 (Euler steps with
+            a time constant below ``dt`` are negative); None is no synapse.
+        c_gain: Factor of the input in the current.
+        v_decay: What is left of ``v - v_leak`` after a step, from -1 to 1.
+        v_gain: Factor of the current in the membrane.
+        x_gain: Factor of the input in the membrane, past the synapse.
+        v_leak: Potential that the membrane leaks to and starts at.
+        v_threshold: Firing threshold; None is a leaky integrator, whose output is the membrane
+            ``h`` and which is never reset.
+        v_reset: Potential after a spike; None is soft reset.
+        v_min: Least potential of the membrane after a step; None is none.
+        surrogate: Derivative of the spike, a function of ``u - v_threshold``.
+        fires: ">=" or ">", whether a membrane exactly at the threshold fires.
+        reset: When the reset is, see the table.
+        spike_delay: Whether the spikes are those of the membrane before the step.
+        max_spike_count: Greatest number of spikes in a step, None for no limit. If it is not 1, a
+            membrane fires ``clip(floor(u / v_threshold), 0, max_spike_count)`` times (with ">" the
+            integer below ``u / v_threshold``), the soft reset is as many times ``v_threshold``, and
+            the derivative is the surrogate's at ``u - v_threshold`` all the same. The threshold
+            must be above zero then.
+        detach_reset: Stop the gradient through the reset.
+
+    Raises:
+        ValueError: If ``spike_delay`` is given with an immediate reset or without a threshold, or
+            ``max_spike_count`` is not an integer of at least 1 or None, or the threshold is not
+            above zero where it counts.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.DiscreteLIF(v_decay=1.0, v_reset=None, fires=">", reset="after_charge")
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.5 * jnp.ones((6, 1)))
+        >>> spikes[:, 0]
+        Array([0., 0., 1., 0., 1., 0.], dtype=float32)
+
+    `jaxspike.presets` has the neurons of snnTorch, Norse, Sinabs and spyx in this form.
+
+    Source: Eshraghian et al., "Training spiking neural networks using lessons from deep learning",
+    2023, for the delayed reset; Sinabs ``MultiSpike`` for several spikes in a step.
+    """
+
+    c_decay: Param | None = between(-1.0, 1.0, default=None)
+    c_gain: Param = 1.0
+    v_decay: Param = between(-1.0, 1.0, default=0.9)
+    v_gain: Param = 1.0
+    x_gain: Param = 0.0
+    v_leak: Param = 0.0
+    v_threshold: Param | None = 1.0
+    v_reset: Param | None = 0.0
+    v_min: Param | None = None
+    surrogate: Surrogate = Sigmoid()
+    fires: str = static(default=">=", choices=(">=", ">"))
+    reset: str = static(default="immediate", choices=RESET_TIMES)
+    spike_delay: bool = static(default=False, choices=(True, False))
+    max_spike_count: int | None = static(default=1)
+    detach_reset: bool = static(default=False, choices=(True, False))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        most = self.max_spike_count
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+            raise ValueError(
+                "`DiscreteLIF(max_spike_count=...)` must be an integer of at least 1, or None for "
+                f"no limit, got {most!r}."
+            )
+        if most != 1 and self.v_threshold is not None:
+            _check_positive(self.v_threshold)
+        if self.spike_delay and (self.v_threshold is None or self.reset == "immediate"):
+            raise ValueError(
+                "`DiscreteLIF(spike_delay=...)` must be False where there is no threshold or the "
+                f"reset is immediate, got v_threshold={self.v_threshold} and reset={self.reset!r}. "
+                "Give a threshold and `reset='before_charge'` or `'after_charge'`."
+            )
+
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> DiscreteLIFState:
+        v = at_rest(self.v_leak, shape, dtype, "v_leak")
+        return DiscreteLIFState(v, None if self.c_decay is None else at_rest(None, shape, dtype))
+
+    def step(self, state: DiscreteLIFState, x: Array) -> tuple[DiscreteLIFState, Array]:
+        c, current = state.c, self.c_gain * x
+        if self.c_decay is not None and c is not None:
+            c = current = self.c_decay * c + current
+
+        def charge(v):
+            leaked = self.v_leak + self.v_decay * (v - self.v_leak)
+            return leaked + self.v_gain * current + self.x_gain * x
+
+        if self.v_threshold is None:
+            h = self._bounded(charge(state.v))
+            return DiscreteLIFState(h, c), h
+        fire = functools.partial(self._fire, v_threshold=self.v_threshold)
+        reset = functools.partial(self._reset, v_threshold=self.v_threshold)
+        v, s, last = charge_fire_reset(state.v, self.reset, charge, fire, reset)
+        return DiscreteLIFState(self._bounded(v), c), last if self.spike_delay else s
+
+    def _fire(self, u: Array, v_threshold: Param) -> Array:
+        strict = self.fires == ">"
+        s = spike(u - v_threshold, self.surrogate, strict=strict)
+        if self.max_spike_count == 1:
+            return s
+        ratio = u / v_threshold
+        count = jnp.ceil(ratio) - 1 if strict else jnp.floor(ratio)
+        return _with_derivative(jnp.clip(count, 0, self.max_spike_count), s)
+
+    def _reset(self, u: Array, s: Array, v_threshold: Param) -> Array:
+        if self.v_reset is not None and self.max_spike_count != 1:
+            s = _with_derivative(jnp.minimum(s, 1), s)
+        return reset(u, s, v_threshold, self.v_reset, self.detach_reset)
+
+    def _bounded(self, v: Array) -> Array:
+        return v if self.v_min is None else self.v_min + jax.nn.relu(v - self.v_min)
+
+
+def _check_positive(v_threshold: Param) -> None:
+    if not isinstance(v_threshold, jax.core.Tracer) and not np.all(np.asarray(v_threshold) > 0):
+        raise ValueError(
+            "`DiscreteLIF(v_threshold=...)` must be greater than 0 to count spikes, "
+            f"got {v_threshold}. Use `max_spike_count=1`."
+        )
+
+
+def _with_derivative(value: Array, of: Array) -> Array:
+    return of + jax.lax.stop_gradient(value - of)

@@ -1,0 +1,227 @@
+"""A NIR graph, flat: nested graphs resolved, edges checked, every error with the node's name."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .file import Tree
+from .warn import warn
+
+# the fields that a node must have, and those that it may have
+FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "Input": (("shape",), ()),
+    "Output": (("shape",), ()),
+    "Linear": (("weight",), ()),
+    "Affine": (("weight", "bias"), ()),
+    "Scale": (("scale",), ()),
+    "Conv1d": (("weight", "bias", "stride", "padding", "dilation", "groups"), ("input_shape",)),
+    "Conv2d": (("weight", "bias", "stride", "padding", "dilation", "groups"), ("input_shape",)),
+    "SumPool2d": (("kernel_size", "stride", "padding"), ()),
+    "AvgPool2d": (("kernel_size", "stride", "padding"), ()),
+    "Flatten": ((), ("start_dim", "end_dim", "input_type")),
+    "Delay": (("delay",), ()),
+    "Threshold": (("threshold",), ()),
+    "I": (("r",), ()),
+    "IF": (("r", "v_threshold"), ("v_reset",)),
+    "LI": (("tau", "r", "v_leak"), ()),
+    "LIF": (("tau", "r", "v_leak", "v_threshold"), ("v_reset",)),
+    "CubaLI": (("tau_syn", "tau_mem", "r", "v_leak"), ("w_in",)),
+    "CubaLIF": (("tau_syn", "tau_mem", "r", "v_leak", "v_threshold"), ("v_reset", "w_in")),
+}
+NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF")
+STATEFUL = (*NEURONS, "Delay")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Node:
+    """A node of a flat graph; its name is dotted if it was in a nested one."""
+
+    name: str
+    kind: str
+    fields: dict[str, Any]
+    metadata: dict[str, Any]
+
+    def error(self, must: str, got: Any, fix: str = "") -> ValueError:
+        """The error of this node: what it must be, what it is, and what to do."""
+        return ValueError(
+            f"`from_nir(graph=...)`: the node {self.name!r} ({self.kind}) must {must}, got {got}."
+            + (f" {fix}" if fix else "")
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FlatGraph:
+    """Nodes by name, what feeds each of them, and the metadata of the whole.
+
+    ``input`` and ``outputs`` are the names of the Input and Output nodes of the outermost graph;
+    those of nested graphs pass on what comes in.
+    """
+
+    nodes: dict[str, Node]
+    sources: dict[str, list[str]]
+    input: str
+    outputs: list[str]
+    metadata: dict[str, Any]
+
+
+def flat_graph(tree: Tree) -> FlatGraph:
+    """Check a graph and resolve its nested graphs."""
+    if tree.get("type") != "NIRGraph":
+        raise ValueError(
+            f"`from_nir(graph=...)` must be a NIRGraph, got a node {tree.get('type')!r}. "
+            "Put it into a graph: `nir.NIRGraph.from_list(node)`."
+        )
+    nodes: dict[str, Node] = {}
+    edges: list[tuple[str, str]] = []
+    inputs, outputs = _add(tree, "", nodes, edges)
+    for what, names in ("Input", inputs), ("Output", outputs):
+        if not names:
+            raise ValueError(
+                f"`from_nir(graph=...)` must have an {what} node, got the nodes {list(nodes)}. "
+                f"Add `nir.{what}`."
+            )
+    if len(inputs) > 1:
+        raise ValueError(
+            f"`from_nir(graph=...)` must have one Input node, got {inputs}. "
+            "Join them into one, or split the graph."
+        )
+    order = {name: i for i, name in enumerate(sorted(nodes))}
+    sources: dict[str, list[str]] = {name: [] for name in nodes}
+    for source, target in sorted(edges, key=lambda e: order[e[0]]):
+        sources[target].append(source)
+    kept = _leading_to(outputs, sources) | {inputs[0]}
+    for name in nodes.keys() - kept:
+        warn(name, nodes[name].kind, "leads to no Output and is left out")
+    reached = _leading_to(inputs, _reversed(sources))
+    for name in sorted(kept - reached, key=lambda n: (len(sources[n]), n)):
+        raise nodes[name].error(
+            "be reached from the Input", "no path to it", "Add the missing edges."
+        )
+    return FlatGraph(
+        {n: node for n, node in nodes.items() if n in kept},
+        {n: s for n, s in sources.items() if n in kept},
+        inputs[0],
+        outputs,
+        dict(tree.get("metadata") or {}),
+    )
+
+
+def _add(
+    tree: Tree, prefix: str, nodes: dict[str, Node], edges: list[tuple[str, str]]
+) -> tuple[list[str], list[str]]:
+    """Add the nodes and edges of a graph; returns the names of its Inputs and its Outputs."""
+    where = f"the graph {prefix[:-1]!r}" if prefix else "the graph"
+    members = tree.get("nodes")
+    if not isinstance(members, dict) or "edges" not in tree:
+        raise ValueError(
+            f"`from_nir(graph=...)` must have nodes and edges, got {sorted(tree)} in {where}."
+        )
+    members = dict(_with_slashes(members))
+    entry: dict[str, list[str]] = {}  # where an edge to a member leads, and whence one comes
+    leave: dict[str, list[str]] = {}
+    inputs: list[str] = []
+    outputs: list[str] = []
+    for key, member in members.items():
+        name = prefix + key
+        while name in nodes:
+            name += "_"
+        if not isinstance(member, dict) or "type" not in member:
+            raise ValueError(
+                f"`from_nir(graph=...)` must have a type at every node, got none at {name!r}."
+            )
+        if member["type"] == "NIRGraph":
+            entry[key], leave[key] = _add(member, f"{name}.", nodes, edges)
+            continue
+        nodes[name] = _node(name, member)
+        entry[key] = leave[key] = [name]
+        if nodes[name].kind == "Input":
+            entry[key] = []
+            inputs.append(name)
+        if nodes[name].kind == "Output":
+            leave[key] = []
+            outputs.append(name)
+    seen = set()
+    for edge in _pairs(tree["edges"], where):
+        for end in edge:
+            if end not in members:
+                raise ValueError(
+                    f"`from_nir(graph=...)` must have edges between its nodes, got {edge} in "
+                    f"{where}, where there is no {end!r}. The nodes are {sorted(members)}."
+                )
+        if edge in seen:
+            raise ValueError(
+                f"`from_nir(graph=...)` must have every edge once, got {edge} twice in {where}. "
+                "To double a signal use a Scale."
+            )
+        seen.add(edge)
+        ends = leave[edge[0]], entry[edge[1]]
+        for names, end, way in (ends[0], edge[0], "out of"), (ends[1], edge[1], "into"):
+            if len(names) != 1:
+                kind = members[end]["type"]
+                raise ValueError(
+                    f"`from_nir(graph=...)` must have edges from outputs to inputs, got {edge} in "
+                    f"{where}: {len(names)} ways {way} {end!r}, a {kind}."
+                )
+        edges.append((ends[0][0], ends[1][0]))
+    return inputs, outputs
+
+
+def _with_slashes(members: Tree, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Members by name; HDF5 takes a slash in a name for a group in a group."""
+    for key, member in members.items():
+        group = isinstance(member, dict) and "type" not in member and member
+        if group and all(isinstance(value, dict) for value in member.values()):
+            yield from _with_slashes(member, f"{prefix}{key}/")
+        else:
+            yield prefix + key, member
+
+
+def _node(name: str, member: Tree) -> Node:
+    kind = member["type"]
+    if kind not in FIELDS:
+        raise ValueError(
+            f"`from_nir(graph=...)` must have nodes that NIR knows, got {kind!r} at {name!r}. "
+            f"It knows NIRGraph, {', '.join(FIELDS)}."
+        )
+    required, optional = FIELDS[kind]
+    fields = {k: v for k, v in member.items() if k in (*required, *optional) and v is not None}
+    node = Node(name, kind, fields, dict(member.get("metadata") or {}))
+    if missing := [k for k in required if k not in fields]:
+        raise node.error(f"have the fields {', '.join(required)}", f"no {', '.join(missing)}")
+    known = {*required, *optional, "type", "metadata", "input_type", "output_type"}
+    for key in member.keys() - known:
+        warn(name, kind, f"has a field {key!r} that NIR does not know; it is left out")
+    return node
+
+
+def _pairs(edges: Any, where: str) -> list[tuple[str, str]]:
+    pairs = []
+    for edge in np.asarray(edges, object).tolist() if len(edges) else []:
+        ends = [e.decode("utf8") if isinstance(e, bytes) else e for e in np.atleast_1d(edge)]
+        if len(ends) != 2 or not all(isinstance(e, str) for e in ends):
+            raise ValueError(
+                f"`from_nir(graph=...)` must have edges that are pairs of names, got {edge!r} in "
+                f"{where}."
+            )
+        pairs.append((str(ends[0]), str(ends[1])))
+    return pairs
+
+
+def _leading_to(targets: list[str], sources: dict[str, list[str]]) -> set[str]:
+    found, todo = set(targets), list(targets)
+    while todo:
+        for name in sources[todo.pop()]:
+            if name not in found:
+                found.add(name)
+                todo.append(name)
+    return found
+
+
+def _reversed(sources: dict[str, list[str]]) -> dict[str, list[str]]:
+    targets: dict[str, list[str]] = {name: [] for name in sources}
+    for target, names in sources.items():
+        for name in names:
+            targets[name].append(target)
+    return targets

@@ -1,0 +1,99 @@
+"""Layers for those nodes of NIR that Flax and the rest of jaxspike have no layer for."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from .._pytree import count
+from .._types import Array, Param, Shape
+from ..neurons import Delay, DelayState, Neuron
+from ..nn import AvgPool, Constant
+from ..surrogate import Surrogate, spike
+from .layout import batch_channels_first, batch_channels_last
+
+
+class Matrix(nnx.Module):
+    """``y = W x + b`` for a weight with axes in front, ``[*, out, in]``, and ``x`` ``[*, in]``."""
+
+    def __init__(self, weight: Array, bias: Array | None = None):
+        self.weight = nnx.Param(jnp.asarray(weight, jnp.float32))
+        self.bias = None if bias is None else nnx.Param(jnp.asarray(bias, jnp.float32))
+
+    def __call__(self, x: Array) -> Array:
+        axes = self.weight.ndim - 1
+        y = jnp.einsum("...oi,...i->...o", self.weight[...], batch_channels_first(x, axes))
+        if self.bias is not None:
+            y = y + self.bias[...]
+        return batch_channels_last(y, axes)
+
+
+class Scale(nnx.Module):
+    """``y = scale * x``, one factor for each value or one for all."""
+
+    def __init__(self, scale: Array):
+        self.scale = nnx.Param(jnp.asarray(scale, jnp.float32))
+
+    def __call__(self, x: Array) -> Array:
+        return x * self.scale[...]
+
+
+class SumPool(AvgPool):
+    """Sum over windows of ``[..., H, W, C]``; padding counts as zeros."""
+
+    def __call__(self, x: Array) -> Array:
+        return nnx.pool(x, 0.0, jax.lax.add, self.window, self.strides, self.padding)
+
+
+class FlattenChannelsFirst(nnx.Module):
+    """Merge axes of a sample as NIR counts and orders them, channels first.
+
+    Args:
+        start: The first axis to merge, of a sample with its channels in front.
+        stop: The axis behind the last to merge.
+        axes: How many axes a sample has.
+    """
+
+    def __init__(self, start: int, stop: int, axes: int):
+        self.start, self.stop, self.axes = start, stop, axes
+
+    def __call__(self, x: Array) -> Array:
+        x = batch_channels_first(x, self.axes)
+        batch, sample = x.shape[: x.ndim - self.axes], x.shape[x.ndim - self.axes :]
+        x = x.reshape(*batch, *sample[: self.start], -1, *sample[self.stop :])
+        return batch_channels_last(x, self.axes - (self.stop - self.start) + 1)
+
+
+class Threshold(nnx.Module):
+    """A step function without memory: 1 where ``x`` is above (or at) the threshold."""
+
+    def __init__(self, threshold: Any, surrogate: Surrogate, strict: bool):
+        self.threshold = Constant(jnp.asarray(threshold, jnp.float32))
+        self.surrogate, self.strict = nnx.data(surrogate), strict
+
+    def __call__(self, x: Array) -> Array:
+        threshold = jax.lax.stop_gradient(self.threshold[...])
+        return spike(x - threshold, self.surrogate, strict=self.strict)
+
+
+class Delays(Neuron):
+    """An axon for each neuron: what goes in comes out ``steps`` steps later, zeros at first.
+
+    Args:
+        longest: The greatest number of steps.
+        steps: Length of each delay in time steps, from 0 to ``longest``.
+    """
+
+    longest: int = count()
+    steps: Param = 1.0
+
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> DelayState:
+        return Delay(self.longest).init_state(shape, dtype)
+
+    def step(self, state: DelayState, x: Array) -> tuple[DelayState, Array]:
+        queue = (*state.queue, x)  # the oldest first
+        y = jnp.zeros_like(x)
+        for age, value in enumerate(reversed(queue)):
+            y = jnp.where(self.steps == age, value, y)
+        return DelayState(queue[1:]), y

@@ -1,0 +1,246 @@
+"""What shape every node takes and gives, in NIR's terms: channels first, no batch, no time."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .graph import FlatGraph, Node
+from .warn import warn
+
+Shape = tuple[int, ...]
+Shapes = dict[str, tuple[Shape, Shape]]  # of the input and of the output of each node
+
+
+def infer_shapes(graph: FlatGraph) -> Shapes:
+    """The shapes of all nodes, from that of the Input.
+
+    Batch axes left in the Input are dropped if the graph fits only then.  A Flatten whose axes
+    count the batch is understood if the graph fits only then, with a warning.
+    """
+    full = declared_shape(graph.nodes[graph.input])
+    first: ValueError | None = None
+    for counts_batch in (False, True):
+        for start in range(len(full) + 1) if full else (0,):
+            try:
+                shapes = _walk(graph, full[start:], counts_batch)
+            except ValueError as e:
+                first = first or e
+                continue
+            _check_declared(graph, shapes)
+            if counts_batch:
+                for node in graph.nodes.values():
+                    if node.kind == "Flatten":
+                        warn(node.name, node.kind, "has a start_dim that counts the batch axis")
+            return shapes
+    assert first is not None
+    raise first
+
+
+def _walk(graph: FlatGraph, shape: Shape, counts_batch: bool) -> Shapes:
+    shapes: Shapes = {graph.input: (shape, shape)}
+    while missing := [n for n in graph.nodes if n not in shapes]:
+        for name in missing:
+            heard = [s for s in graph.sources[name] if s in shapes]
+            if heard:
+                into = shapes[heard[0]][1]
+                shapes[name] = into, output_shape(graph.nodes[name], into, counts_batch)
+    for name, sources in graph.sources.items():
+        for source in sources:
+            if shapes[source][1] != shapes[name][0]:
+                raise graph.nodes[name].error(
+                    f"get one shape from all that feed it, {shapes[name][0]}",
+                    f"{shapes[source][1]} from {source!r}",
+                )
+    return shapes
+
+
+def _check_declared(graph: FlatGraph, shapes: Shapes) -> None:
+    """Compare the shapes that Inputs and Outputs declare with those that arrive."""
+    # the package `nir` takes the height of a kernel for its width when it infers shapes
+    loose = any(n.kind == "Conv2d" and len({*kernel_size(n)}) > 1 for n in graph.nodes.values())
+    for name, node in graph.nodes.items():
+        if node.kind not in ("Input", "Output") or name == graph.input:
+            continue
+        declared, got = declared_shape(node), shapes[name][0]
+        if declared[len(declared) - len(got) :] == got or math.prod(declared) == 0:
+            continue
+        if name in graph.outputs and not loose:
+            raise node.error(f"get its shape {declared}", f"{got}")
+        warn(name, node.kind, f"has the shape {declared}, but {got} comes in; that is taken")
+
+
+def declared_shape(node: Node) -> Shape:
+    """The shape that an Input or Output declares, a batch axis included if it has one."""
+    return sizes(node, "shape")
+
+
+def sizes(node: Node, field: str, length: int | None = None, low: int = 0) -> Shape:
+    """A field as a tuple of integers; one number stands for ``length`` equal ones."""
+    value = np.asarray(node.fields[field])
+    if value.dtype.kind not in "iu" and not (
+        value.dtype.kind == "f" and np.all(np.isfinite(value)) and np.all(value == np.floor(value))
+    ):
+        raise node.error(f"have integers as {field}", repr(node.fields[field]))
+    values = tuple(int(v) for v in value.ravel())
+    if length and len(values) == 1:
+        values = values * length
+    if value.ndim > 1 or (length and len(values) != length) or any(v < low for v in values):
+        many = f"{length} integers" if length else "integers"
+        raise node.error(f"have {many} of at least {low} as {field}", f"{value.tolist()}")
+    return values
+
+
+def output_shape(node: Node, shape: Shape, counts_batch: bool = False) -> Shape:
+    """What a node makes of an input of ``shape``."""
+    rule = _RULES.get(node.kind)
+    return rule(node, shape, counts_batch) if rule else shape
+
+
+def _matrix(node: Node, shape: Shape, _: bool) -> Shape:
+    weight = np.shape(node.fields["weight"])
+    if len(weight) < 2:
+        raise node.error("have a weight of at least 2 axes", f"shape {weight}")
+    want, out = (*weight[:-2], weight[-1]), (*weight[:-2], weight[-2])
+    if shape != want:
+        raise node.error(f"get {want}, as its weight of {weight} says", f"{shape}")
+    if node.kind == "Affine":
+        _fits(node, "bias", out)
+    return out
+
+
+def _elementwise(field: str) -> Callable[[Node, Shape, bool], Shape]:
+    def rule(node: Node, shape: Shape, _: bool) -> Shape:
+        _fits(node, field, shape)
+        return shape
+
+    return rule
+
+
+def _neuron(node: Node, shape: Shape, _: bool) -> Shape:
+    for field in node.fields:
+        _fits(node, field, shape)
+    return shape
+
+
+def _fits(node: Node, field: str, shape: Shape) -> None:
+    full_parameter(node, field, shape)
+
+
+def full_parameter(node: Node, field: str, shape: Shape) -> Any:
+    """A parameter in its full shape; one value stands for all, axes of 1 in front are dropped."""
+    try:
+        value = np.asarray(node.fields[field], np.float64)
+    except (TypeError, ValueError):
+        raise node.error(f"have numbers as {field}", repr(node.fields[field])) from None
+    if np.any(np.isnan(value)):
+        raise node.error(f"have no NaN in {field}", "one")
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = value[0]
+    if value.size == 1:
+        value = value.reshape(())
+    elif value.ndim != len(shape) or any(
+        a not in (1, b) for a, b in zip(value.shape, shape, strict=True)
+    ):
+        raise node.error(
+            f"have one {field} for all, or one for each of {shape}, which come in",
+            f"shape {value.shape}",
+        )
+    return np.broadcast_to(value, shape)
+
+
+def kernel_size(node: Node) -> Shape:
+    """The spatial axes of the weight of a convolution."""
+    return tuple(np.shape(node.fields["weight"])[2:])
+
+
+def paddings(node: Node) -> tuple[tuple[int, int], ...]:
+    """The padding before and behind each spatial axis of a convolution or pool."""
+    padding, axes = node.fields["padding"], 1 if node.kind == "Conv1d" else 2
+    if isinstance(padding, bytes):
+        padding = padding.decode("utf8")
+    if isinstance(padding, str):
+        if padding == "valid":
+            return ((0, 0),) * axes
+        if padding != "same" or node.kind not in ("Conv1d", "Conv2d"):
+            raise node.error('have integers, "same" or "valid" as padding', repr(padding))
+        if set(sizes(node, "stride", axes, 1)) != {1}:
+            raise node.error('have a stride of 1 with the padding "same"', node.fields["stride"])
+        spread = zip(sizes(node, "dilation", axes, 1), kernel_size(node), strict=True)
+        total = [d * (k - 1) for d, k in spread]
+        return tuple((t // 2, t - t // 2) for t in total)  # the odd one behind, as in PyTorch
+    return tuple((p, p) for p in sizes(node, "padding", axes))
+
+
+def _conv(node: Node, shape: Shape, _: bool) -> Shape:
+    axes = 1 if node.kind == "Conv1d" else 2
+    weight = np.shape(node.fields["weight"])
+    if len(weight) != axes + 2:
+        raise node.error(f"have a weight of {axes + 2} axes", f"shape {weight}")
+    groups = sizes(node, "groups", 1, 1)[0]
+    if weight[0] % groups:
+        raise node.error(f"have outputs that {groups} groups can share", f"{weight[0]}")
+    channels = weight[1] * groups
+    if len(shape) != axes + 1 or shape[0] != channels:
+        raise node.error(f"get {axes + 1} axes, {channels} channels first", f"{shape}")
+    if "input_shape" in node.fields and (s := sizes(node, "input_shape", axes)) != shape[1:]:
+        raise node.error(f"get its input_shape {s}", f"{shape[1:]}")
+    _fits(node, "bias", weight[:1])
+    dilation = sizes(node, "dilation", axes, 1)
+    window = [d * (k - 1) + 1 for d, k in zip(dilation, weight[2:], strict=True)]
+    return weight[0], *_slide(node, shape[1:], window, sizes(node, "stride", axes, 1))
+
+
+def _pool(node: Node, shape: Shape, _: bool) -> Shape:
+    if len(shape) != 3:
+        raise node.error("get 3 axes, channels first", f"{shape}")
+    window, stride = sizes(node, "kernel_size", 2, 1), sizes(node, "stride", 2, 1)
+    return shape[0], *_slide(node, shape[1:], list(window), stride)
+
+
+def _slide(node: Node, shape: Shape, window: list[int], stride: Shape) -> Shape:
+    padded = [n + sum(pad) for n, pad in zip(shape, paddings(node), strict=True)]
+    if any(p < w for p, w in zip(padded, window, strict=True)):
+        raise node.error(f"get at least its window {tuple(window)}", f"{tuple(padded)}")
+    return tuple((p - w) // s + 1 for p, w, s in zip(padded, window, stride, strict=True))
+
+
+def flatten_axes(node: Node, shape: Shape, counts_batch: bool = False) -> tuple[int, int]:
+    """The first axis that a Flatten merges, and the one behind its last."""
+    ends = []
+    declared = sizes(node, "input_type") if "input_type" in node.fields else shape
+    extra = len(declared) - len(shape)
+    if extra < 0 or declared[extra:] != shape:
+        raise node.error(f"get its input_type {declared}", f"{shape}")
+    for field, default in ("start_dim", 1), ("end_dim", -1):
+        axis = sizes(node, field, 1, -9)[0] if field in node.fields else default
+        if axis < 0:
+            axis += len(shape)
+        elif extra or counts_batch:
+            axis = max(axis - max(extra, 1), 0)
+        if not 0 <= axis < len(shape):
+            raise node.error(f"have a {field} that is an axis of {shape}", node.fields.get(field))
+        ends.append(axis)
+    if ends[0] > ends[1]:
+        raise node.error("have a start_dim before its end_dim", f"{tuple(ends)}")
+    return ends[0], ends[1] + 1
+
+
+def _flatten(node: Node, shape: Shape, counts_batch: bool) -> Shape:
+    start, stop = flatten_axes(node, shape, counts_batch)
+    return *shape[:start], math.prod(shape[start:stop]), *shape[stop:]
+
+
+_RULES: dict[str, Callable[[Node, Shape, bool], Shape]] = {
+    "Linear": _matrix,
+    "Affine": _matrix,
+    "Scale": _elementwise("scale"),
+    "Threshold": _elementwise("threshold"),
+    "Delay": _elementwise("delay"),
+    "Conv1d": _conv,
+    "Conv2d": _conv,
+    "SumPool2d": _pool,
+    "AvgPool2d": _pool,
+    "Flatten": _flatten,
+} | dict.fromkeys(("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF"), _neuron)

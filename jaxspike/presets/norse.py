@@ -1,0 +1,212 @@
+"""The neurons of Norse 1.1.0, whose parameters are rates in 1/s, integrated in Euler steps."""
+
+from .. import _check
+from .._types import Param
+from ..neurons import DiscreteLIF
+from ..surrogate import SuperSpike, Surrogate
+
+# Norse's `method="super"`, which is 1 / (1 + |x|)^2 whatever its `alpha=100` says
+_SURROGATE = SuperSpike(alpha=1.0)
+
+
+def norse_lif(
+    tau_syn_inv: Param = 200.0,
+    tau_mem_inv: Param = 100.0,
+    v_leak: Param = 0.0,
+    v_th: Param = 1.0,
+    v_reset: Param = 0.0,
+    dt: Param = 0.001,
+    *,
+    surrogate: Surrogate = _SURROGATE,
+) -> DiscreteLIF:
+    """The ``LIF`` and ``LIFCell`` of Norse: a synaptic current that jumps by the input and decays.
+
+    One Euler step, the membrane seeing the current before it decays::
+
+        i = i + x
+        v = v + dt * tau_mem_inv * (v_leak - v + i)
+        i = i - dt * tau_syn_inv * i
+
+    It fires where ``v > v_th``, not at the threshold, and is reset to ``v_reset`` in the same step,
+    with a gradient through the reset. The state starts at ``v_leak``. Its ``c`` is the current
+    before it decays: Norse's ``i`` is ``c_decay * c``. An input of 1 adds only
+    ``dt * tau_mem_inv`` to the membrane of its step, 0.1 by default.
+
+    Args:
+        tau_syn_inv: Inverse time constant of the synapse, in 1/s with ``dt`` in s.
+        tau_mem_inv: Inverse time constant of the membrane.
+        v_leak: Potential that the membrane leaks to.
+        v_th: Firing threshold.
+        v_reset: Potential after a spike.
+        dt: Time step; at most ``2 / tau_mem_inv`` and ``2 / tau_syn_inv``.
+        surrogate: Derivative of the spike; Norse's ``method``, with its ``alpha``.
+
+    Raises:
+        ValueError: If a rate or ``dt`` is not above zero, or the Euler steps are unstable.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.presets.norse_lif()
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), jnp.ones((8, 1)))
+        >>> spikes[:, 0]
+        Array([0., 0., 0., 0., 0., 1., 0., 0.], dtype=float32)
+
+    Source: Norse 1.1.0 ``norse.torch.LIF``.
+    """
+    return DiscreteLIF(
+        c_decay=1 - _rate("norse_lif", "tau_syn_inv", tau_syn_inv, dt),
+        **_membrane("norse_lif", tau_mem_inv, v_leak, dt),
+        **_spiking(v_th, v_reset, surrogate),
+    )
+
+
+def norse_lif_box(
+    tau_mem_inv: Param = 100.0,
+    v_leak: Param = 0.0,
+    v_th: Param = 1.0,
+    v_reset: Param = 0.0,
+    dt: Param = 0.001,
+    *,
+    reset_method: str = "reset_value",
+    surrogate: Surrogate = _SURROGATE,
+) -> DiscreteLIF:
+    """The ``LIFBoxCell`` of Norse, without a synapse.
+
+    ``v = v + dt * tau_mem_inv * (v_leak - v + x)``, one Euler step.
+
+    It fires where ``v > v_th`` and is reset in the same step, with a gradient through the reset.
+
+    Args:
+        tau_mem_inv: Inverse time constant of the membrane, in 1/s with ``dt`` in s.
+        v_leak: Potential that the membrane leaks to and starts at.
+        v_th: Firing threshold.
+        v_reset: Potential after a spike, with "reset_value".
+        dt: Time step, at most ``2 / tau_mem_inv``.
+        reset_method: "reset_value", or "reset_subtract" for ``v - v_th``; the names of Norse's
+            functions.
+        surrogate: Derivative of the spike; Norse's ``method``, with its ``alpha``.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.presets.norse_lif_box(tau_mem_inv=500.0)
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 1.5 * jnp.ones((6, 1)))
+        >>> spikes[:, 0]
+        Array([0., 1., 0., 1., 0., 1.], dtype=float32)
+
+    Source: Norse 1.1.0 ``norse.torch.LIFBoxCell``.
+    """
+    _check.one_of(
+        "`norse_lif_box(reset_method=...)`", reset_method, ("reset_value", "reset_subtract")
+    )
+    return DiscreteLIF(
+        **_membrane("norse_lif_box", tau_mem_inv, v_leak, dt),
+        **_spiking(v_th, v_reset if reset_method == "reset_value" else None, surrogate),
+    )
+
+
+def norse_iaf(
+    v_th: Param = 1.0, v_reset: Param = 0.0, *, surrogate: Surrogate = _SURROGATE
+) -> DiscreteLIF:
+    """The ``IAF`` and ``IAFCell`` of Norse: ``v = v + x``, starting at ``v_reset``.
+
+    It fires where ``v > v_th`` and is reset to ``v_reset`` in the same step, with a gradient
+    through the reset.
+
+    Args:
+        v_th: Firing threshold.
+        v_reset: Potential after a spike and at the start.
+        surrogate: Derivative of the spike; Norse's ``method``, with its ``alpha``.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.presets.norse_iaf()
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.5 * jnp.ones((6, 1)))
+        >>> spikes[:, 0]
+        Array([0., 0., 1., 0., 0., 1.], dtype=float32)
+
+    Source: Norse 1.1.0 ``norse.torch.IAF``.
+    """
+    return DiscreteLIF(v_decay=1.0, v_leak=v_reset, **_spiking(v_th, v_reset, surrogate))
+
+
+def norse_li(
+    tau_syn_inv: Param = 200.0,
+    tau_mem_inv: Param = 100.0,
+    v_leak: Param = 0.0,
+    dt: Param = 0.001,
+) -> DiscreteLIF:
+    """The ``LI`` and ``LICell`` of Norse, a readout: `norse_lif` without spikes, its output ``v``.
+
+    Args:
+        tau_syn_inv: Inverse time constant of the synapse, in 1/s with ``dt`` in s.
+        tau_mem_inv: Inverse time constant of the membrane.
+        v_leak: Potential that the membrane leaks to and starts at.
+        dt: Time step; at most ``2 / tau_mem_inv`` and ``2 / tau_syn_inv``.
+
+    Raises:
+        ValueError: If a rate or ``dt`` is not above zero, or the Euler steps are unstable.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.presets.norse_li(tau_syn_inv=500.0, tau_mem_inv=500.0)
+        >>> state, v = js.scan(neuron, neuron.init_state((1,)), jnp.ones((3, 1)))
+        >>> v[:, 0]
+        Array([0.5  , 1.   , 1.375], dtype=float32)
+
+    Source: Norse 1.1.0 ``norse.torch.LI``.
+    """
+    return DiscreteLIF(
+        c_decay=1 - _rate("norse_li", "tau_syn_inv", tau_syn_inv, dt),
+        **_membrane("norse_li", tau_mem_inv, v_leak, dt),
+        v_threshold=None,
+        v_reset=None,
+    )
+
+
+def norse_li_box(tau_mem_inv: Param = 100.0, v_leak: Param = 0.0, dt: Param = 0.001) -> DiscreteLIF:
+    """The ``LIBoxCell`` of Norse, a readout: `norse_lif_box` without spikes, the output is ``v``.
+
+    Args:
+        tau_mem_inv: Inverse time constant of the membrane, in 1/s with ``dt`` in s.
+        v_leak: Potential that the membrane leaks to and starts at.
+        dt: Time step, at most ``2 / tau_mem_inv``.
+
+    Raises:
+        ValueError: If a rate or ``dt`` is not above zero, or the Euler steps are unstable.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.presets.norse_li_box(tau_mem_inv=500.0)
+        >>> state, v = js.scan(neuron, neuron.init_state((1,)), jnp.ones((3, 1)))
+        >>> v[:, 0]
+        Array([0.5  , 0.75 , 0.875], dtype=float32)
+
+    Source: Norse 1.1.0 ``norse.torch.LIBoxCell``.
+    """
+    membrane = _membrane("norse_li_box", tau_mem_inv, v_leak, dt)
+    return DiscreteLIF(**membrane, v_threshold=None, v_reset=None)
+
+
+def _rate(name, field, rate, dt):
+    """``dt * rate``, which Euler steps need to be at most 2."""
+    _check.above_zero(f"`{name}({field}=...)`", rate)
+    _check.above_zero(f"`{name}(dt=...)`", dt)
+    step = dt * rate
+    if not _check.known_and(step, lambda step: step <= 2):
+        raise ValueError(
+            f"`{name}({field}=..., dt=...)` must be `{field} * dt <= 2` for stable Euler steps, "
+            f"got {rate} and {dt}. Give the rate and the time step in the same unit."
+        )
+    return step
+
+
+def _membrane(name, tau_mem_inv, v_leak, dt):
+    step = _rate(name, "tau_mem_inv", tau_mem_inv, dt)
+    return {"v_decay": 1 - step, "v_gain": step, "v_leak": v_leak}
+
+
+def _spiking(v_th, v_reset, surrogate):
+    return {"v_threshold": v_th, "v_reset": v_reset, "surrogate": surrogate, "fires": ">"}

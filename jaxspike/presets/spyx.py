@@ -1,0 +1,127 @@
+"""The neurons of spyx 1.0.0, whose spikes are those of the membrane before the step."""
+
+from typing import Any
+
+from .. import _check
+from .._types import Param
+from ..neurons import DiscreteLIF
+from ..surrogate import Scaled, SoftSign, Surrogate
+
+_SURROGATE = Scaled(SoftSign(alpha=25.0), 0.08)  # spyx's superspike(k=25), 1 / (1 + 25 |x|)^2
+
+
+def spyx_lif(
+    beta: Param, threshold: Param = 1.0, *, surrogate: Surrogate = _SURROGATE
+) -> DiscreteLIF:
+    """The ``LIF`` of spyx: spikes of the membrane as it was, then ``V = beta * V + x``.
+
+    ``s = V > threshold``, then ``V = beta * V + x - s * threshold``: an input can be seen in the
+    spikes from the next step on. The gradient flows through the reset.
+
+    Args:
+        beta: Decay of the membrane, from 0 to 1, which spyx clips it to.
+        threshold: Firing threshold, above zero.
+        surrogate: Derivative of the spike; spyx's ``activation``.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.presets.spyx_lif(beta=0.5)
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.9 * jnp.ones((6, 1)))
+        >>> spikes[:, 0]
+        Array([0., 0., 1., 0., 1., 0.], dtype=float32)
+
+    Source: spyx 1.0.0 ``spyx.nn.LIF``.
+    """
+    _check.decay("`spyx_lif(beta=...)`", beta)
+    return DiscreteLIF(v_decay=beta, **_spiking("spyx_lif", threshold, surrogate))
+
+
+def spyx_if(threshold: Param = 1.0, *, surrogate: Surrogate = _SURROGATE) -> DiscreteLIF:
+    """The ``IF`` of spyx, `spyx_lif` without a leak: ``V = V + x - s * threshold``.
+
+    Args:
+        threshold: Firing threshold, above zero.
+        surrogate: Derivative of the spike; spyx's ``activation``.
+
+    Raises:
+        ValueError: If the threshold is not above zero.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.presets.spyx_if()
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.75 * jnp.ones((6, 1)))
+        >>> spikes[:, 0]
+        Array([0., 0., 1., 1., 0., 1.], dtype=float32)
+
+    Source: spyx 1.0.0 ``spyx.nn.IF``.
+    """
+    return DiscreteLIF(v_decay=1.0, **_spiking("spyx_if", threshold, surrogate))
+
+
+def spyx_cuba_lif(
+    alpha: Param, beta: Param, threshold: Param = 1.0, *, surrogate: Surrogate = _SURROGATE
+) -> DiscreteLIF:
+    """The ``CuBaLIF`` of spyx: `spyx_lif` with a synaptic current, and the reset before the decay.
+
+    ``s = V > threshold``, ``I = alpha * I + x``, ``V = beta * (V - s * threshold) + I``.
+
+    Args:
+        alpha: Decay of the synaptic current, from 0 to 1.
+        beta: Decay of the membrane, from 0 to 1.
+        threshold: Firing threshold, above zero.
+        surrogate: Derivative of the spike; spyx's ``activation``.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.presets.spyx_cuba_lif(alpha=0.5, beta=0.5)
+        >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.75 * jnp.ones((6, 1)))
+        >>> spikes[:, 0]
+        Array([0., 0., 1., 1., 1., 1.], dtype=float32)
+
+    Source: spyx 1.0.0 ``spyx.nn.CuBaLIF``.
+    """
+    name = "spyx_cuba_lif"
+    _check.decay(f"`{name}(alpha=...)`", alpha)
+    _check.decay(f"`{name}(beta=...)`", beta)
+    spiking = _spiking(name, threshold, surrogate) | {"reset": "before_charge"}
+    return DiscreteLIF(c_decay=alpha, v_decay=beta, **spiking)
+
+
+def spyx_li(beta: Param = 0.8) -> DiscreteLIF:
+    """The ``LI`` of spyx, a readout: ``V = beta * V + x``, and the output is ``V``.
+
+    Args:
+        beta: Decay of the membrane, from 0 to 1.
+
+    Raises:
+        ValueError: If ``beta`` is out of its range.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.presets.spyx_li(beta=0.5)
+        >>> state, v = js.scan(neuron, neuron.init_state((1,)), jnp.ones((3, 1)))
+        >>> v[:, 0]
+        Array([1.  , 1.5 , 1.75], dtype=float32)
+
+    Source: spyx 1.0.0 ``spyx.nn.LI``.
+    """
+    _check.decay("`spyx_li(beta=...)`", beta)
+    return DiscreteLIF(v_decay=beta, v_threshold=None, v_reset=None)
+
+
+def _spiking(name: str, threshold: Param, surrogate: Surrogate) -> dict[str, Any]:
+    _check.above_zero(f"`{name}(threshold=...)`", threshold)
+    return {
+        "v_threshold": threshold,
+        "v_reset": None,
+        "surrogate": surrogate,
+        "fires": ">",
+        "reset": "after_charge",
+        "spike_delay": True,
+    }

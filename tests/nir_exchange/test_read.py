@@ -1,0 +1,356 @@
+"""Graphs read: conventions, circles, layouts, suspicious and malformed files."""
+
+import itertools
+import warnings
+
+import h5py
+import jax
+import jax.numpy as jnp
+import nir
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxspike as js
+import jaxspike.nir
+
+DT = 1e-3
+
+
+def full(n, value):
+    return np.full(n, value, np.float32)
+
+
+def lif(n, **fields):
+    usual = {"tau": full(n, 2e-3), "r": full(n, 1.0), "v_leak": full(n, 0.0)}
+    return nir.LIF(**usual | {"v_threshold": full(n, 0.5)} | fields)
+
+
+def graph(nodes, *edges):
+    return nir.NIRGraph(nodes, list(edges), type_check=False)
+
+
+def chain(*nodes, shape, out=None):
+    """Nodes in a row between an Input and an Output."""
+    names = ["in", *(f"n{i}" for i in range(len(nodes))), "out"]
+    ends = nir.Input(np.array(shape)), nir.Output(np.array(shape if out is None else out))
+    nodes = dict(zip(names, [ends[0], *nodes, ends[1]], strict=True))
+    return graph(nodes, *itertools.pairwise(names))
+
+
+def run(net, x, shape=None):
+    x = jnp.asarray(x, jnp.float32)
+    return nnx.jit(lambda net, s, x: net(s, x)[1])(net, net.init_state(x.shape[1:]), x)
+
+
+def silent(source, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return js.nir.from_nir(source, DT, **options)
+
+
+def ones(*charges):
+    """A sequence of one neuron."""
+    return np.array(charges, np.float32)[:, None, None]
+
+
+def spikes(node, x, **options):
+    return run(silent(chain(node, shape=(1,)), **options), x)[:, 0, 0].tolist()
+
+
+UNIT = {"r": full(1, 1 / DT), "v_threshold": full(1, 1.0)}  # v += x
+
+
+@pytest.mark.parametrize(
+    ("options", "want"),
+    [
+        ({}, [0, 1, 0, 0, 1]),  # 1, 1.5 -> 0, 0.5, 1, 3
+        ({"fire": ">="}, [1, 0, 1, 0, 1]),  # 1 -> 0, 0.5, 1 -> 0, 0.5, 2.5
+        ({"reset": "subtract"}, [0, 1, 0, 1, 1]),  # 1, 1.5 -> 0.5, 1, 1.5 -> 0.5, 2.5
+        ({"reset": "subtract_delayed"}, [0, 1, 0, 1, 1]),
+        ({"reset": "subtract", "max_spike_count": None, "fire": ">="}, [1, 0, 1, 0, 2]),
+        ({"reset": "subtract", "max_spike_count": 1, "fire": ">="}, [1, 0, 1, 0, 1]),
+    ],
+)
+def test_when_a_neuron_fires_and_what_is_left_then(options, want):
+    assert spikes(nir.IF(**UNIT), ones(1, 0.5, 0.5, 0.5, 2), **options) == want
+
+
+def test_what_an_integrator_adds():
+    def membrane(r, **options):
+        net = silent(chain(nir.I(r=full(1, r)), shape=(1,)), **options)
+        return float(run(net, ones(1.0))[0, 0, 0])
+
+    assert membrane(1.0) == pytest.approx(DT)
+    assert membrane(1.0, if_convention="per_step") == 1
+    node = nir.IF(r=full(1, 1.0), v_threshold=full(1, 0.5))
+    with pytest.warns(UserWarning, match=r"node 'n0' \(IF\) has r = 1, taken for 1 a step"):
+        js.nir.from_nir(chain(node, shape=(1,)), DT)
+    assert spikes(node, ones(1.0)) == [1]
+    assert spikes(node, ones(1.0), if_convention="per_second") == [0]
+
+
+def test_where_a_neuron_starts():
+    node = lif(1, v_leak=full(1, 0.3), v_reset=full(1, 0.1))
+    for start, v in ("v_leak", 0.3), ("v_reset", 0.1), ("zero", 0.0), (0.2, 0.2):
+        net = js.nir.from_nir(chain(node, shape=(1,)), DT, start=start)
+        assert float(net.init_state((1, 1)).neurons["n0"].v[0, 0]) == pytest.approx(v)
+
+
+@pytest.mark.parametrize("tau_syn", [1e-3, 4e-3])  # that of the membrane, and another
+def test_the_exact_solution(tau_syn):
+    """Against Euler steps a thousand times finer."""
+    p = {"tau_mem": full(1, 4e-3), "tau_syn": full(1, tau_syn), "r": full(1, 2.0)}
+    node = nir.CubaLI(**p, v_leak=full(1, 0.1), w_in=full(1, 1.5))
+    x = np.random.default_rng(0).normal(0.5, 1, 8)
+    y = run(silent(chain(node, shape=(1,)), method="exact"), ones(*x))[:, 0, 0]
+    i, v, h, want = 0.0, 0.1, DT / 1000, []
+    for value in x:
+        for _ in range(1000):
+            v, i = v + h / 4e-3 * (0.1 - v + 2 * i), i + h / tau_syn * (1.5 * value - i)
+        want.append(v)
+    np.testing.assert_allclose(y, want, atol=2e-3)
+    rough = run(silent(chain(node, shape=(1,))), ones(*x))[:, 0, 0]
+    assert np.abs(rough - np.array(want)).max() > 0.02
+
+
+def test_a_circle_takes_one_step_at_the_neuron():
+    nodes = {
+        "in": nir.Input(np.array([1])),
+        "lif": nir.IF(**UNIT),
+        "back": nir.Affine(np.array([[2.0]]), np.array([0.25])),
+        "out": nir.Output(np.array([1])),
+    }
+    edges = [("in", "lif"), ("lif", "back"), ("back", "lif"), ("lif", "out"), ("back", "out")]
+    y = run(silent(graph(nodes, *edges)), ones(1, 0, 0, 0, 0))
+    # v = 1.25 fires; hears 2.25; fires; ... what leaves the circle is not late: s + 2 s + 0.25
+    np.testing.assert_array_equal(y[:, 0, 0], [3.25] * 5)
+    y = run(silent(graph(nodes, *edges)), ones(0, 0, 0, 0, 0))
+    np.testing.assert_array_equal(y[:, 0, 0], [0.25] * 4 + [3.25])  # the bias acts from the start
+
+
+def test_in_a_circle_of_two_the_one_that_closes_it_is_late():
+    names = {"in": nir.Input, "out": nir.Output}
+    nodes = {n: kind(np.array([1])) for n, kind in names.items()}
+    nodes |= {"b": nir.IF(**UNIT), "a": nir.IF(**UNIT)}
+    edges = [("b", "a"), ("in", "b"), ("b", "out"), ("a", "b")]  # in -> b -> a -> b
+    net = silent(graph(nodes, *edges))
+    np.testing.assert_array_equal(run(net, ones(2, 0, 0, 0))[:, 0, 0], [1, 0, 0, 0])
+    nodes["double"] = nir.Scale(np.array([2.0]))
+    edges = [("b", "double"), ("double", "a"), *edges[1:-1], ("a", "double2"), ("double2", "b")]
+    nodes["double2"] = nir.Scale(np.array([2.0]))
+    net = silent(graph(nodes, *edges))
+    np.testing.assert_array_equal(run(net, ones(2, 0, 0, 0))[:, 0, 0], [1, 1, 1, 1])
+
+
+def test_either_layout_and_the_parameters_in_that_of_flax():
+    rng = np.random.default_rng(0)
+    conv = nir.Conv2d((4, 5), rng.normal(size=(3, 2, 3, 3)), 1, "same", 1, 1, rng.normal(size=3))
+    node = lif((3, 4, 5), v_threshold=rng.uniform(0.2, 1, (3, 4, 5)))
+    flat = nir.Flatten(np.array([3, 4, 5]), 0, -1)
+    for nodes, out in ((conv, node), (3, 4, 5)), ((conv, node, flat), (60,)):
+        source = chain(*nodes, shape=(2, 4, 5), out=out)
+        first, last = (silent(source, layout=f"channels_{w}") for w in ("first", "last"))
+        assert last["n0"].kernel.shape == (3, 3, 2, 3)
+        assert last["n1"].neuron.v_threshold.shape == (4, 5, 3)
+        x = rng.normal(0.5, 1, (6, 2, 2, 4, 5))
+        y = run(first, x)
+        z = run(last, np.moveaxis(x, 2, -1))
+        np.testing.assert_array_equal(y, np.moveaxis(z, -1, 2) if len(out) == 3 else z)
+
+
+@pytest.mark.parametrize("start_dim", [0, 1])
+def test_a_flatten_that_counts_the_batch(start_dim):
+    nodes = nir.Flatten(None, start_dim, -1), nir.Linear(np.ones((2, 12), np.float32))
+    source = chain(*nodes, shape=(3, 2, 2), out=(2,))
+    if start_dim:
+        with pytest.warns(UserWarning, match=r"'n0' \(Flatten\) has a start_dim that counts the"):
+            net = js.nir.from_nir(source)
+    else:
+        net = js.nir.from_nir(source)
+    np.testing.assert_array_equal(run(net, np.ones((1, 1, 2, 2, 3))), [[[12, 12]]])
+
+
+def test_batch_axes_and_parameters_of_one_value():
+    nodes = nir.Linear(np.eye(3)), lif((), tau=np.float32(2e-3)), lif(1)
+    want = run(silent(chain(nodes[0], lif(3), lif(3), shape=(3,))), np.ones((5, 2, 3)))
+    net = silent(chain(*nodes, shape=(1, 3), out=(1, 1, 3)))
+    np.testing.assert_array_equal(run(net, np.ones((5, 2, 3))), want)
+
+
+def test_delays_of_each_neuron():
+    axons = nir.Delay(np.array([0.0, 1e-3, 3e-3]))
+    y = run(silent(chain(axons, shape=(3,))), np.arange(1, 6.0)[:, None, None] * np.ones(3))
+    np.testing.assert_array_equal(y[:, 0].T, [[1, 2, 3, 4, 5], [0, 1, 2, 3, 4], [0, 0, 0, 1, 2]])
+    with pytest.warns(UserWarning, match=r"'n0' \(Delay\) has a delay that is no multiple of dt"):
+        js.nir.from_nir(chain(nir.Delay(full(3, 1.4e-3)), shape=(3,)), DT)
+
+
+def test_a_network_like_any_other():
+    rng = np.random.default_rng(0)
+    nodes = {
+        "in": nir.Input(np.array([3])),
+        "w": nir.Affine(rng.normal(size=(4, 3)), full(4, 0.1)),
+        "lif": lif(4),
+        "rec": nir.Linear(rng.normal(size=(4, 4))),
+        "spike": nir.Threshold(full(4, 0.5)),
+        "out": nir.Output(np.array([4])),
+        "all": nir.Output(np.array([4])),
+    }
+    edges = [("in", "w"), ("w", "lif"), ("lif", "rec"), ("rec", "lif"), ("lif", "spike")]
+    net = js.nir.from_nir(graph(nodes, *edges, ("spike", "out"), ("w", "all")), DT)
+    state, x = net.init_state((2, 3)), jnp.asarray(rng.normal(1, 1, (6, 2, 3)), jnp.float32)
+
+    def close(a, b):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+    @nnx.jit
+    def everything(net, state, x):
+        def loss(net):
+            return net(state, x)[1]["out"].mean()
+
+        outs = [net(state, x), js.scan(net, state, x), js.scan(net, state, x, order="step")]
+        return outs, nnx.grad(loss)(net), net(state, x[0])
+
+    outs, grads, one = everything(net, state, x)
+    for out in outs[1:]:
+        jax.tree.map(close, out, outs[0])
+    jax.tree.map(close, one[1], {k: y[0] for k, y in outs[0][1].items()})
+    leaves = jax.tree.leaves(grads)
+    assert len(leaves) == 3 and all(np.any(leaf != 0) for leaf in leaves)
+    assert net["w"].kernel.shape == (3, 4)
+    with pytest.raises(KeyError, match="is no node"):
+        net["nope"]
+    with pytest.raises(ValueError, match=r"one step of input, \(N, 3\), got \(2, 4\)"):
+        net.init_state((2, 4))
+
+
+WARNED = [
+    ([lif(3, tau=full(3, 5e-4))], r"'n0' \(LIF\) has tau=0.0005 below dt=0.001"),
+    ([lif(3, r=full(3, 7.0))], r"'n0' \(LIF\) has r=7, where libraries write 1 and tau / dt"),
+    ([nir.IF(r=full(3, 7.0), v_threshold=full(3, 1))], r"'n0' \(IF\) has r=7, where"),
+    ([lif(3, v_reset=full(3, 0.6))], r"has a v_threshold that is not above its v_reset"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "sentence"), WARNED)
+def test_suspicious_graphs_are_warned_about(nodes, sentence):
+    with pytest.warns(UserWarning, match=sentence):
+        js.nir.from_nir(chain(*nodes, shape=(3,)), DT)
+
+
+def test_a_node_that_leads_nowhere_is_left_out():
+    source = chain(lif(3), shape=(3,))
+    source.nodes["watch"] = lif(3)
+    source.edges.append(("n0", "watch"))
+    with pytest.warns(UserWarning, match=r"'watch' \(LIF\) leads to no Output and is left out"):
+        assert "watch" not in js.nir.from_nir(source, DT).names
+
+
+IN, OUT = nir.Input(np.array([3])), nir.Output(np.array([3]))
+MALFORMED = [
+    (graph({"n": lif(3), "out": OUT}, ("n", "out")), "must have an Input node, got the nodes"),
+    (graph({"in": IN, "n": lif(3)}, ("in", "n")), "must have an Output node, got the nodes"),
+    (chain(lif(3), shape=(4,)), "the node 'n0' (LIF) must have one tau for all, or one for each"),
+    (chain(nir.Linear(np.ones((2, 4))), shape=(3,)), "the node 'n0' (Linear) must get (4,)"),
+    (chain(lif(3), shape=(3,), out=(5,)), "the node 'out' (Output) must get its shape (5,)"),
+    (chain(lif(3, tau=full(3, 0)), shape=(3,)), "the node 'n0' (LIF) must have tau above 0"),
+    (chain(lif(3, v_leak=full(3, np.nan)), shape=(3,)), "must have no NaN in v_leak, got one"),
+    (graph({"in": IN, "out": OUT}, ("in", "out"), ("in", "out")), "must have every edge once"),
+    (graph({"in": IN, "out": OUT}, ("in", "x")), "got ('in', 'x') in the graph, where there is no"),
+    (graph({"in": IN, "out": OUT}, ("out", "in")), "got ('out', 'in') in the graph: 0 ways out of"),
+    (
+        graph({"in": IN, "x": lif(3), "out": OUT}, ("x", "out")),
+        "'x' (LIF) must be reached",
+    ),
+    (lif(3), "must be a NIRGraph, got a node 'LIF'"),
+    (
+        graph(
+            {"in": IN, "a": nir.Scale(full(3, 1)), "b": nir.Scale(full(3, 1)), "out": OUT},
+            *[("in", "a"), ("a", "b"), ("b", "a"), ("b", "out")],
+        ),
+        "must have a neuron in every circle, got b -> a -> b.",
+    ),
+    (
+        graph({"in": IN, "in2": IN, "x": lif(3), "out": OUT}, ("in", "x"), ("in2", "x")),
+        "must have one Input node, got ['in', 'in2']",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "sentence"), MALFORMED)
+def test_malformed_graphs_are_refused(source, sentence):
+    with pytest.raises(ValueError) as e:
+        silent(source)
+    assert sentence in str(e.value)
+
+
+def put(path, value):
+    def change(root):
+        if path in root:
+            del root[path]
+        if value is not None:
+            root[path] = value
+
+    return change
+
+
+DAMAGED = [
+    (put("nodes/n0/tau", None), "must have the fields tau, r, v_leak, v_threshold, got no tau"),
+    (put("nodes/n0/tau", "long"), "the node 'n0' (LIF) must have numbers as tau, got 'long'"),
+    (put("nodes/n0/type", None), "must have a type at every node, got none at 'n0'"),
+    (put("nodes/n0/type", "Foo"), "must have nodes that NIR knows, got 'Foo' at 'n0'"),
+    (put("nodes", None), "must have nodes and edges, got ['edges', 'type'] in the graph"),
+    (put("edges", np.ones(2)), "must have edges that are pairs of names, got 1.0 in the graph"),
+    (put("edges", np.array([[b"a"] * 3])), "must have edges that are pairs of names, got [b'a'"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), DAMAGED)
+def test_damaged_files_are_refused(change, sentence, tmp_path):
+    nir.write(tmp_path / "net.nir", chain(lif(3), shape=(3,)))
+    with h5py.File(tmp_path / "net.nir", "a") as file:
+        change(file["node"])
+    with pytest.raises(ValueError) as e:
+        js.nir.from_nir(tmp_path / "net.nir")
+    assert sentence in str(e.value)
+
+
+def test_what_is_no_file_of_nir_is_refused(tmp_path):
+    path = tmp_path / "net.nir"
+    with pytest.raises(FileNotFoundError, match="must be a NIRGraph or a file, got"):
+        js.nir.from_nir(path)
+    path.write_bytes(b"hello")
+    with pytest.raises(ValueError, match=r"which HDF5 cannot read: .*file signature not found"):
+        js.nir.from_nir(path)
+    nir.write(path, chain(lif(3), shape=(3,)))
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(ValueError, match=r"which HDF5 cannot read: .*truncated"):
+        js.nir.from_nir(str(path))
+    with h5py.File(path, "w"):
+        pass
+    with pytest.raises(ValueError, match="which has no group 'node'"):
+        js.nir.from_nir(path)
+    with pytest.raises(TypeError, match="must be a NIRGraph or the path of a file, got 3"):
+        js.nir.from_nir(3)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("fire", ">>", "`from_nir(fire=...)` must be one of ('>', '>='), got '>>'."),
+        ("method", "rk4", "`from_nir(method=...)` must be one of ('euler', 'exact'), got 'rk4'."),
+        ("dt", -1.0, "`from_nir(dt=...)` must be above 0 and finite, got -1.0."),
+        ("max_spike_count", 0, "`from_nir(max_spike_count=...)` must be at least 1, got 0."),
+        ("layout", "NCHW", "must be one of ('channels_last', 'channels_first'), got 'NCHW'."),
+    ],
+)
+def test_unknown_options(option, value, sentence):
+    with pytest.raises(ValueError) as e:
+        js.nir.from_nir(chain(lif(3), shape=(3,)), **{option: value})
+    assert sentence in str(e.value)
+
+
+def test_every_public_name_is_explained():
+    for name in ("from_nir", "to_nir", "from_data", "to_data", "Graph", "NIRNeuron"):
+        assert ">>> " in getattr(js.nir, name).__doc__
