@@ -9,6 +9,7 @@
 """
 
 from . import (
+    debug as debug,
     encode as encode,
     losses as losses,
     nn as nn,
