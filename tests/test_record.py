@@ -1,6 +1,5 @@
 """Recording: what the layers of a network did, without touching the network."""
 
-import re
 import threading
 
 import jax
@@ -11,7 +10,7 @@ from flax import nnx
 
 import jaxspike as js
 
-T, N, C = 6, 3, 5
+T, N, C = 4, 3, 5
 
 
 class Block(js.nn.SpikingModule):
@@ -32,7 +31,7 @@ class Own(js.nn.SpikingModule):
     """A module with a state of its own, and a network inside, run by a `sequence` of its own."""
 
     def __init__(self, rngs):
-        self.inner = js.nn.Sequential(nnx.Linear(C, C, rngs=rngs), js.LIF())
+        self.inner = js.nn.Sequential(nnx.Linear(C, C, rngs=rngs), js.LIF(v_threshold=0.2))
 
     def init_state(self, shape, dtype=jnp.float32):
         return {"trace": jnp.zeros(shape, dtype), "inner": self.inner.init_state(shape, dtype)}
@@ -69,25 +68,23 @@ def by_hand(net, x):
     """Spikes and membranes of the four neurons, one step after the other, from their parts."""
     first, lif, block, own = net.layers[:4]
     inner, neuron = own.inner.layers
-    states = {name: js.IF().init_state((N, C)) for name in NEURONS}
-    states = {
-        name: js.IFState(*s) if "recurrent" in name else js.LIFState(*s)
-        for name, s in states.items()
-    }
+    models = (lif.neuron, block.lif.neuron, js.IF(), neuron.neuron)
+    neurons = dict(zip(NEURONS, models, strict=True))
+    states = {name: neuron.init_state((N, C)) for name, neuron in neurons.items()}
     y, trace, out = jnp.zeros((N, C)), jnp.zeros((N, C)), {n: [] for n in NEURONS}
 
-    def run(name, neuron, x):
-        states[name], s = neuron(states[name], x)
+    def run(name, x):
+        states[name], s = neurons[name](states[name], x)
         out[name].append((x, s, states[name].v))
         return s
 
     for x_t in x:
-        a = run("1", lif.neuron, first(x_t))
-        b = run("2/lif", block.lif.neuron, block.linear(a))
-        y = run("2/recurrent/neuron", js.IF(), b + block.recurrent.feedback(y))
-        c = run("3/inner/1", neuron.neuron, inner(b + y + trace))
+        a = run("1", first(x_t))
+        b = run("2/lif", block.linear(a))
+        y = run("2/recurrent/neuron", b + block.recurrent.feedback(y))
+        c = run("3/inner/1", inner(b + y + trace))
         trace = 0.5 * trace + c
-    return {name: [jnp.stack(a) for a in zip(*rows)] for name, rows in out.items()}
+    return {name: [jnp.stack(a) for a in zip(*rows, strict=True)] for name, rows in out.items()}
 
 
 @pytest.fixture(scope="module")
@@ -96,15 +93,16 @@ def recorded(net, x_seq):
     def run(net, x_seq):
         state = net.init_state((N, C))
         fields = ("output", "v", "input", "state")
-        return js.debug.record(net, state, x_seq, fields=fields), net(state, x_seq)
+        record = js.debug.record(net, state, x_seq, fields=fields)
+        return record, net(state, x_seq), by_hand(net, x_seq)
 
     return run(net, x_seq)
 
 
-def test_records_are_what_every_neuron_did(net, x_seq, recorded):
-    (_, _, records), _ = recorded
+def test_records_are_what_every_neuron_did(recorded):
+    (_, _, records), _, want = recorded
     assert list(records) == NEURONS  # in the order in which they run
-    for name, (x, spikes, v) in by_hand(net, x_seq).items():
+    for name, (x, spikes, v) in want.items():
         np.testing.assert_allclose(records[name]["input"], x, rtol=1e-5, atol=1e-5)
         np.testing.assert_array_equal(records[name]["output"], spikes)
         np.testing.assert_allclose(records[name]["v"], v, rtol=1e-5, atol=1e-5)
@@ -113,7 +111,7 @@ def test_records_are_what_every_neuron_did(net, x_seq, recorded):
 
 
 def test_the_result_is_that_of_the_network(recorded):
-    (state, y, _), (want_state, want) = recorded
+    (state, y, _), (want_state, want), _ = recorded
     np.testing.assert_array_equal(y, want)
     jax.tree.map(np.testing.assert_array_equal, state, want_state)
 
@@ -125,7 +123,7 @@ def test_the_network_stays_as_it_is(x_seq):
     state = net.init_state((N, C))
     nnx.jit(lambda net, x: js.debug.record(net, state, x)[2])(net, x_seq)
     with pytest.raises(ValueError, match="fields"):
-        js.debug.record(net, state, x_seq[0], fields="u")
+        jax.eval_shape(lambda x: js.debug.record(net, state, x, fields="u"), x_seq)
     assert nnx.graphdef(net) == graph
     jax.tree.map(np.testing.assert_array_equal, nnx.state(net), before)
 
@@ -168,8 +166,14 @@ def test_a_scan_of_a_recorded_step_is_a_recorded_sequence(net, x_seq, recorded):
 
 def test_layers_are_chosen_by_path_and_type(net, x_seq):
     def names(*layers, fields="output"):
-        run = nnx.jit(lambda net: js.debug.record(net, state, x_seq, layers=layers, fields=fields))
-        return {name: set(r) for name, r in run(net)[2].items()}
+        records = []  # only traced: what is in them is the same for one step
+        jax.eval_shape(
+            lambda x: records.append(
+                js.debug.record(build(), state, x, layers=layers, fields=fields)[2]
+            ),
+            x_seq[0],
+        )
+        return {name: set(r) for name, r in records[0].items()}
 
     state, both = net.init_state((N, C)), ("output", "trace")
     assert list(names("2/recurrent", "0", js.IF)) == ["0", "2/recurrent", "2/recurrent/neuron"]
@@ -287,5 +291,6 @@ def test_threads_do_not_meet(x_seq):
 )
 def test_errors(net, x_seq, change, kind, sentence):
     arguments = {"net": net, "state": net.init_state((N, C)), "x": x_seq} | change
-    with pytest.raises(kind, match=f"^{re.escape(sentence)}$"):
-        js.debug.record(**arguments)
+    with pytest.raises(kind) as error:
+        jax.eval_shape(lambda: js.debug.record(**arguments)[1])
+    assert str(error.value) == sentence
