@@ -13,6 +13,7 @@ from . import (
     encode as encode,
     losses as losses,
     nn as nn,
+    plot as plot,
     readout as readout,
     surrogate as surrogate,
 )
