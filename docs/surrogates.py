@@ -2,7 +2,6 @@
 
 import pathlib
 
-import numpy as np
 from matplotlib.figure import Figure
 
 import jaxspike as js
@@ -23,7 +22,7 @@ rows = -(-len(SURROGATES) // COLUMNS)
 figure = Figure(figsize=(11, 1.9 * rows), layout="constrained")
 axes = figure.subplots(rows, COLUMNS, sharex=True).ravel()
 for ax, surrogate in zip(axes, SURROGATES, strict=False):
-    js.plot.surrogate(surrogate(), x=np.linspace(-3, 3, 241), ax=ax)
+    js.plot.surrogate(surrogate(), ax=ax)
     ax.set_title(surrogate.__name__, fontsize=9)
     ax.set(xlabel="", ylim=(-0.6, 1.6))
     ax.tick_params(labelsize=7)

@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "neurons": {"_types", "_pytree", "surrogate", "neurons.base"},
     "engine": {"_types", "_pytree", "engine"},
     "nn": {"_types", "_pytree", "surrogate", "neurons", "neurons.base", "engine", "nn"},
+    "debug": {"_types", "nn", "debug"},
+    "plot": {"_types", "_check", "surrogate", "debug", "plot"},
 }
 
 
@@ -61,7 +63,7 @@ def test_imports_point_one_way(path):
     if allowed is not None:
         assert {room(m) for m in inside} <= allowed
     assert "jaxspike" not in outside or room(name) == "demo"
-    if room(name) in MAY_IMPORT and room(name) != "nn":
+    if room(name) in MAY_IMPORT and room(name) not in ("nn", "debug"):
         assert "flax" not in outside
 
 
@@ -80,7 +82,7 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 PUBLIC = {
     f"{space.__name__}.{name}": value
-    for space in (js, js.nn, js.surrogate, js.encode, js.readout, js.losses)
+    for space in (js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.debug, js.plot)
     for name, value in vars(space).items()
     if callable(value)
     and not name.startswith("_")

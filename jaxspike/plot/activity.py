@@ -48,7 +48,7 @@ def raster(spikes: Array, *, sample: int = 0, ax: Axes | None = None, color: str
     ax = axes(ax, figsize=(7, 3.2))
     steps, neurons = a.shape
     width = ax.get_position().width * ax.figure.get_figwidth() * 72  # in points
-    wide = min(max(0.6 * width / steps, 0.8), 8.0)
+    wide = min(max(0.6 * width / steps, 0.8), 20.0)
     for fired, paint in ((a > 0, color), (a < 0, MARK)):
         when, which = np.nonzero(fired)
         if len(when):

@@ -43,6 +43,6 @@ def firing_rates(report: FiringReport, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(rows, list(report.layers))
     ax.set(xlabel="firing rate, % of the time steps", ylabel="layer")
     ax.set(xlim=(0, max(130 * max(rates, default=0), 1)), ylim=(len(rows) - 0.4, -0.6))
-    ax.set_xticks([tick for tick in ax.get_xticks() if tick <= min(100, ax.get_xlim()[1])])
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value <= 100 else "")
     ax.tick_params(axis="y", length=0)
     return ax
