@@ -44,9 +44,8 @@ def draw(path: Path, image: Array, label: int, hidden: Array, output: Array, tit
     bars = right.bar(digits, counts, color=[MARK if d == label else QUIET for d in digits])
     right.bar_label(bars, [f"{count:.0f}" for count in counts], fontsize=9)
     right.legend([bars[label]], [f"true class: {label}"], frameon=False)
-    right.set(
-        title="Output: spike counts", xlabel="digit", ylabel=f"spikes in {len(output)} time steps"
-    )
+    right.set(title="Output: spike counts", xlabel="digit")
+    right.set(ylabel=f"spikes in {len(output)} time steps")
     right.set(xticks=digits, ylim=(0, max(1.25 * counts.max(), 1)))
 
     right.yaxis.set_major_locator(MaxNLocator(integer=True))

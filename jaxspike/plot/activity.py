@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._types import Array
+from numpy.typing import ArrayLike
 from ._axes import (
     INK,
     LINES,
@@ -20,7 +20,7 @@ from ._axes import (
 )
 
 
-def raster(spikes: Array, *, sample: int = 0, ax: Axes | None = None, color: str = INK) -> Axes:
+def raster(spikes: ArrayLike, *, sample: int = 0, ax: Axes | None = None, color: str = INK) -> Axes:
     """Raster of the spikes of one sample: a tick for each, time to the right, a neuron a row.
 
     Args:
@@ -60,9 +60,9 @@ def raster(spikes: Array, *, sample: int = 0, ax: Axes | None = None, color: str
 
 
 def membrane(
-    v: Array,
+    v: ArrayLike,
     *,
-    spikes: Array | None = None,
+    spikes: ArrayLike | None = None,
     v_threshold: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -113,7 +113,7 @@ def membrane(
     return ax
 
 
-def spike_counts(spikes: Array | Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
+def spike_counts(spikes: ArrayLike | Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     """Number of spikes over time: per time step, all neurons, the mean of the samples.
 
     Args:

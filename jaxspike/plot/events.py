@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from .._check import integer, positive_number
-from .._types import Array
+from numpy.typing import ArrayLike
 from ._axes import Axes, array, axes
 
 OFF, ON = np.array([217, 72, 15]), np.array([25, 113, 194])
 
 
 def event_frames(
-    frames: Array, *, columns: int | None = None, vmax: float | None = None, ax: Axes | None = None
+    frames: ArrayLike, *, columns: int | None = None, vmax: float | None = None, ax: Axes | None = None
 ) -> Axes:
     """Frames of events beside each other: off events red, on events blue, none white.
 
@@ -65,7 +65,7 @@ def event_frames(
 
 
 def event_animation(
-    frames: Array,
+    frames: ArrayLike,
     path: str | os.PathLike[str],
     *,
     fps: float = 10.0,

@@ -3,12 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array
+from numpy.typing import ArrayLike
 from ..surrogate import Surrogate
 from ._axes import INK, MARK, QUIET, Axes, axes
 
 
-def surrogate(surrogate: Surrogate, *, x: Array | None = None, ax: Axes | None = None) -> Axes:
+def surrogate(surrogate: Surrogate, *, x: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
     """The derivative of a surrogate, and its primitive: the step that the gradient sees.
 
     The primitive is the integral of the derivative, shifted to 1/2 at the threshold.
