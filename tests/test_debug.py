@@ -20,33 +20,35 @@ def linear(n, m, **kwargs):
 
 @pytest.fixture(scope="module")
 def report():
-    # four neurons fire at every step, at every second, at every fourth, never: in ternary too
+    # they fire at every step, every second, every fourth, never; negative spikes are spikes
     x = jnp.broadcast_to(jnp.array([1.0, 0.5, 0.25, 0.0]), (T, N, 4))
     graded = linear(4, 2, kernel_init=nnx.initializers.constant(0.3), use_bias=False)
     always, silent = js.IF(v_threshold=1e-3), js.IF(v_threshold=1e3)
-    net = js.nn.Sequential(js.IF(), js.TernaryIF(), graded, js.LI(), always, silent)
+    net = js.nn.Sequential(
+        js.IF(), jnp.negative, js.TernaryIF(), jnp.negative, graded, js.LI(), always, silent
+    )
     return js.debug.firing_rates(net, net.init_state((N, 4)), x)
 
 
 def test_rates_are_means_of_spikes(report):
-    assert list(report.layers) == ["0", "1", "4", "5"]
+    assert list(report.layers) == ["0", "2", "6", "7"]
     first = report.layers["0"]
-    assert first == report.layers["1"]
+    assert first == report.layers["2"]
     assert first == js.debug.LayerRate(rate=0.4375, silent=0.25, saturated=0.25, neurons=4)
-    assert report.layers["4"] == js.debug.LayerRate(1.0, 0.0, 1.0, 2)
-    assert report.layers["5"] == js.debug.LayerRate(0.0, 1.0, 0.0, 2)
+    assert report.layers["6"] == js.debug.LayerRate(1.0, 0.0, 1.0, 2)
+    assert report.layers["7"] == js.debug.LayerRate(0.0, 1.0, 0.0, 2)
 
 
 def test_silent_and_saturated_layers_are_named(report):
-    assert (report.silent, report.saturated, report.graded) == (("5",), ("4",), ("3",))
+    assert (report.silent, report.saturated, report.graded) == (("7",), ("6",), ("5",))
     assert str(report) == repr(report)
     assert str(report).splitlines() == [
         "layer  neurons    rate  silent  saturated",
         "0            4  43.75%   25.0%      25.0%",
-        "1            4  43.75%   25.0%      25.0%",
-        "4            2 100.00%    0.0%     100.0%  SATURATED",
-        "5            2   0.00%  100.0%       0.0%  SILENT",
-        "no spikes, but graded outputs: 3",
+        "2            4  43.75%   25.0%      25.0%",
+        "6            2 100.00%    0.0%     100.0%  SATURATED",
+        "7            2   0.00%  100.0%       0.0%  SILENT",
+        "no spikes, but graded outputs: 5",
     ]
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
 from numpy.typing import ArrayLike
+
 from ._axes import (
     INK,
     LINES,

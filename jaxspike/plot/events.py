@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._check import integer, positive_number
-from numpy.typing import ArrayLike
 from ._axes import Axes, array, axes
 
 OFF, ON = np.array([217, 72, 15]), np.array([25, 113, 194])
 
 
 def event_frames(
-    frames: ArrayLike, *, columns: int | None = None, vmax: float | None = None, ax: Axes | None = None
+    frames: ArrayLike,
+    *,
+    columns: int | None = None,
+    vmax: float | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Frames of events beside each other: off events red, on events blue, none white.
 

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 import numpy as np
-
 from numpy.typing import ArrayLike
+
 from ..surrogate import Surrogate
 from ._axes import INK, MARK, QUIET, Axes, axes
 
