@@ -9,9 +9,11 @@
 """
 
 from . import (
+    debug as debug,
     encode as encode,
     losses as losses,
     nn as nn,
+    plot as plot,
     presets as presets,
     readout as readout,
     surrogate as surrogate,

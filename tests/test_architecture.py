@@ -27,6 +27,8 @@ MAY_IMPORT = {
     "presets": {"_types", "_check", "surrogate", "neurons"},
     "engine": {"_types", "_pytree", "engine"},
     "nn": {"_types", "_pytree", "_check", "surrogate", "neurons", "neurons.base", "engine", "nn"},
+    "debug": {"_types", "nn", "debug"},
+    "plot": {"_types", "_check", "surrogate", "debug", "plot"},
 }
 
 
@@ -62,7 +64,7 @@ def test_imports_point_one_way(path):
     if allowed is not None:
         assert {room(m) for m in inside} <= allowed
     assert "jaxspike" not in outside or room(name) == "demo"
-    if room(name) in MAY_IMPORT and room(name) != "nn":
+    if room(name) in MAY_IMPORT and room(name) not in ("nn", "debug"):
         assert "flax" not in outside
 
 
@@ -81,7 +83,10 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 PUBLIC = {
     f"{space.__name__}.{name}": value
-    for space in (js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.presets)
+    for space in (
+        *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
+        *(js.presets, js.debug, js.plot),
+    )
     for name, value in vars(space).items()
     if callable(value)
     and not name.startswith("_")

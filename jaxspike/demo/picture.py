@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..plot import raster
 from .data import Array
 
 INK, MARK, QUIET = "#1f2933", "#d9480f", "#9fb3c8"
@@ -35,24 +36,20 @@ def draw(path: Path, image: Array, label: int, hidden: Array, output: Array, tit
     left.imshow(image, cmap="gray_r", interpolation="nearest")
     left.set(title="Input: constant current", xlabel="pixel column", ylabel="pixel row")
 
-    steps, neurons = hidden.shape
-    when, which = np.nonzero(hidden)
-    thick = max(0.5, 180 / neurons)  # in points: just under the height of one neuron
-    middle.hlines(which, when + 0.65, when + 1.35, color=INK, linewidth=thick)
-    middle.set(title=f"Hidden layer: {len(when)} spikes, {hidden.mean():.0%} of all possible")
-    middle.set(xlabel="time step", ylabel="neuron", xlim=(0.5, steps + 0.5), ylim=(-1, neurons))
+    raster(hidden, ax=middle)
+    spikes = f"{hidden.sum():.0f} spikes, {hidden.mean():.0%} of all possible"
+    middle.set(title=f"Hidden layer: {spikes}")
 
     counts, digits = output.sum(axis=0), np.arange(10)
     bars = right.bar(digits, counts, color=[MARK if d == label else QUIET for d in digits])
     right.bar_label(bars, [f"{count:.0f}" for count in counts], fontsize=9)
     right.legend([bars[label]], [f"true class: {label}"], frameon=False)
-    right.set(title="Output: spike counts", xlabel="digit", ylabel=f"spikes in {steps} time steps")
+    right.set(title="Output: spike counts", xlabel="digit")
+    right.set(ylabel=f"spikes in {len(output)} time steps")
     right.set(xticks=digits, ylim=(0, max(1.25 * counts.max(), 1)))
 
-    for axis in (middle.xaxis, middle.yaxis, right.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
-    for axes in (middle, right):
-        axes.spines[["top", "right"]].set_visible(False)
+    right.yaxis.set_major_locator(MaxNLocator(integer=True))
+    right.spines[["top", "right"]].set_visible(False)
 
     beside = path.with_name(path.name + ".new")
     figure.savefig(beside, format="png")

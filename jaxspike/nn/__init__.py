@@ -10,6 +10,7 @@ from .dropout import Dropout as Dropout
 from .flatten import Flatten as Flatten
 from .fold_time import fold_time as fold_time
 from .fuse import fuse_conv_bn as fuse_conv_bn
+from .init_firing import init_firing as init_firing
 from .module import SpikingModule as SpikingModule
 from .neunorm import NeuNorm as NeuNorm
 from .norm import (

@@ -185,7 +185,7 @@ def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
                 f"`{name}(state=...)` must be a state, got None. "
                 "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
             )
-        if isinstance(x, list | tuple) and _owns_state(self):
+        if isinstance(x, list | tuple) and owns_state(self):
             raise TypeError(
                 f"`{name}(x=...)` must be an array, got a {type(x).__name__}. "
                 "Stack it: `jnp.stack(x)`, time first."
@@ -197,7 +197,7 @@ def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
                 "returned. A layer can run once a step; give a second layer for a second run."
             )
         value = state.value if sealed else state
-        if not _owns_state(self):
+        if not owns_state(self):
             new, y = _pair(name, step(self, SealedState(value), x, *args, **kwargs))
             refuse_sealed(y)
         elif value is TO_BE_BUILT or is_owned(value):
@@ -216,7 +216,8 @@ def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _owns_state(module: SpikingModule) -> bool:
+def owns_state(module: SpikingModule) -> bool:
+    """Whether ``module`` has a state of its own; else it is a composite."""
     return type(module).init_state is not SpikingModule.init_state
 
 
@@ -292,7 +293,7 @@ def refuse_time_blind(module: nnx.Module) -> None:
     """Refuse layers that would silently normalise over the time axis of ``[T, N, *]``."""
     inside: list[Any] = []
     for path, child in nnx.iter_modules(module):
-        if isinstance(child, SpikingModule) and _owns_state(child):
+        if isinstance(child, SpikingModule) and owns_state(child):
             inside.append(path)  # folded, or run step by step
     for path, child in nnx.iter_modules(module):
         within = any(path[: len(p)] == p for p in inside)

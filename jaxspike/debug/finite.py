@@ -1,0 +1,116 @@
+"""`check_finite`: in which layers, and from which time step on, there are NaN or infinities."""
+
+from collections import OrderedDict
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from .._types import Array, Tree
+from ..nn import SpikingModule
+from ..nn.record import Layers, record, require_sequence
+from ._traced import refuse_traced
+
+
+def first_nonfinite(
+    net: SpikingModule, state: Tree, x_seq: Array, *args: Any, layers: Layers = None
+) -> OrderedDict[str, dict[str, Array]]:
+    """The first time step at which what goes into, is in, or leaves a layer is not finite.
+
+    Spikes hide a NaN: a membrane that is NaN never reaches its threshold, so the layer falls
+    silent, the layers after it are finite, and so is the loss. This looks inside. It is pure and
+    runs in `flax.nnx.jit`; `check_finite` raises.
+
+    Args:
+        net: The network.
+        state: Its state.
+        x_seq: A sequence ``[T, N, *]``.
+        *args: What else the network takes.
+        layers: Which layers, as for `record`; None is every neuron.
+
+    Returns:
+        For each layer, by path and in the order in which they run, the first time step of its
+        ``"input"``, of each state variable, such as ``"v"``, and of its ``"output"``; -1 where all
+        is finite. Integers, of shape [].
+
+    Raises:
+        ValueError: If ``x_seq`` has no time axis.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> net = js.nn.Sequential(js.LIF(), js.LIF())
+        >>> x_seq = jnp.ones((5, 2, 8)).at[3, 0, 0].set(jnp.nan)
+        >>> found = js.debug.first_nonfinite(net, net.init_state((2, 8)), x_seq)
+        >>> {layer: int(steps["v"]) for layer, steps in found.items()}
+        {'0': 3, '1': -1}
+    """
+    require_sequence("first_nonfinite", net, state, x_seq, args)
+    fields = ("input", "state", "output")
+    _, _, records = record(net, state, x_seq, *args, layers=layers, fields=fields)
+    found: OrderedDict[str, dict[str, Array]] = OrderedDict()
+    for layer, values in records.items():
+        variables = {
+            jax.tree_util.keystr(path, simple=True, separator=".") or "state": leaf
+            for path, leaf in jax.tree_util.tree_leaves_with_path(values.get("state"))
+        }
+        arrays = {"input": values["input"], **variables, "output": values["output"]}
+        found[layer] = {name: _first(a) for name, a in arrays.items()}
+    return found
+
+
+def _first(a: Array) -> Array:
+    bad = ~jnp.isfinite(a).all(range(1, a.ndim))
+    return jnp.where(bad.any(), bad.argmax(), -1)
+
+
+@nnx.jit
+def _found(net, state, x_seq, args):
+    return first_nonfinite(net, state, x_seq, *args)
+
+
+def check_finite(net: SpikingModule, state: Tree, x_seq: Array, *args: Any) -> None:
+    """Raise if anything in a layer of neurons is NaN or infinite, naming layers and time steps.
+
+    Call it when a loss or gradient is NaN, or now and then in a training; it runs the network once.
+
+    Args:
+        net: The network, which stays as it is.
+        state: Its state.
+        x_seq: A sequence ``[T, N, *]``.
+        *args: What else the network takes.
+
+    Raises:
+        FloatingPointError: If something is not finite; the layer to look at comes first.
+        TypeError: If it is traced by `jax.jit`; `first_nonfinite` is for there.
+        ValueError: If ``x_seq`` has no time axis.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> net = js.nn.Sequential(js.LIF(), js.LIF())
+        >>> x_seq = jnp.ones((5, 2, 8)).at[3, 0, 0].set(jnp.nan)
+        >>> js.debug.check_finite(net, net.init_state((2, 8)), x_seq)
+        Traceback (most recent call last):
+        FloatingPointError: `check_finite` found numbers that are not finite:
+          layer 0: input from time step 3, v from time step 3.
+        Look at what comes before that layer first.
+    """
+    refuse_traced("check_finite", "`first_nonfinite`", net, state, x_seq, args)
+    require_sequence("check_finite", net, state, x_seq, args)
+    lines: list[tuple[int, str]] = []
+    for layer, steps in jax.device_get(_found(net, state, x_seq, args)).items():
+        bad = {name: int(step) for name, step in steps.items() if step >= 0}
+        if bad:
+            what = ", ".join(f"{name} from time step {step}" for name, step in bad.items())
+            lines.append((min(bad.values()), f"  layer {layer}: {what}."))
+    if lines:
+        said = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
+        raise FloatingPointError(
+            "\n".join(
+                (
+                    "`check_finite` found numbers that are not finite:",
+                    *said,
+                    "Look at what comes before that layer first.",
+                )
+            )
+        )

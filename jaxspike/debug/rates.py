@@ -1,0 +1,132 @@
+"""`firing_rates`: how often the neurons of each layer fire; which never do, and which always."""
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from flax import nnx
+
+from .._types import Array, Tree
+from ..nn import SpikingModule
+from ..nn.record import Layers, neuron_rates, require_sequence
+from ._traced import refuse_traced
+
+_neuron_rates = nnx.jit(neuron_rates, static_argnames=("layers",))
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerRate:
+    """How often the neurons of a layer fire.
+
+    Attributes:
+        rate: Spikes per neuron and time step, 0 to 1; a spike is an output that is not 0.
+        silent: The share of the neurons that fire in less than ``silent`` of the time steps.
+        saturated: The share of the neurons that fire in more than ``saturated`` of them.
+        neurons: The number of neurons.
+    """
+
+    rate: float
+    silent: float
+    saturated: float
+    neurons: int
+
+
+@dataclasses.dataclass(frozen=True)
+class FiringReport:
+    """The firing rates of the layers of a network; prints as a table.
+
+    Attributes:
+        layers: Each layer by its path, in the order in which they run.
+        silent: The layers whose rate is below the limit for silence.
+        saturated: The layers whose rate is above the limit for saturation.
+        graded: The layers left out: their outputs are not whole numbers, so no spikes.
+    """
+
+    layers: Mapping[str, LayerRate]
+    silent: tuple[str, ...]
+    saturated: tuple[str, ...]
+    graded: tuple[str, ...]
+
+    def __str__(self) -> str:
+        width = max(map(len, ("layer", *self.layers)))
+        lines = [f"{'layer':{width}}  neurons    rate  silent  saturated"]
+        for name, layer in self.layers.items():
+            mark = "  SILENT" if name in self.silent else ""
+            mark = "  SATURATED" if name in self.saturated else mark
+            lines.append(
+                f"{name:{width}} {layer.neurons:8d} {layer.rate:7.2%} {layer.silent:7.1%} "
+                f"{layer.saturated:10.1%}{mark}"
+            )
+        if self.graded:
+            lines.append(f"no spikes, but graded outputs: {', '.join(self.graded)}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def firing_rates(
+    net: SpikingModule,
+    state: Tree,
+    x_seq: Array,
+    *args: Any,
+    layers: Layers = None,
+    silent: float = 0.001,
+    saturated: float = 0.95,
+) -> FiringReport:
+    """Firing rate of each layer of neurons, with silent and saturated ones named.
+
+    The rate of a neuron is the share of the time steps, of all samples, in which its output is not
+    0; that of a layer is the mean of its neurons. ``net`` stays as it is.
+
+    Args:
+        net: The network.
+        state: Its state.
+        x_seq: A sequence ``[T, N, *]``.
+        *args: What else the network takes.
+        layers: Which layers, as for `record`; None is every neuron.
+        silent: What fires more seldom is silent, 0 to 1.
+        saturated: What fires more often is saturated, 0 to 1.
+
+    Raises:
+        TypeError: If it is traced by `jax.jit`: a report is for the eye. Use `record` there.
+        ValueError: If ``x_seq`` has no time axis, or the limits are out of order.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> linear = nnx.Linear(8, 4, kernel_init=nnx.initializers.ones, rngs=nnx.Rngs(0))
+        >>> net = js.nn.Sequential(js.IF(), linear, js.IF(v_threshold=16.0), js.LIF())
+        >>> js.debug.firing_rates(net, net.init_state((2, 8)), jnp.full((10, 2, 8), 0.5))
+        layer  neurons    rate  silent  saturated
+        0            8  50.00%    0.0%       0.0%
+        2            4  20.00%    0.0%       0.0%
+        3            4   0.00%  100.0%       0.0%  SILENT
+    """
+    if not 0 <= silent < saturated <= 1:
+        raise ValueError(
+            "`firing_rates(silent=..., saturated=...)` must be shares with 0 <= silent < saturated "
+            f"<= 1, got {silent} and {saturated}."
+        )
+    refuse_traced("firing_rates", "`record` and take means", net, state, x_seq, args)
+    require_sequence("firing_rates", net, state, x_seq, args)
+    chosen = layers if layers is None or isinstance(layers, str | type) else tuple(layers)
+    result = jax.device_get(_neuron_rates(net, state, x_seq, args, layers=chosen))
+    found, graded = OrderedDict[str, LayerRate](), []
+    for name, (rates, whole) in result.items():
+        if whole:
+            found[name] = LayerRate(
+                rate=float(rates.mean()),
+                silent=float((rates < silent).mean()),
+                saturated=float((rates > saturated).mean()),
+                neurons=rates.size,
+            )
+        else:
+            graded.append(name)
+    return FiringReport(
+        found,
+        tuple(name for name, layer in found.items() if layer.rate < silent),
+        tuple(name for name, layer in found.items() if layer.rate > saturated),
+        tuple(graded),
+    )

@@ -1,0 +1,58 @@
+"""What the pictures share: axes, colours, and checks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Axes = Any  # matplotlib.axes.Axes, which is not imported before it is needed
+INK, MARK, QUIET = "#1f2933", "#d9480f", "#9fb3c8"
+LINES = (INK, MARK, "#1971c2", "#2f9e44", "#9c36b5", "#e8a100", "#0c8599", "#868e96")
+
+
+def axes(ax: Axes | None, **figure: Any) -> Axes:
+    """``ax``, or the axes of a new figure; without the frame's upper and right side."""
+    if ax is None:
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as e:
+            raise ImportError(
+                "`jaxspike.plot` needs matplotlib: pip install 'jaxspike[plot]'"
+            ) from e
+        _, ax = plt.subplots(layout="constrained", **figure)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def whole_numbers(axis: Any) -> None:
+    """Let an axis have its ticks at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+
+
+def legend_above(ax: Axes) -> None:
+    """A legend that covers nothing."""
+    ax.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+
+
+def time_axis(ax: Axes, steps: int) -> None:
+    """Let the x axis be ``steps`` time steps."""
+    ax.set(xlabel="time step", xlim=(-0.5, steps - 0.5))
+    whole_numbers(ax.xaxis)
+
+
+def array(where: str, value: Any, *ranks: int, layout: str) -> np.ndarray[Any, Any]:
+    """``value`` as a NumPy array of numbers with one of ``ranks`` many axes."""
+    a = np.asarray(value)
+    a = a if a.dtype.kind in "biuf" else a.astype(np.float32)  # bfloat16
+    if a.ndim not in ranks or not a.size:
+        raise ValueError(f"{where} must be {layout}, got the shape {a.shape}.")
+    return a
+
+
+def named(where: str, values: Any) -> Mapping[str, Any]:
+    """``values``, which must be a dict with something in it."""
+    if not isinstance(values, Mapping) or not values:
+        raise TypeError(f"{where} must be a dict from names to values, got {values!r:.60}.")
+    return values

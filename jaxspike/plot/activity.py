@@ -1,0 +1,144 @@
+"""Spikes and membranes over time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._axes import (
+    INK,
+    LINES,
+    MARK,
+    QUIET,
+    Axes,
+    array,
+    axes,
+    legend_above,
+    time_axis,
+    whole_numbers,
+)
+
+
+def raster(spikes: ArrayLike, *, sample: int = 0, ax: Axes | None = None, color: str = INK) -> Axes:
+    """Raster of the spikes of one sample: a tick for each, time to the right, a neuron a row.
+
+    Args:
+        spikes: ``[T, neurons]``, or ``[T, N, *]``, whose neurons are counted as they lie in memory.
+            Whatever is not 0 is a spike; negative ones are drawn in another colour.
+        sample: Which of the N samples to draw.
+        ax: Where to draw; None is a new figure.
+        color: Colour of the spikes.
+
+    Raises:
+        ValueError: If ``spikes`` has less than two axes, or there is no such sample.
+
+    Example:
+        >>> import jax, jaxspike as js
+        >>> spikes = jax.random.bernoulli(jax.random.key(0), 0.1, (100, 4, 50))
+        >>> ax = js.plot.raster(spikes, sample=2)
+    """
+    a = array("`raster(spikes=...)`", spikes, *range(2, 9), layout="[T, neurons] or [T, N, *]")
+    if a.ndim > 2:
+        if not -a.shape[1] <= sample < a.shape[1]:
+            raise ValueError(
+                f"`raster(sample=...)` must be one of the {a.shape[1]} samples, got {sample}."
+            )
+        a = a[:, sample].reshape(len(a), -1)
+    ax = axes(ax, figsize=(7, 3.2))
+    steps, neurons = a.shape
+    width = ax.get_position().width * ax.figure.get_figwidth() * 72  # in points
+    wide = min(max(0.6 * width / steps, 0.8), 20.0)
+    for fired, paint in ((a > 0, color), (a < 0, MARK)):
+        when, which = np.nonzero(fired)
+        if len(when):
+            ax.vlines(when, which - 0.4, which + 0.4, color=paint, linewidth=wide)
+    time_axis(ax, steps)
+    ax.set(ylabel="neuron", ylim=(-0.7, neurons - 0.3))
+    whole_numbers(ax.yaxis)
+    return ax
+
+
+def membrane(
+    v: ArrayLike,
+    *,
+    spikes: ArrayLike | None = None,
+    v_threshold: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Membrane potential of one neuron or a few, with the threshold and the spikes above.
+
+    Args:
+        v: ``[T]``, or ``[T, neurons]`` with a line for each; as `jaxspike.debug.record` gives it,
+            it is the potential after the reset.
+        spikes: Their spikes, in the shape of ``v``; a stroke at the top for each.
+        v_threshold: The threshold, a dashed line.
+        ax: Where to draw; None is a new figure.
+
+    Raises:
+        ValueError: If ``v`` has another number of axes, or ``spikes`` another shape.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> net = js.nn.Sequential(js.LIF())
+        >>> x_seq, state = jnp.full((30, 1, 1), 1.3), net.init_state((1, 1))
+        >>> lif = js.debug.record(net, state, x_seq, fields=("v", "output"))[2]["0"]
+        >>> ax = js.plot.membrane(lif["v"][:, 0], spikes=lif["output"][:, 0], v_threshold=1.0)
+    """
+    potential = array("`membrane(v=...)`", v, 1, 2, layout="[T] or [T, neurons]")
+    fired = np.zeros_like(potential) if spikes is None else np.asarray(spikes)
+    if fired.shape != potential.shape:
+        raise ValueError(
+            f"`membrane(spikes=...)` must have the shape of v, {potential.shape}, "
+            f"got {fired.shape}."
+        )
+    steps = len(potential)
+    potential, fired = potential.reshape(steps, -1), fired.reshape(steps, -1)
+    ax = axes(ax, figsize=(7, 3))
+    if v_threshold is not None:
+        ax.axhline(v_threshold, color=QUIET, linestyle="--", linewidth=1.2, label="threshold")
+    tops = [np.nanmax(potential), *([] if v_threshold is None else [v_threshold])]
+    top, tall = max(tops), 0.12 * max(float(max(tops) - np.nanmin(potential)), 1e-6)
+    for n in range(potential.shape[1]):
+        color = LINES[n % len(LINES)]
+        label = "membrane" if potential.shape[1] == 1 else f"neuron {n}"
+        ax.plot(np.arange(steps), potential[:, n], color=color, linewidth=1.4, label=label)
+        when, low = np.flatnonzero(fired[:, n]), top + tall * (0.5 + 1.2 * n)
+        if len(when):
+            alone = {"color": MARK, "label": "spikes"} if potential.shape[1] == 1 else {}
+            ax.vlines(when, low, low + tall, linewidth=1.6, **{"color": color} | alone)
+    time_axis(ax, steps)
+    ax.set(ylabel="membrane potential")
+    legend_above(ax)
+    return ax
+
+
+def spike_counts(spikes: ArrayLike | Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
+    """Number of spikes over time: per time step, all neurons, the mean of the samples.
+
+    Args:
+        spikes: ``[T, N, *]``, or a dict from the names of layers to such arrays, with a line for
+            each. Whatever is not 0 is a spike.
+        ax: Where to draw; None is a new figure.
+
+    Raises:
+        ValueError: If an array has less than two axes.
+
+    Example:
+        >>> import jax, jaxspike as js
+        >>> spikes = jax.random.bernoulli(jax.random.key(0), 0.1, (100, 4, 50))
+        >>> ax = js.plot.spike_counts({"hidden": spikes})
+    """
+    layers = spikes if isinstance(spikes, Mapping) else {"": spikes}
+    ax, steps = axes(ax, figsize=(7, 3)), 1
+    for i, (name, values) in enumerate(layers.items()):
+        a = array("`spike_counts(spikes=...)`", values, *range(2, 9), layout="[T, N, *]")
+        counts = (a != 0).reshape(*a.shape[:2], -1).sum(axis=-1).mean(axis=-1)
+        ax.plot(counts, color=LINES[i % len(LINES)], linewidth=1.4, label=name)
+        steps = max(steps, len(a))
+    time_axis(ax, steps)
+    ax.set(ylabel="spikes per time step")
+    ax.set_ylim(bottom=0)
+    if isinstance(spikes, Mapping):
+        legend_above(ax)
+    return ax

@@ -1,0 +1,48 @@
+"""Shapes of surrogates."""
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..surrogate import Surrogate
+from ._axes import INK, MARK, QUIET, Axes, axes
+
+
+def surrogate(surrogate: Surrogate, *, x: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
+    """The derivative of a surrogate, and its primitive: the step that the gradient sees.
+
+    The primitive is the integral of the derivative, shifted to 1/2 at the threshold.
+
+    Args:
+        surrogate: The surrogate.
+        x: Distances to threshold at which to draw, rising; None is -3 to 3. The integral is taken
+            between them by the trapezoidal rule.
+        ax: Where to draw; None is a new figure.
+
+    Raises:
+        TypeError: If ``surrogate`` is none.
+        ValueError: If ``x`` does not rise from below 0 to above.
+
+    Example:
+        >>> import jaxspike as js
+        >>> ax = js.plot.surrogate(js.surrogate.ATan(alpha=2.0))
+    """
+    if not isinstance(surrogate, Surrogate):
+        raise TypeError(
+            f"`surrogate(surrogate=...)` must be a Surrogate, got {surrogate!r}. "
+            "Give one of `jaxspike.surrogate`, such as `ATan()`."
+        )
+    at = np.linspace(-3.0, 3.0, 1201) if x is None else np.asarray(x, np.float64)
+    if at.ndim != 1 or not (np.diff(at) > 0).all() or not at[0] < 0 < at[-1]:
+        raise ValueError("`surrogate(x=...)` must rise from below 0 to above, in one axis.")
+    slope = np.asarray(surrogate(jnp.asarray(at, jnp.float32)), np.float64)
+    area = np.concatenate([[0.0], np.cumsum(np.diff(at) * (slope[1:] + slope[:-1]) / 2)])
+    primitive = area - np.interp(0.0, at, area) + 0.5
+    ax = axes(ax, figsize=(4.5, 3))
+    ax.plot(at, at >= 0, color=QUIET, linewidth=1, label="spike")
+    ax.plot(at, primitive, color=INK, linewidth=1.4, linestyle="--", label="primitive")
+    ax.plot(at, slope, color=MARK, linewidth=1.8, label="derivative")
+    ax.set(xlabel="membrane potential above threshold", xlim=(at[0], at[-1]))
+    ax.set_title(type(surrogate).__name__)
+    ax.legend(frameon=False)
+    return ax
