@@ -9,6 +9,7 @@
 """
 
 from . import (
+    convert as convert,
     encode as encode,
     losses as losses,
     nn as nn,
