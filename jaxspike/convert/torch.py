@@ -155,7 +155,7 @@ def _layers(
         flat = given.get(path)
         if flat is None:
             flat = _channels(call, path, module, orders.get(path), images)
-        entries = layers.entries(call, path, module, flat, snntorch)
+        entries = layers.entries(call, path or "net", module, flat, snntorch)
         if entries:
             out[name] = path, entries
     return out

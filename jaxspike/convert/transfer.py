@@ -63,14 +63,14 @@ def load(call: str, layers: Layers, groups: Groups, names: Mapping[str, str]) ->
     for name, (path, entries) in layers.items():
         group = groups[pairs[name]] if name in pairs else {}
         missing += [
-            f"{path}.{key} {entry.value.shape}"
+            f"{_dotted(path, key)} {entry.value.shape}"
             for key, entry in entries.items()
             if key not in group or group[key].shape != entry.value.shape
         ]
     for name, group in groups.items():
         entries = layers[used[name]][1] if name in used else {}
         over += [
-            f"{'.'.join((*name, key))} {a.shape}"
+            f"{_dotted(*name, key)} {a.shape}"
             for key, a in group.items()
             if key not in entries or entries[key].value.shape != a.shape
         ]
@@ -84,6 +84,10 @@ def load(call: str, layers: Layers, groups: Groups, names: Mapping[str, str]) ->
     for name, (_, entries) in layers.items():
         for key, entry in entries.items():
             entry.load(groups[pairs[name]][key])
+
+
+def _dotted(*parts: str) -> str:
+    return ".".join(filter(None, parts))
 
 
 def _say(parts: Iterable[str]) -> str:
