@@ -40,7 +40,9 @@ def channels(net: nnx.Module, shape: Shape | None) -> dict[str, set[int]]:
 def _guessed(net: nnx.Module) -> dict[str, set[int]]:
     modules = [m for _, m in nnx.iter_modules(net)]
     images = [
-        (1, *(SIZE,) * len(m.kernel_size), m.in_features) for m in modules if isinstance(m, nnx.Conv)
+        (1, *(SIZE,) * len(m.kernel_size), m.in_features)
+        for m in modules
+        if isinstance(m, nnx.Conv)
     ]
     rows = [(1, m.in_features) for m in modules if isinstance(m, nnx.Linear)]
     for shape in dict.fromkeys([*images, *rows]):

@@ -9,7 +9,7 @@ from flax import nnx
 from ..neurons import SequenceNeuron
 from ..nn import Constant, Spiking
 from . import neurons
-from .entry import Entry, Layout, same, stored
+from .entry import Entry, Layout, stored
 
 
 def _linear(layer: nnx.Linear) -> dict[str, Entry]:

@@ -96,4 +96,3 @@ def _by_shapes(ours: list[Item], theirs: list[Item]) -> list[tuple[Name, Name]]:
             side.sort(key=_numbers)
         pairs += [(a.full, b.full) for a, b in zip(*alike, strict=True)]
     return pairs
-

@@ -25,8 +25,8 @@ def from_torch(
 ) -> Net:
     """A copy of a network with the weights of the same network in PyTorch.
 
-    Knows `flax.nnx.Linear`, ``Conv`` (1, 2 or 3 axes, groups), ``ConvTranspose``, ``BatchNorm`` (the
-    count ``num_batches_tracked``, which Flax does not keep, is dropped), ``LayerNorm``,
+    Knows `flax.nnx.Linear`, ``Conv`` (1, 2 or 3 axes, groups), ``ConvTranspose``, ``BatchNorm``
+    (``num_batches_tracked``, a count that Flax does not keep, is dropped), ``LayerNorm``,
     ``GroupNorm``, ``InstanceNorm``, ``RMSNorm``, ``Embed``; of SpikingJelly the learned fields of
     `jaxspike.nn.Spiking` (``w`` of ParametricLIFNode and SynapseFilter, ``k`` of KLIFNode, PSN,
     MaskedPSN, SlidingPSN, GatedLIFNode with equal ``conduct``); of snnTorch ``beta``, ``alpha``,
@@ -126,8 +126,8 @@ def _groups(call: str, arrays: dict[str, np.ndarray]) -> Groups:
     for owner, group in groups.items():
         if "running_mean" in group:
             group.pop("num_batches_tracked", None)
-        if {"conduct", "linear_decay"} <= set(group):
-            rows = group["conduct"]
+        rows = group.get("conduct")
+        if rows is not None and rows.ndim > group.get("linear_decay", rows).ndim:
             if not len(rows) or (rows != rows[0]).any():
                 raise ValueError(
                     f"`{call}(source=...)` must have one `conduct` for all time steps, got a "

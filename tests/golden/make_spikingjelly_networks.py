@@ -162,7 +162,7 @@ def spiking(name, make, shape, gain):
             if any((again[k] != s).any() for k, s in spikes.items()):
                 break
         else:
-            return rates, arrays(name, state, x, y)
+            return rates, arrays(name, state, x, y.reshape(T, N, -1))  # GatedLIFNode adds axes
     raise RuntimeError(name)
 
 
