@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "neurons.base": {"_types", "_pytree", "surrogate"},
     "neurons": {"_types", "_pytree", "surrogate", "neurons.base"},
     "engine": {"_types", "_pytree", "engine"},
+    "convert": {"_types", "_pytree", "engine", "neurons", "nn", "convert"},
     "nn": {"_types", "_pytree", "surrogate", "neurons", "neurons.base", "engine", "nn"},
 }
 
@@ -61,7 +62,7 @@ def test_imports_point_one_way(path):
     if allowed is not None:
         assert {room(m) for m in inside} <= allowed
     assert "jaxspike" not in outside or room(name) == "demo"
-    if room(name) in MAY_IMPORT and room(name) != "nn":
+    if room(name) in MAY_IMPORT and room(name) not in ("nn", "convert"):
         assert "flax" not in outside
 
 
@@ -80,7 +81,7 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 PUBLIC = {
     f"{space.__name__}.{name}": value
-    for space in (js, js.nn, js.surrogate, js.encode, js.readout, js.losses)
+    for space in (js, js.nn, js.convert, js.surrogate, js.encode, js.readout, js.losses)
     for name, value in vars(space).items()
     if callable(value)
     and not name.startswith("_")

@@ -449,6 +449,22 @@ def test_names_and_channels_answer_the_errors():
     np.testing.assert_array_equal(by_hand.layers[1].kernel[:, 0], [0, 4, 1, 5, 2, 6, 3, 7])
 
 
+def test_flattened_by_hand():
+    """Rows would pass too, but the order of the features depends on the input."""
+
+    class Net(js.nn.SpikingModule):
+        def __init__(self):
+            self.fc, self.lif = linear(8), js.LIF()
+
+        def __call__(self, state, x):
+            lif, y = self.lif(state["lif"], self.fc(x.reshape(*x.shape[:-3], -1)))
+            return {"lif": lif}, y
+
+    with pytest.raises(ValueError, match="must show whether `fc` gets a flattened image"):
+        js.convert.to_torch(Net())
+    js.convert.to_torch(Net(), (1, 2, 2, 2))
+
+
 def test_a_flat_image_behind_other_layers():
     """The order of features goes through neurons, normalisation and skips, up to a product."""
 

@@ -1,5 +1,6 @@
 """Weights of a Flax network of the same layers, spiking or not."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from .transfer import Layers, load, modules
 Net = TypeVar("Net", bound=nnx.Module)
 
 
-def from_ann(net: Net, ann: nnx.Module) -> Net:
+def from_ann(net: Net, ann: nnx.Module, *, names: Mapping[str, str] | None = None) -> Net:
     """A copy of a network with the weights of a Flax network of the same layers.
 
     One of them may be spiking and the other not, in either direction: activations and neurons are
@@ -26,6 +27,8 @@ def from_ann(net: Net, ann: nnx.Module) -> Net:
     Args:
         net: The network to copy.
         ann: Where the weights come from; unchanged.
+        names: As in `from_torch`: from a layer or container of ``ann``, named without the
+            ``layers`` of a Sequential, to its path in ``net``.
 
     Returns:
         A new network; dtypes are those of ``net``, which is unchanged.
@@ -47,7 +50,7 @@ def from_ann(net: Net, ann: nnx.Module) -> Net:
         name: {key: np.asarray(entry.value) for key, entry in entries.items()}
         for name, (_, entries) in _arrays(ann).items()
     }
-    load("from_ann", _arrays(net), groups, {})
+    load("from_ann", _arrays(net), groups, names or {})
     return net
 
 

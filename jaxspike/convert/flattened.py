@@ -1,5 +1,6 @@
 """Whose features are a flattened image: Flax flattens ``[H, W, C]``, PyTorch ``[C, H, W]``."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -23,37 +24,39 @@ PLAIN, UNKNOWN = 0, -1
 def channels(net: nnx.Module, shape: Shape | None) -> dict[str, set[int]]:
     """The channels of the images whose flat form a layer gets as its features, by its path.
 
-    The network is traced once, and the features of its layers are followed back to the operation
-    that put them in their order. It is ``PLAIN`` if they are no flat image; several numbers, or
-    ``UNKNOWN``, say that it cannot be told.
+    The network is traced, and the features of its layers are followed back to the operation that
+    put them in their order. It is ``PLAIN`` if they are no flat image; several numbers, or
+    ``UNKNOWN``, say that it cannot be told, as does a layer that is not reached.
 
     Args:
         net: The network.
-        shape: Shape of one step of input. If None some image of the channels that a convolution
-            takes is tried: the size does not matter.
+        shape: Shape of one step of input. If None, an image of the channels that a convolution
+            takes is tried, whose size does not matter; without convolutions images and rows, and
+            if any of them is flattened, it cannot be told.
     """
-    if not any(isinstance(m, nnx.Linear) for _, m in nnx.iter_modules(net)):
-        return {}
-    return _marks(net, shape) if shape is not None else _guessed(net)
-
-
-def _guessed(net: nnx.Module) -> dict[str, set[int]]:
     modules = [m for _, m in nnx.iter_modules(net)]
-    images = [
-        (1, *(SIZE,) * len(m.kernel_size), m.in_features)
-        for m in modules
-        if isinstance(m, nnx.Conv)
-    ]
-    rows = [(1, m.in_features) for m in modules if isinstance(m, nnx.Linear)]
-    for shape in dict.fromkeys([*images, *rows]):
-        try:
-            return _marks(net, shape)
-        except (ValueError, TypeError):  # another layer is the first
-            continue
-    return {}
+    if not any(isinstance(m, nnx.Linear) for m in modules):
+        return {}
+    number = jnp.int32 if any(isinstance(m, nnx.Embed) for m in modules) else jnp.float32
+    if shape is not None:
+        return _marks(net, jax.ShapeDtypeStruct(shape, number))
+    convs = [m for m in modules if isinstance(m, nnx.Conv)]
+    images = {(1, *(SIZE,) * (m.kernel.ndim - 2), m.in_features) for m in convs}
+    rows = {(1, m.in_features) for m in modules if isinstance(m, nnx.Linear)}
+    traces = []
+    for tried in images or {*rows, (1, SIZE, SIZE, 3)}:
+        with contextlib.suppress(ValueError, TypeError):  # no input of this network
+            traces.append(_marks(net, jax.ShapeDtypeStruct(tried, number)))
+    if images:
+        return traces[0] if traces else {}
+    return {
+        path: {PLAIN} if all(t.get(path, set()) <= {PLAIN} for t in traces) else {UNKNOWN}
+        for path in {path for t in traces for path in t}
+    }
 
 
-def _marks(net: nnx.Module, shape: Shape) -> dict[str, set[int]]:
+def _marks(net: nnx.Module, x: Any) -> dict[str, set[int]]:
+    """What `channels` finds in one trace."""
     graph, variables = nnx.split(net)
 
     def call(x):
@@ -66,7 +69,7 @@ def _marks(net: nnx.Module, shape: Shape) -> dict[str, set[int]]:
             return copy(SealedState(TO_BE_BUILT), x)[1]
         return copy(x)
 
-    jaxpr, _, _ = flatten(call, jax.ShapeDtypeStruct(shape, jnp.float32))
+    jaxpr, _, _ = flatten(call, x)
     producers = {v: eqn for eqn in jaxpr.eqns for v in eqn.outvars}
     found: dict[str, set[int]] = {}
     for eqn in jaxpr.eqns:

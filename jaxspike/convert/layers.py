@@ -76,7 +76,7 @@ RULES: list[tuple[Any, Callable[[Any], dict[str, Entry]]]] = [
 
 def own_variables(module: nnx.Module) -> dict[str, nnx.Variable[Any]]:
     """What ``module`` itself holds of what is learned or measured."""
-    kinds = nnx.Param | nnx.BatchStat | Constant
+    kinds: Any = (nnx.Param, nnx.BatchStat, Constant)
     return {k: v for k, v in vars(module).items() if isinstance(v, kinds)}
 
 

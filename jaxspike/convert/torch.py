@@ -8,7 +8,6 @@ import numpy as np
 from flax import nnx
 
 from .._types import Shape
-from ..nn import Flatten
 from . import files, flattened, layers
 from .transfer import Groups, Layers, load, modules
 
@@ -109,7 +108,7 @@ def to_torch(
         >>> {name: a.shape for name, a in js.convert.to_torch(net).items()}
         {'0.weight': (2, 3), '0.bias': (2,)}
     """
-    out = {}
+    out: dict[str, np.ndarray] = {}
     for name, (_, entries) in _layers("to_torch", net, shape, channels or {}, False).items():
         out |= {".".join((*name, key)): entry.value for key, entry in entries.items()}
         if "running_mean" in entries:
@@ -123,7 +122,7 @@ def _groups(call: str, arrays: dict[str, np.ndarray]) -> Groups:
     for key, value in arrays.items():
         *owner, leaf = key.split(".")
         groups[tuple(owner)][leaf] = value
-    for owner, group in groups.items():
+    for name, group in groups.items():
         if "running_mean" in group:
             group.pop("num_batches_tracked", None)
         rows = group.get("conduct")
@@ -131,7 +130,7 @@ def _groups(call: str, arrays: dict[str, np.ndarray]) -> Groups:
             if not len(rows) or (rows != rows[0]).any():
                 raise ValueError(
                     f"`{call}(source=...)` must have one `conduct` for all time steps, got a "
-                    f"`{'.'.join(owner)}.conduct` that changes: a step does not know its time here."
+                    f"`{'.'.join(name)}.conduct` that changes: a step does not know its time here."
                 )
             group["conduct"] = rows[0]
     return dict(groups)
@@ -149,24 +148,21 @@ def _layers(
     for path in given.keys() - {path for _, path, _ in found}:
         raise ValueError(f"`{call}(channels=...)` must name layers by their path, got {path!r}.")
     orders = flattened.channels(net, shape)
-    images = any(isinstance(m, nnx.Conv | Flatten) for _, _, m in found)
     out: Layers = {}
     for name, path, module in found:
         flat = given.get(path)
         if flat is None:
-            flat = _channels(call, path, module, orders.get(path), images)
+            flat = _channels(call, path, module, orders.get(path))
         entries = layers.entries(call, path or "net", module, flat, snntorch)
         if entries:
             out[name] = path, entries
     return out
 
 
-def _channels(
-    call: str, path: str, module: nnx.Module, order: set[int] | None, images: bool
-) -> int | None:
+def _channels(call: str, path: str, module: nnx.Module, order: set[int] | None) -> int | None:
     """The channels of the flat image that a layer gets; None if it gets another thing."""
     if order is None:  # not reached by the trace
-        order = {flattened.UNKNOWN} if images and isinstance(module, nnx.Linear) else set()
+        order = {flattened.UNKNOWN} if isinstance(module, nnx.Linear) else set()
     if order <= {flattened.PLAIN}:
         return None
     channels, *others = order
