@@ -9,6 +9,7 @@
 """
 
 from . import (
+    convert as convert,
     debug as debug,
     encode as encode,
     losses as losses,

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "neurons": {"_types", "_pytree", "surrogate", "neurons.base"},
     "presets": {"_types", "_check", "surrogate", "neurons"},
     "engine": {"_types", "_pytree", "engine"},
+    "convert": {"_types", "_pytree", "engine", "neurons", "nn", "convert"},
     "nn": {"_types", "_pytree", "_check", "surrogate", "neurons", "neurons.base", "engine", "nn"},
     "debug": {"_types", "nn", "debug"},
     "plot": {"_types", "_check", "surrogate", "debug", "plot"},
@@ -64,7 +65,7 @@ def test_imports_point_one_way(path):
     if allowed is not None:
         assert {room(m) for m in inside} <= allowed
     assert "jaxspike" not in outside or room(name) == "demo"
-    if room(name) in MAY_IMPORT and room(name) not in ("nn", "debug"):
+    if room(name) in MAY_IMPORT and room(name) not in ("nn", "convert", "debug"):
         assert "flax" not in outside
 
 
@@ -85,7 +86,7 @@ PUBLIC = {
     f"{space.__name__}.{name}": value
     for space in (
         *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
-        *(js.presets, js.debug, js.plot),
+        *(js.presets, js.convert, js.debug, js.plot),
     )
     for name, value in vars(space).items()
     if callable(value)

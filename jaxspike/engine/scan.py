@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -96,6 +97,8 @@ def scan(
         scan
     """
     steps = _check(f, xs, length, order, segment, unroll)
+    if jax.export.is_symbolic_dim(steps):  # exported for any length: there is nothing to plan with
+        return lax.scan(f, state, xs)
     segment, unroll = _plain(segment), _plain(unroll)
     # a frozen pytree is an argument of a compiled function: no compilation per call or instance
     run = _compiled if isinstance(f, Pytree) else _run

@@ -4,6 +4,7 @@ import abc
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 
 from .._pytree import Pytree
@@ -289,12 +290,16 @@ def at_rest(v: Param | None, shape: Shape, dtype: Any, field: str = "v_reset") -
 
 def check_shape(name: str, shape: Any) -> Shape:
     """A shape as a tuple, or an error that says what one is."""
-    if not isinstance(shape, tuple | list) or not all(isinstance(n, int) for n in shape):
+    if not isinstance(shape, tuple | list) or not all(map(_is_size, shape)):
         raise TypeError(
             f"`{name}.init_state(shape=...)` must be a tuple of sizes, got {shape!r}. "
             "Give the shape of one step of input: `init_state(x.shape)`."
         )
     return tuple(shape)
+
+
+def _is_size(n: Any) -> bool:
+    return isinstance(n, int) or jax.export.is_symbolic_dim(n)
 
 
 def uniform_weight(shape: Shape, key: Array) -> Array:

@@ -93,11 +93,7 @@ class SpikingModule(nnx.Module):
         found: list[Any] = []
 
         def trace(state, x):
-            net = nnx.merge(graph, variables, copy=True)  # else the trace writes into the real one
-            net.eval()  # no statistics, no random keys
-            for path, module in nnx.iter_modules(net):
-                if isinstance(module, SpikingModule):
-                    module._path = path
+            net = evaluated(graph, variables)
             new, y = net(SealedState(state), x, *args, **kwargs)
             found.append(unseal(new))
             return y
@@ -154,6 +150,16 @@ class SpikingModule(nnx.Module):
         """An output as that of one step, for the trace of ``init_state`` to go on with."""
         state = self.init_state(x.shape)
         return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
+
+
+def evaluated(graph: Any, variables: Any) -> Any:
+    """A copy of a split network to trace with a state to be built: its layers know their paths."""
+    net = nnx.merge(graph, variables, copy=True)  # else the trace writes into the real one
+    net.eval()  # no statistics, no random keys
+    for path, module in nnx.iter_modules(net):
+        if isinstance(module, SpikingModule):
+            module._path = path
+    return net
 
 
 def _is_neuron(value: Any) -> bool:

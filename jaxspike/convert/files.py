@@ -1,0 +1,58 @@
+"""State dicts in memory and on disk, without PyTorch and without unpickling anything."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def read(call: str, source: Any) -> dict[str, np.ndarray]:
+    """The arrays of a mapping or of a ``.safetensors`` file.
+
+    Raises:
+        TypeError: If it is neither, or an entry is not a real array.
+        ValueError: If the file is of another format.
+        ImportError: If the package ``safetensors`` is missing.
+    """
+    if isinstance(source, str | os.PathLike):
+        source = _load(call, Path(source))
+    if not isinstance(source, Mapping):
+        raise TypeError(
+            f"`{call}(source=...)` must be a state dict or the path of a .safetensors file, "
+            f"got a {type(source).__name__}. Give `net.state_dict()`."
+        )
+    return {str(name): _array(call, name, value) for name, value in source.items()}
+
+
+def _load(call: str, path: Path) -> dict[str, np.ndarray]:
+    if path.suffix != ".safetensors":
+        raise ValueError(
+            f"`{call}(source=...)` must be a .safetensors file, got {path.name!r}. PyTorch's own "
+            "files are pickles, which may run any code and are not opened here. Convert it where "
+            "PyTorch is: `safetensors.torch.save_file(torch.load(path, weights_only=True), new)`."
+        )
+    try:
+        from safetensors.numpy import load_file
+    except ImportError as e:
+        raise ImportError(
+            f"`{call}` needs the package safetensors to read {path.name!r}. "
+            "Install it: `pip install 'jaxspike[convert]'`."
+        ) from e
+    return load_file(path)
+
+
+def _array(call: str, name: Any, value: Any) -> np.ndarray:
+    if hasattr(value, "detach"):  # a tensor of PyTorch, which need not be imported here
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    array = np.asarray(value)
+    real = np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array)
+    if not real and array.dtype not in (np.bool_, "bfloat16"):
+        raise TypeError(
+            f"`{call}(source=...)` must hold real arrays, got a {type(value).__name__} as "
+            f"{name!r}. Give the state dict alone: of a checkpoint that is `source['state_dict']`, "
+            "or whatever its name there is."
+        )
+    return array

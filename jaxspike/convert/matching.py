@@ -1,0 +1,98 @@
+"""Which layer of one network is which of another."""
+
+import difflib
+import re
+from typing import NamedTuple
+
+Name = tuple[str, ...]
+
+
+class Item(NamedTuple):
+    """A layer: its name in its container, and the names and shapes of its arrays.
+
+    ``full`` is the name that the caller knows it by.
+    """
+
+    name: Name
+    shapes: frozenset[tuple[str, tuple[int, ...]]]
+    full: Name
+
+
+class AmbiguousError(ValueError):
+    """Some layers look alike, and their names do not tell which is which."""
+
+    def __init__(self, ours: list[Item], theirs: list[Item]):
+        super().__init__()
+        self.ours, self.theirs = [i.full for i in ours], [i.full for i in theirs]
+
+
+def match(ours: list[Item], theirs: list[Item]) -> list[tuple[Name, Name]]:
+    """Pair the layers of two networks by their full names; some may remain without a partner.
+
+    Layers of equal names are partners, whatever they hold. Where the names in a container differ,
+    partners hold arrays of the same names and shapes; and if the names are positions, they are in
+    the same order; if not, and there are several such layers, their names differ in numbers only
+    and go by these numbers.
+
+    Raises:
+        AmbiguousError: If several layers look alike, and their names differ in more than numbers.
+    """
+    if {i.name for i in ours} == {i.name for i in theirs}:
+        named = {i.name: i for i in theirs}
+        return [(i.full, named[i.name].full) for i in ours]
+    ours, theirs = _without_prefix(ours), _without_prefix(theirs)
+    heads = {i.name[:1] for i in ours}
+    if heads == {i.name[:1] for i in theirs} and not all(map(_is_position, heads)):
+        pairs = []
+        for head in heads:
+            inside = [[_shorter(i) for i in s if i.name[:1] == head] for s in (ours, theirs)]
+            pairs += match(*inside)
+        return pairs
+    if all(_is_position(i.name) for i in [*ours, *theirs]):
+        return _in_order(sorted(ours, key=_numbers), sorted(theirs, key=_numbers))
+    return _by_shapes(ours, theirs)
+
+
+def _shorter(item: Item) -> Item:
+    return item._replace(name=item.name[1:])
+
+
+def _without_prefix(items: list[Item]) -> list[Item]:
+    """The layers without the containers that hold them all."""
+    while items and all(len(i.name) > 1 and i.name[0] == items[0].name[0] for i in items):
+        items = [_shorter(i) for i in items]
+    return items
+
+
+def _is_position(name: Name) -> bool:
+    return all(part.isdigit() for part in name)
+
+
+def _numbers(item: Item) -> list[int]:
+    return [int(n) for n in re.findall(r"\d+", ".".join(item.name))]
+
+
+def _stem(item: Item) -> list[str]:
+    return re.findall(r"[^\d.]+", ".".join(item.name))
+
+
+def _in_order(ours: list[Item], theirs: list[Item]) -> list[tuple[Name, Name]]:
+    a, b = [i.shapes for i in ours], [i.shapes for i in theirs]
+    pairs = []
+    for i, j, n in difflib.SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks():
+        pairs += [(ours[i + k].full, theirs[j + k].full) for k in range(n)]
+    return pairs
+
+
+def _by_shapes(ours: list[Item], theirs: list[Item]) -> list[tuple[Name, Name]]:
+    pairs = []
+    for shapes in {i.shapes for i in ours}:
+        alike = [[i for i in side if i.shapes == shapes] for side in (ours, theirs)]
+        if len(alike[0]) != len(alike[1]):
+            continue
+        for side in alike:
+            if any(_stem(i) != _stem(side[0]) for i in side):
+                raise AmbiguousError(*alike)
+            side.sort(key=_numbers)
+        pairs += [(a.full, b.full) for a, b in zip(*alike, strict=True)]
+    return pairs

@@ -1,0 +1,104 @@
+"""What the fields of a neuron are in the state dicts of SpikingJelly and snnTorch."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._pytree import from_raw, to_raw
+from ..neurons import IF, KLIF, LIF, PSN, GatedLIF, MaskedPSN, SlidingPSN, SynapseFilter
+from ..nn import Spiking
+from .entry import Entry, Layout, fixed, same, stored
+
+
+def entries(call: str, path: str, layer: Spiking, snntorch: bool) -> dict[str, Entry]:
+    """The arrays of a neuron by their names in PyTorch; see `layers.entries`."""
+    neuron = layer.neuron
+    if snntorch:
+        return _snntorch(call, path, layer)
+    if isinstance(neuron, PSN | MaskedPSN):
+        bias = stored(layer.bias, lambda a: a[:, None], lambda a: a[:, 0])
+        found = {"weight": stored(layer.weight), "bias": bias}
+        return found | (_mask(path, layer) if isinstance(neuron, MaskedPSN) else {})
+    if isinstance(neuron, SlidingPSN):
+        return {"weight": stored(layer.weight), "bias": stored(layer.bias)}
+    if isinstance(neuron, GatedLIF):  # logits, there and here
+        return {name: stored(getattr(layer, f"{name}_raw")) for name in layer.learn}
+    if isinstance(neuron, LIF | SynapseFilter) and layer.learn == ("tau",):
+        # 1 / tau = sigmoid(w) and tau = 1 + exp(tau_raw)
+        return {"w": stored(layer.tau_raw, np.negative, np.negative)}
+    if isinstance(neuron, KLIF) and layer.learn == ("k",):
+        return {"k": _field(call, path, layer, "k")}
+    if layer.learn:
+        raise TypeError(
+            f"`{call}(net=...)` must learn what SpikingJelly learns, "
+            f"got a {type(neuron).__name__} with learn={layer.learn} at `{path}`. "
+            "That is tau of LIF and SynapseFilter, k of KLIF, and all of GatedLIF."
+        )
+    return {}
+
+
+def _mask(path: str, layer: Spiking) -> dict[str, Entry]:
+    neuron = layer.neuron
+    ones = np.ones_like(neuron.weight)
+    held = "lambda_" in vars(layer)
+    return {
+        "_lambda_": stored(layer.lambda_) if held else fixed(f"`{path}.lambda_`", neuron.lambda_),
+        "mask0": fixed(f"The band of `{path}`", np.tril(np.triu(ones, 1 - neuron.k))),
+        "mask1": fixed(f"The mask of `{path}`", ones),
+    }
+
+
+def _snntorch(call: str, path: str, layer: Spiking) -> dict[str, Entry]:
+    """What every neuron of snnTorch has in its state dict, learned or not."""
+    neuron = layer.neuron
+    fields = {f.name for f in dataclasses.fields(neuron)}
+    found = {"graded_spikes_factor": fixed(f"The size of a spike of `{path}`", 1.0)}
+    if {"v_decay", "v_threshold"} <= fields and neuron.v_threshold is not None:
+        found["beta"] = _field(call, path, layer, "v_decay")
+        if getattr(neuron, "c_decay", None) is not None:
+            found["alpha"] = _field(call, path, layer, "c_decay")
+    elif isinstance(neuron, LIF) and not neuron.decay_input:
+        layouts = (lambda tau: 1 - 1 / tau, lambda beta: 1 / (1 - beta))
+        found["beta"] = _field(call, path, layer, "tau", *layouts)
+    elif isinstance(neuron, IF):
+        found["beta"] = fixed(f"The decay of `{path}`", 1.0)
+    else:
+        raise TypeError(
+            f"`{call}(net=...)` must have neurons with a counterpart in snnTorch, "
+            f"got a {type(neuron).__name__} at `{path}`. Use IF, LIF(decay_input=False) or CubaLIF."
+        )
+    found["threshold"] = _field(call, path, layer, "v_threshold")
+    never, soft = getattr(neuron, "reset", None) == "never", neuron.v_reset is None
+    reset = 2 if never else 0 if soft else 1 if np.all(neuron.v_reset == 0) else np.nan
+    found["reset_mechanism_val"] = fixed(
+        f"The reset of `{path}` (0 subtracts, 1 is to zero, 2 is none)", reset
+    )
+    return found
+
+
+def _field(
+    call: str, path: str, layer: Spiking, name: str, to_torch: Layout = same, back: Layout = same
+) -> Entry:
+    """A field that PyTorch holds as it is, or as a function of it; learned here or not."""
+    if name not in layer.learn:
+        held = vars(layer).get(name)  # an array that is not learned
+        if held is not None:
+            return stored(held, to_torch, back)
+        return fixed(f"`{path}.{name}`", to_torch(getattr(layer.neuron, name)), back)
+    field: Any = type(layer.neuron).__dataclass_fields__[name]
+
+    def to_raw_value(a):
+        raw = np.asarray(to_raw(field, jnp.asarray(back(a))))
+        if not np.isfinite(raw).all():
+            raise ValueError(
+                f"`{call}(source=...)` must have `{path}.{name}` inside its range, "
+                f"{field.metadata['range'].says}, got {back(a)}."
+            )
+        return raw
+
+    def to_value(a):
+        return to_torch(np.asarray(from_raw(field, jnp.asarray(a))))
+
+    return stored(getattr(layer, f"{name}_raw"), to_value, to_raw_value)
