@@ -64,10 +64,11 @@ class Backward(Forward):
         read = _Pass(pull, self.next_state, consts, xs, g_ys)
         acc = [jnp.zeros_like(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
         gx = self.buffers(length, chosen(wanted.xs, step.xs))
+        weights = {v for e in late for v in products.operands(step, e)[0]}
         total = {  # by position: gradients that are products over time, not sums in the loop
             n: jnp.zeros_like(consts[n])
-            for n, (w, f) in enumerate(zip(wanted.consts, in_loop, strict=True))
-            if w and not f
+            for n, (w, v) in enumerate(zip(wanted.consts, step.consts, strict=True))
+            if w and v in weights
         }
 
         def chunk(t, k, starts, saved, state):
@@ -163,14 +164,14 @@ class Backward(Forward):
         return g, acc, gx, [(m, next(rows)) for m in operands]
 
     def _gradients(self, wanted, consts, acc, total):
-        """The cotangents of the constants, from sums per neuron and from products over time."""
+        """The cotangents of the constants: sums in the loop and products over time, or both."""
         in_loop = summed_in_loop(self.step, wanted)
-        sums = (_unspread(a, c) for a, c in zip(acc, chosen(in_loop, consts), strict=True))
-        return [
-            next(sums) if f else total[n]
-            for n, (w, f) in enumerate(zip(wanted.consts, in_loop, strict=True))
-            if w
-        ]
+        places = [n for n, f in enumerate(in_loop) if f]
+        found = dict(total)
+        for n, a in zip(places, acc, strict=True):
+            g = _unspread(a, consts[n])
+            found[n] = found[n] + g if n in found else g
+        return [found[n] for n, w in enumerate(wanted.consts) if w]
 
 
 def _in_place(gx: list[Array], g_ys: list[Array]) -> tuple[list[Array], list[Any]]:
