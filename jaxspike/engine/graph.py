@@ -6,6 +6,7 @@ from typing import Any
 
 from . import pointwise
 from .components import components
+from .serial import is_serial
 from .trace import Step, inputs_of, is_var, unique
 
 NONE = -1  # in place of a node or a group: there is none
@@ -91,7 +92,10 @@ class Graph:
 
 
 class Groups:
-    """A partition of the nodes that run at every step; a loop is a group with a cycle in it."""
+    """A partition of the nodes that run at every step.
+
+    A loop is a group with a cycle in it, or one equation that must run step by step.
+    """
 
     def __init__(self, graph: Graph, *, split: bool):
         self.graph = graph
@@ -100,11 +104,15 @@ class Groups:
         if split:
             found = [[n for n in c if graph.is_timed(n)] for c in components(graph.successors())]
             found = [c for c in found if c and c[0] - graph.n_eqns not in graph.held]
-            self.loops = {g for g, c in enumerate(found) if len(c) > 1}
+            self.loops = {g for g, c in enumerate(found) if len(c) > 1 or self._is_serial(c[0])}
         else:
             found, self.loops = [nodes], {0} if nodes else set()
         self.members = dict(enumerate(found))
         self.of = {n: g for g, c in self.members.items() for n in c}
+
+    def _is_serial(self, node: int) -> bool:
+        graph = self.graph
+        return node < graph.n_eqns and is_serial(graph.step.eqns[node], graph.timed)
 
     def parts(self, group: int) -> tuple[list[Any], list[int]]:
         """The equations and the states of a group."""
@@ -146,7 +154,7 @@ class Groups:
     def _free_equations(self):
         for i, e in enumerate(self.graph.step.eqns):
             free = i in self.of and self.of[i] not in self.loops
-            if free and e.primitive.name in pointwise.ELEMENTWISE and not e.effects:
+            if free and pointwise.is_elementwise(e) and e.primitive.name != "broadcast_in_dim":
                 yield i, e
 
     def _ride_before(self, shapes) -> bool:

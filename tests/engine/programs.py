@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 N, WIDTH, STEPS = 3, 4, 7
+# compiler options: these programs run once
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 @jax.custom_vjp

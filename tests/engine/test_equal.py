@@ -5,9 +5,8 @@ import pytest
 
 import jaxspike as js
 
-from .programs import assert_equal, program, value_and_gradients
+from .programs import QUICK, assert_equal, program, value_and_gradients
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 OPTIONS = [
     {},
     {"segment": 2},
