@@ -5,6 +5,7 @@ import heapq
 from typing import Any
 
 from . import pointwise
+from .compat import effects
 from .components import components
 from .serial import is_serial
 from .trace import Step, inputs_of, is_var, unique
@@ -52,7 +53,7 @@ class Graph:
                 self.users.setdefault(step.new_state[k], set()).add(self.n_eqns + k)
         self.timed = {*step.xs, *(step.state[k] for k in self.moving)}
         for e in step.eqns:
-            if e.effects or any(v in self.timed for v in unique(e.invars)):
+            if effects(e) or any(v in self.timed for v in unique(e.invars)):
                 self.timed.update(e.outvars)
         self.results = set(unique(step.ys))
 
@@ -61,7 +62,7 @@ class Graph:
         if node >= self.n_eqns:
             return True
         eqn = self.step.eqns[node]
-        return bool(eqn.effects) or any(v in self.timed for v in eqn.outvars)
+        return bool(effects(eqn)) or any(v in self.timed for v in eqn.outvars)
 
     def made_by(self, node: int) -> list[Any]:
         """The variables that a node defines."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 
 def is_serial(eqn: Any, timed: set[Any]) -> bool:
@@ -27,7 +28,7 @@ def _is_serial(eqn: Any) -> bool:
         return True
     if name.startswith("random_"):
         dtypes = [v.aval.dtype for v in [*eqn.invars, *eqn.outvars]]
-        keys = {str(d) for d in dtypes if jax.dtypes.issubdtype(d, jax.dtypes.prng_key)}
+        keys = {str(d) for d in dtypes if jnp.issubdtype(d, jax.dtypes.prng_key)}
         return keys != {"key<fry>"}
     return any(_has_serial(j) for j in _jaxprs(eqn))
 
