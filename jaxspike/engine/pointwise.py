@@ -20,7 +20,7 @@ ELEMENTWISE = frozenset(
 
 def inner(eqn: Any) -> Any:
     """The jaxpr inside a call or a custom derivative, or None."""
-    name = "jaxpr" if eqn.primitive.name in ("jit", "pjit") else "call_jaxpr"
+    name = "jaxpr" if eqn.primitive.name == "jit" else "call_jaxpr"
     found = eqn.params.get(name)
     return found if found is None else getattr(found, "jaxpr", found)
 
@@ -42,8 +42,8 @@ def shape_of(step: Step) -> tuple[int, ...] | None:
     if len(shapes) != 1:
         return None
     (shape,) = shapes
-    if math.prod(shape) < 2:
-        return None
+    if not all(isinstance(n, int) for n in shape) or math.prod(shape) < 2:
+        return None  # `jax.export` may leave the size of an axis open
     outputs = [*step.new_state, *step.ys]
     if any(not is_var(v) or v.aval.shape != shape for v in [*step.xs, *outputs]):
         return None
