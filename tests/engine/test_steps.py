@@ -92,3 +92,20 @@ def test_a_product_with_a_derivative_of_its_own_does_not_ride():
     assert ("dot_general", False) in found and ("dot_general", True) not in found
     assert ("max", True) in found  # relu rides
     check(step, *args)
+
+
+def test_gradients_of_low_precision_constants_are_summed_in_float32():
+    """A cast in the step is the same at every step, so the loop reads what is cast."""
+    steps = 600  # from 256 on, bfloat16 has no room for another 1
+
+    def loss(scale, options):
+        def step(s, x):
+            return 0.5 * lax.stop_gradient(s) + scale.astype(jnp.bfloat16) * x, s
+
+        last, y = js.scan(step, *args, **options)
+        return last.astype(jnp.float32).sum() + y.astype(jnp.float32).sum()
+
+    args = jnp.zeros(2, jnp.bfloat16), jnp.ones((steps, 2), jnp.bfloat16)
+    for options in ({}, {"segment": "sqrt"}, {"policy": js.engine.Policy(tile=1)}):
+        gradient = jax.grad(loss)(jnp.ones(2), options)
+        assert (gradient == steps).all(), options
