@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from .backward import Backward
+from .compat import effects
 from .flags import Wanted, chosen, merge
 from .policy import Plan
 from .trace import Step
@@ -36,11 +37,15 @@ def lean_scan(step: Step, consts, carry, xs, length: int, plan: Plan):
     if not any(map(_inexact, [*consts, *carry, *xs])):
         return sweep.infer(consts, carry, xs)
 
+    floating = [_inexact(a) for a in carry]  # not `carry` itself: `backward` outlives its trace
+
     @jax.custom_vjp
     def run(consts, carry, xs):
         return sweep.infer(consts, carry, xs)
 
     def forward(consts, carry, xs):
+        _refuse_values_from_effects(sweep)
+
         # what is differentiated is told by the structure of the residuals: None against ()
         def moved(args):
             return [None if a.perturbed and _inexact(a.value) else () for a in args]
@@ -54,7 +59,7 @@ def lean_scan(step: Step, consts, carry, xs, length: int, plan: Plan):
         consts, xs, starts, saved, (move_consts, move_xs) = residuals
         wanted = Wanted(
             consts=[m is None for m in move_consts],
-            state=[_inexact(a) for a in carry],
+            state=floating,
             xs=[m is None for m in move_xs],
             ys=[not isinstance(a, SymbolicZero) and _inexact(a) for a in g[1]],
         )
@@ -74,6 +79,17 @@ def lean_scan(step: Step, consts, carry, xs, length: int, plan: Plan):
 
     run.defvjp(forward, backward, symbolic_zeros=True)
     return run(list(consts), list(carry), list(xs))
+
+
+def _refuse_values_from_effects(sweep: Backward) -> None:
+    """The backward pass computes steps again: what an effect returns would be another value."""
+    for e in sweep.again.eqns:
+        if found := effects(e):
+            raise ValueError(
+                "`scan(...)` must have a step whose side effects return nothing that its gradient "
+                f"depends on, got {e.primitive.name} with {found}. The steps are computed again "
+                "in the backward pass. Use `jax.lax.scan`."
+            )
 
 
 def _inexact(a: Any) -> bool:

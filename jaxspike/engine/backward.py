@@ -62,12 +62,13 @@ class Backward(Forward):
         late, in_loop = late_products(step, wanted), summed_in_loop(step, wanted)
         pull = self._reverse(wanted, consts, xs, starts, g, g_ys).function()
         read = _Pass(pull, self.next_state, consts, xs, g_ys)
-        acc = [jnp.zeros_like(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
+        acc = [_sum_of(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
         gx = self.buffers(length, chosen(wanted.xs, step.xs))
+        weights = {v for e in late for v in products.operands(step, e)[0]}
         total = {  # by position: gradients that are products over time, not sums in the loop
-            n: jnp.zeros_like(consts[n])
-            for n, (w, f) in enumerate(zip(wanted.consts, in_loop, strict=True))
-            if w and not f
+            n: _sum_of(consts[n])
+            for n, (w, v) in enumerate(zip(wanted.consts, step.consts, strict=True))
+            if w and v in weights
         }
 
         def chunk(t, k, starts, saved, state):
@@ -75,7 +76,7 @@ class Backward(Forward):
             g, acc, gx, moving = self._span(WHOLE, read, late, starts, saved, t, k, g, acc, gx)
             for e, rows in zip(late, moving, strict=True):
                 new = products.weight_gradients(step, e, consts, total, *rows)
-                total = {n: a + new[n] if n in new else a for n, a in total.items()}
+                total = {n: _add(a, new[n]) if n in new else a for n, a in total.items()}
             return g, acc, gx, total
 
         def outer_segment(i, t, k, state):
@@ -98,7 +99,7 @@ class Backward(Forward):
         step, length = self.step, self.length
         in_loop = summed_in_loop(step, wanted)
         full = spread(step, self.shape, consts, arrays=True)
-        acc = [jnp.zeros_like(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
+        acc = [_sum_of(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
         reverse = self._reverse(wanted, full, xs, starts, g, g_ys)
         if any(a.ndim == 0 for a in acc) or not reverse.is_elementwise():
             return self._back(wanted, consts, xs, starts, saved, g, g_ys)
@@ -149,7 +150,7 @@ class Backward(Forward):
                 before.append(barrier(carry) if self.plan.barrier else carry)
             for j in reversed(steps):
                 g, row, more, extra = read.pull(consts, before[j], x[j], made[j], g, gy[j])
-                acc = [a + b for a, b in zip(acc, more, strict=True)]
+                acc = [_add(a, b) for a, b in zip(acc, more, strict=True)]
                 gx = window.put(gx, row, at + t + j)
                 rows = window.put(rows, extra, t + j)
                 if self.plan.barrier and j:
@@ -163,14 +164,14 @@ class Backward(Forward):
         return g, acc, gx, [(m, next(rows)) for m in operands]
 
     def _gradients(self, wanted, consts, acc, total):
-        """The cotangents of the constants, from sums per neuron and from products over time."""
+        """The cotangents of the constants: sums in the loop and products over time, or both."""
         in_loop = summed_in_loop(self.step, wanted)
-        sums = (_unspread(a, c) for a, c in zip(acc, chosen(in_loop, consts), strict=True))
-        return [
-            next(sums) if f else total[n]
-            for n, (w, f) in enumerate(zip(wanted.consts, in_loop, strict=True))
-            if w
-        ]
+        places = [n for n, f in enumerate(in_loop) if f]
+        found = dict(total)
+        for n, a in zip(places, acc, strict=True):
+            g = _unspread(a, consts[n])
+            found[n] = found[n] + g if n in found else g
+        return [found[n].astype(consts[n].dtype) for n, w in enumerate(wanted.consts) if w]
 
 
 def _in_place(gx: list[Array], g_ys: list[Array]) -> tuple[list[Array], list[Any]]:
@@ -191,5 +192,14 @@ def _in_place(gx: list[Array], g_ys: list[Array]) -> tuple[list[Array], list[Any
 
 def _unspread(full: Array, const: Array) -> Array:
     """Sum what was differentiated per neuron to the shape of the constant."""
-    _, pull = jax.vjp(lambda c: jnp.broadcast_to(c, full.shape), const)
+    _, pull = jax.vjp(lambda c: jnp.broadcast_to(c, full.shape), const.astype(full.dtype))
     return pull(full)[0]
+
+
+def _sum_of(const: Array) -> Array:
+    """Room to sum the cotangents of a constant over time, in at least float32."""
+    return jnp.zeros_like(const, jnp.promote_types(const.dtype, jnp.float32))
+
+
+def _add(total: Array, part: Array) -> Array:
+    return total + part.astype(total.dtype)

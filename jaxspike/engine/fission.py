@@ -5,15 +5,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from . import policy
 from .adjoint import lean_scan
 from .graph import Graph, Groups, Piece
+from .policy import Policy, plan
 from .trace import Step, function, inputs_of, is_var
 
 Array = jax.Array
 
 
-def run(step: Step, consts, state, xs, length: int, *, split: bool, segment, unroll):
+def run(
+    step: Step, consts, state, xs, length: int, *, split: bool, segment, unroll, policy: Policy
+):
     """Run a step over time.
 
     The graph of its equations, closed by an edge from every new state to the state it becomes, is
@@ -30,13 +32,14 @@ def run(step: Step, consts, state, xs, length: int, *, split: bool, segment, unr
         split: False puts everything that depends on time in one loop instead: step order.
         segment: As in `scan`.
         unroll: As in `scan`.
+        policy: As in `scan`.
 
     Returns:
         The last state and the outputs, ``[T, *]`` each.
     """
     graph = Graph(step)
     groups = Groups(graph, split=split)
-    if split:
+    if split and policy.ride is not False:
         groups.ride()
     pieces = groups.pieces()
     n_loops = sum(p.kind == "loop" for p in pieces)
@@ -54,9 +57,9 @@ def run(step: Step, consts, state, xs, length: int, *, split: bool, segment, unr
     for piece in pieces:
         if piece.kind == "loop":
             loop = graph.loop_step(piece.eqns, piece.states)
-            plan = policy.plan(loop, length, segment, unroll, n_loops)
+            cut = plan(loop, length, segment, unroll, n_loops, policy)
             values = ([env[v] for v in loop.consts], [state[k] for k in piece.states])
-            last, ys = lean_scan(loop, *values, [env[v] for v in loop.xs], length, plan)
+            last, ys = lean_scan(loop, *values, [env[v] for v in loop.xs], length, cut)
             for k, s in zip(piece.states, last, strict=True):
                 final[k] = s
             env.update(zip(loop.ys, ys, strict=True))

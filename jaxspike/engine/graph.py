@@ -5,7 +5,9 @@ import heapq
 from typing import Any
 
 from . import pointwise
+from .compat import effects
 from .components import components
+from .serial import is_serial
 from .trace import Step, inputs_of, is_var, unique
 
 NONE = -1  # in place of a node or a group: there is none
@@ -51,7 +53,7 @@ class Graph:
                 self.users.setdefault(step.new_state[k], set()).add(self.n_eqns + k)
         self.timed = {*step.xs, *(step.state[k] for k in self.moving)}
         for e in step.eqns:
-            if e.effects or any(v in self.timed for v in unique(e.invars)):
+            if effects(e) or any(v in self.timed for v in unique(e.invars)):
                 self.timed.update(e.outvars)
         self.results = set(unique(step.ys))
 
@@ -60,7 +62,7 @@ class Graph:
         if node >= self.n_eqns:
             return True
         eqn = self.step.eqns[node]
-        return bool(eqn.effects) or any(v in self.timed for v in eqn.outvars)
+        return bool(effects(eqn)) or any(v in self.timed for v in eqn.outvars)
 
     def made_by(self, node: int) -> list[Any]:
         """The variables that a node defines."""
@@ -91,7 +93,10 @@ class Graph:
 
 
 class Groups:
-    """A partition of the nodes that run at every step; a loop is a group with a cycle in it."""
+    """A partition of the nodes that run at every step.
+
+    A loop is a group with a cycle in it, or one equation that must run step by step.
+    """
 
     def __init__(self, graph: Graph, *, split: bool):
         self.graph = graph
@@ -100,11 +105,15 @@ class Groups:
         if split:
             found = [[n for n in c if graph.is_timed(n)] for c in components(graph.successors())]
             found = [c for c in found if c and c[0] - graph.n_eqns not in graph.held]
-            self.loops = {g for g, c in enumerate(found) if len(c) > 1}
+            self.loops = {g for g, c in enumerate(found) if len(c) > 1 or self._is_serial(c[0])}
         else:
             found, self.loops = [nodes], {0} if nodes else set()
         self.members = dict(enumerate(found))
         self.of = {n: g for g, c in self.members.items() for n in c}
+
+    def _is_serial(self, node: int) -> bool:
+        graph = self.graph
+        return node < graph.n_eqns and is_serial(graph.step.eqns[node], graph.timed)
 
     def parts(self, group: int) -> tuple[list[Any], list[int]]:
         """The equations and the states of a group."""
@@ -146,7 +155,7 @@ class Groups:
     def _free_equations(self):
         for i, e in enumerate(self.graph.step.eqns):
             free = i in self.of and self.of[i] not in self.loops
-            if free and e.primitive.name in pointwise.ELEMENTWISE and not e.effects:
+            if free and pointwise.is_elementwise(e) and e.primitive.name != "broadcast_in_dim":
                 yield i, e
 
     def _ride_before(self, shapes) -> bool:

@@ -12,16 +12,27 @@ ELEMENTWISE = frozenset(
     """
     add add_any sub mul div rem max min neg abs sign exp exp2 log log1p expm1 tanh sin cos logistic
     sqrt rsqrt cbrt integer_pow pow square erf erfc erf_inv floor ceil round nextafter is_finite
-    ge gt le lt eq ne and or not xor select_n clamp convert_element_type stop_gradient copy
-    custom_jvp_call custom_vjp_call
+    ge gt le lt eq ne and or not xor select_n clamp convert_element_type copy
     """.split()  # noqa: SIM905 (one word per line is hard to read)
 )
 
 
 def inner(eqn: Any) -> Any:
-    """The jaxpr inside a custom derivative equation, or None."""
-    found = eqn.params.get("call_jaxpr")
+    """The jaxpr inside a call or a custom derivative, or None."""
+    name = "jaxpr" if eqn.primitive.name == "jit" else "call_jaxpr"
+    found = eqn.params.get(name)
     return found if found is None else getattr(found, "jaxpr", found)
+
+
+def is_elementwise(eqn: Any) -> bool:
+    """Whether an equation is elementwise, or a number spread over a shape, or made of such ones."""
+    if eqn.effects:
+        return False
+    body = inner(eqn)
+    if body is not None:
+        return not body.constvars and all(map(is_elementwise, body.eqns))
+    spread = eqn.primitive.name == "broadcast_in_dim" and eqn.invars[0].aval.shape == ()
+    return spread or eqn.primitive.name in ELEMENTWISE
 
 
 def shape_of(step: Step) -> tuple[int, ...] | None:
@@ -30,8 +41,8 @@ def shape_of(step: Step) -> tuple[int, ...] | None:
     if len(shapes) != 1:
         return None
     (shape,) = shapes
-    if 0 in shape or all(n == 1 for n in shape):
-        return None
+    if not all(isinstance(n, int) for n in shape) or math.prod(shape) < 2:
+        return None  # `jax.export` may leave the size of an axis open
     outputs = [*step.new_state, *step.ys]
     if any(not is_var(v) or v.aval.shape != shape for v in [*step.xs, *outputs]):
         return None
@@ -51,15 +62,13 @@ def only_elementwise(eqns: list[Any], consts: list[Any], shape: tuple[int, ...])
     """Whether all ``eqns`` are elementwise on numbers and arrays of ``shape``."""
     known = set(consts)
     for e in eqns:
-        name = e.primitive.name
-        spread = name == "broadcast_in_dim" and e.invars[0].aval.shape == ()
-        if e.effects or not (spread or name in ELEMENTWISE):
+        if not is_elementwise(e):
             return False
         atoms = [*(v for v in e.invars if not (is_var(v) and v in known)), *e.outvars]
         if any(v.aval.shape not in ((), shape) for v in atoms):
             return False
         body = inner(e)
-        if body is not None and (body.constvars or not only_elementwise(body.eqns, [], shape)):
+        if body is not None and not only_elementwise(body.eqns, [], shape):
             return False
     return True
 

@@ -53,8 +53,58 @@ class Plan:
     barrier: bool = True
 
 
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """The choices of `scan` that have no argument of their own; None chooses.
+
+    They change speed and memory, never results.
+
+    Attributes:
+        tile: How many neurons an elementwise loop works on at a time, so that their state stays in
+            cache; 0 is all. A loop that is not elementwise, or has segments longer than a turn, has
+            no tiles. Those of a layer on several devices gather it on each of them.
+        barrier: Whether to keep XLA from computing a chain of steps again for each of its uses.
+        ride: Whether cheap equations are evaluated in the loop that they serve, and loops that only
+            meet each other are one; if not, what is on no cycle is written out for all steps.
+
+    Raises:
+        ValueError: If a value is not one of those above.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> lif = js.LIF()
+        >>> policy = js.engine.Policy(tile=16, barrier=True)
+        >>> _, spikes = js.scan(lif, lif.init_state((8, 8)), jnp.ones((10, 8, 8)), policy=policy)
+        >>> spikes.shape
+        (10, 8, 8)
+    """
+
+    tile: int | None = None
+    barrier: bool | None = None
+    ride: bool | None = None
+
+    def __post_init__(self) -> None:
+        tile = self.tile
+        if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int) or tile < 0):
+            raise ValueError(
+                f"`Policy(tile=...)` must be a number of neurons, 0 or None, got {tile!r}. "
+                "Give 0 for no tiles."
+            )
+        for name in ("barrier", "ride"):
+            value = getattr(self, name)
+            if not isinstance(value, bool | None):
+                raise ValueError(
+                    f"`Policy({name}=...)` must be True, False or None, got {value!r}."
+                )
+
+
 def plan(
-    step: Step, length: int, segment: int | Literal["sqrt"] | None, unroll: int | None, n_loops: int
+    step: Step,
+    length: int,
+    segment: int | Literal["sqrt"] | None,
+    unroll: int | None,
+    n_loops: int,
+    policy: Policy,
 ) -> Plan:
     """Choose how to cut one loop.
 
@@ -64,18 +114,24 @@ def plan(
         segment: As in `scan`: a state is kept every ``segment`` steps. None chooses.
         unroll: As in `scan`: how many steps one turn of the loop does. None chooses.
         n_loops: How many loops there are in all.
+        policy: What is not left to choose.
     """
     shape = pointwise.shape_of(step)
-    tile = _tile(shape)
+    tile = _tile(shape) if policy.tile is None else policy.tile or None
     if segment == "sqrt":
         segment = math.isqrt(length - 1) + 1
     turn = min(unroll or segment or _turn(step, length, shape, tile, n_loops), length)
     if segment is None or segment <= min(turn, LONGEST):
         turn = min(segment or turn, length)
-        return Plan(turn, tile=tile, barrier=tile is not None or turn < length)
+        barrier = tile is not None or turn < length
+        return Plan(turn, tile=tile, barrier=_or(policy.barrier, barrier))
     if unroll is None:
         turn = min(_turn(step, length, shape, tile, n_loops), SEGMENT)
-    return Plan(turn, outer=segment, tile=None)
+    return Plan(turn, outer=segment, tile=None, barrier=_or(policy.barrier, True))
+
+
+def _or(given: bool | None, chosen: bool) -> bool:
+    return chosen if given is None else given
 
 
 def _turn(step: Step, length: int, shape, tile: int | None, n_loops: int) -> int:

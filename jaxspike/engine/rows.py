@@ -70,11 +70,15 @@ WHOLE = Window()
 
 
 def buffer(length: int, like: Any) -> Array:
-    """Room for ``length`` rows like ``like``, of its dtype and its ``shard_map`` type."""
+    """Room for ``length`` rows like ``like``, an array or its type; on the devices it is on."""
     like = jax.typeof(like) if isinstance(like, jax.Array) else like
-    zeros = jnp.zeros((length, *like.shape), like.dtype)
-    varying = getattr(getattr(like, "manual_axis_type", like), "varying", ())
-    return lax.pcast(zeros, tuple(varying), to="varying") if varying else zeros
+    sharding = getattr(like, "sharding", None)  # a type has one under an explicit mesh only
+    zeros = jnp.zeros_like(jax.ShapeDtypeStruct(like.shape, like.dtype, sharding=sharding))
+    zeros = lax.broadcast(zeros, (length,))
+    # under `shard_map` a type says over which axes its values vary (`ShapeDtypeStruct` shows it)
+    manual = getattr(like, "manual_axis_type", None)
+    varying = tuple(manual.varying) if manual else ()
+    return lax.pcast(zeros, varying, to="varying") if varying else zeros
 
 
 def finished(buffers: list[Any]) -> list[Array]:

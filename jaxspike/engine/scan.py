@@ -13,6 +13,8 @@ from jax import lax
 from .._pytree import Pytree
 from .._types import Tree
 from . import fission
+from .compat import effects
+from .policy import Policy
 from .trace import trace_step
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -27,6 +29,7 @@ def scan(
     order: Literal["layer", "step"] = "layer",
     segment: int | Literal["sqrt"] | None = None,
     unroll: int | None = None,
+    policy: Policy | None = None,
 ) -> tuple[Tree, Tree]:
     """Run ``f(state, x) -> (state, y)`` over the leading axis of ``xs``, as `jax.lax.scan` does.
 
@@ -41,6 +44,7 @@ def scan(
             rest again; ``"sqrt"`` is the square root of T. None chooses.
         unroll: How many steps one turn of the loop does; a segment longer than that is a loop
             itself. None chooses.
+        policy: The finer choices, a `jaxspike.engine.Policy`. None chooses.
 
     The step is traced once. In layer order its equations, and an edge from every new state to the
     state it becomes, are a graph. Its strongly connected components are the true recurrences: each
@@ -49,18 +53,20 @@ def scan(
 
     The gradient is that of `jax.lax.scan`. It keeps the inputs, the outputs of matrix products and
     convolutions inside a loop, and a state every few steps; a segment of more than 8 steps, such as
-    ``"sqrt"``, keeps states only. Inference keeps nothing. Reverse mode works to any order; forward
-    mode does not.
+    ``"sqrt"``, keeps states only. Inference keeps nothing. Reverse mode works to any order, and
+    forward mode over reverse mode (`jax.hessian`); forward mode alone does not.
 
     Returns:
         The last state, and the outputs with time as axis 0.
 
     Raises:
         TypeError: If ``f`` is not callable, does not return a pair, or changes the structure, a
-            shape or a dtype of the state; or in forward-mode differentiation.
+            shape or a dtype of the state; or in forward-mode differentiation (around a `jax.jit`
+            JAX says it: "can't apply forward-mode autodiff (jvp) to a custom_vjp function").
         ValueError: If there is no time step, the sequences differ in length, an option is not one
             of those above, or ``f`` has side effects: in layer order any, in both orders a change
-            of Flax variables (BatchNorm in training mode).
+            of Flax variables (BatchNorm in training mode), and in a gradient one whose value is
+            needed again.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -96,14 +102,14 @@ def scan(
         dot_general
         scan
     """
-    steps = _check(f, xs, length, order, segment, unroll)
+    steps = _check(f, xs, length, order, segment, unroll, policy)
     if jax.export.is_symbolic_dim(steps):  # exported for any length: there is nothing to plan with
         return lax.scan(f, state, xs)
     segment, unroll = _plain(segment), _plain(unroll)
     # a frozen pytree is an argument of a compiled function: no compilation per call or instance
     run = _compiled if isinstance(f, Pytree) else _run
     try:
-        return run(f, state, xs, steps, order, segment, unroll)
+        return run(f, state, xs, steps, order, segment, unroll, policy or Policy())
     except getattr(sys.modules.get("flax.errors"), "TraceContextError", ()) as e:
         raise ValueError(
             f"`scan({_name(f)}, ...)` must have a step that changes no Flax variables, got one "
@@ -116,12 +122,12 @@ def scan(
             raise
         raise TypeError(
             f"`scan({_name(f)}, ...)` must be differentiated in reverse mode (`jax.grad`, "
-            "`jax.vjp`, `jax.jacrev`), got forward mode (`jax.jvp`, `jax.jacfwd`, `jax.hessian`). "
-            "Use `jax.lax.scan` for forward mode."
+            "`jax.vjp`, `jax.jacrev`) first, got forward mode (`jax.jvp`, `jax.jacfwd`, "
+            "`jax.linearize`). Use `jax.lax.scan` for forward mode."
         ) from e
 
 
-def _run(f, state, xs, steps, order, segment, unroll):
+def _run(f, state, xs, steps, order, segment, unroll, policy):
     state, xs = jax.tree.map(jnp.asarray, state), jax.tree.map(jnp.asarray, xs)
     x = jax.tree.map(lambda a: a[0], xs)
     step, consts, out = trace_step(f, state, x)
@@ -132,11 +138,10 @@ def _run(f, state, xs, steps, order, segment, unroll):
         )  # a Python number takes the type of its step
         step, consts, out = trace_step(f, state, x)
     _check_dtypes(_name(f), state, out)
-    if order == "layer" and any(e.effects for e in step.eqns):
-        effects = sorted({str(x) for e in step.eqns for x in e.effects})
+    if order == "layer" and (found := sorted({str(x) for e in step.eqns for x in effects(e)})):
         raise ValueError(
             f'`scan({_name(f)}, order="layer")` must have a step without side effects, '
-            f'got {effects}. Use `order="step"`.'
+            f'got {found}. Use `order="step"`.'
         )
     leaves, treedef = jax.tree.flatten(state)
     last, ys = fission.run(
@@ -148,12 +153,13 @@ def _run(f, state, xs, steps, order, segment, unroll):
         split=order == "layer",
         segment=segment,
         unroll=unroll,
+        policy=policy,
     )
     ys = jax.tree.unflatten(jax.tree.structure(out[1]), ys)
     return jax.tree.unflatten(treedef, last), ys
 
 
-_compiled = jax.jit(_run, static_argnums=(3, 4, 5, 6))
+_compiled = jax.jit(_run, static_argnums=(3, 4, 5, 6, 7))
 
 
 def _name(f: Step) -> str:
@@ -205,7 +211,9 @@ def _check_dtypes(name: str, state: Tree, out: Any) -> None:
             )
 
 
-def _check(f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any) -> int:
+def _check(
+    f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any, policy: Any
+) -> int:
     """Refuse bad arguments; return the number of steps."""
     if isinstance(f, type):
         raise TypeError(
@@ -217,9 +225,11 @@ def _check(f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any
             f"`scan(f=...)` must be callable as `f(state, x) -> (state, y)`, got {f!r}. "
             "Give a neuron, a network or a function."
         )
-    if order not in ("layer", "step"):
+    if not isinstance(order, str) or order not in ("layer", "step"):
         raise ValueError(f'`scan(order=...)` must be "layer" or "step", got {order!r}.')
-    if segment != "sqrt" and segment is not None and not _is_count(segment):
+    if not (
+        segment is None or _is_count(segment) or (isinstance(segment, str) and segment == "sqrt")
+    ):
         raise ValueError(
             f'`scan(segment=...)` must be a positive integer, "sqrt" or None, got {segment!r}.'
         )
@@ -227,6 +237,10 @@ def _check(f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any
         raise ValueError(f"`scan(unroll=...)` must be a positive integer or None, got {unroll!r}.")
     if length is not None and not _is_count(length):
         raise ValueError(f"`scan(length=...)` must be a positive integer or None, got {length!r}.")
+    if not isinstance(policy, Policy | None):
+        raise TypeError(
+            f"`scan(policy=...)` must be a `jaxspike.engine.Policy` or None, got {policy!r}."
+        )
     shapes = [jnp.shape(a) for a in jax.tree.leaves(xs)]
     if () in shapes:
         raise ValueError(
@@ -242,7 +256,7 @@ def _check(f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any
             f"got {sorted(lengths)}. Time is axis 0 of every array."
         )
     (steps,) = lengths
-    if steps < 1:
+    if not jax.export.is_symbolic_dim(steps) and steps < 1:
         raise ValueError(f"`scan(xs=...)` must have at least one time step, got shapes {shapes}.")
     return steps
 

@@ -7,13 +7,15 @@ from typing import Any
 import jax
 from jax.extend import core as jex
 
+from .compat import effects as effects_of, pins_shardings
+
 Array = jax.Array
 Atom = Any  # a jaxpr variable or a literal
 
 _INFO = jex.DebugInfo("scan", "jaxspike.scan", None, None)
 # equations that only wrap a jaxpr, and the parameter that holds it; `remat2` is `jax.checkpoint`,
 # which has nothing to add where the engine itself decides what to keep and what to compute again
-_CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "remat2": "jaxpr"}
+_CALLS = {"jit": "jaxpr", "closed_call": "call_jaxpr", "remat2": "jaxpr"}
 
 
 def is_var(atom: Atom) -> bool:
@@ -51,7 +53,7 @@ def prune(eqns: Sequence[Any], outvars: Iterable[Atom], *, effects: bool = True)
     """The equations that some of ``outvars`` depends on, or, if asked, that have an effect."""
     need, kept = set(unique(outvars)), []
     for e in reversed(eqns):
-        if (effects and e.effects) or any(v in need for v in e.outvars):
+        if (effects and effects_of(e)) or any(v in need for v in e.outvars):
             kept.append(e)
             need.update(unique(e.invars))
     return kept[::-1]
@@ -122,10 +124,8 @@ def _opened(jaxpr: jex.Jaxpr) -> jex.Jaxpr:
 
 
 def _inlinable(eqn: Any) -> bool:
-    if eqn.primitive.name in ("jit", "pjit"):  # a call that pins shardings must stay a call
-        shardings = (*eqn.params["in_shardings"], *eqn.params["out_shardings"])
-        return all(type(s).__name__ == "UnspecifiedValue" for s in shardings)
-    return eqn.primitive.name in _CALLS
+    name = eqn.primitive.name  # a call that pins shardings must stay a call
+    return name in _CALLS and not (name == "jit" and pins_shardings(eqn))
 
 
 def _inline(jaxpr: jex.Jaxpr, args: Sequence[Array]) -> list[Array]:

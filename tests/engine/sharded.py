@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 
 import jaxspike as js
 
@@ -61,7 +61,16 @@ def main():
     for options in ({}, {"order": "step"}):
         manual = shard_mapped(mesh, options)
         close(jax.jit(jax.value_and_grad(manual, (0, 1)))(params, sharded), (want[0][0], want[1]))
-    print("3 programs equal")
+
+    mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        where = NamedSharding(mesh, P()), NamedSharding(mesh, P(None, "batch"))
+        typed = jax.device_put((params, x), where)
+        for options in ({}, {"order": "step", "segment": "sqrt"}):
+            got = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))(*typed)
+            close(got, want)
+            assert jax.typeof(got[1][1]).sharding.spec == P(None, "batch", None)
+    print("4 programs equal")
 
 
 def shard_mapped(mesh, options):

@@ -5,7 +5,7 @@ import pytest
 
 import jaxspike as js
 
-from .programs import assert_equal, program, value_and_gradients
+from .programs import STEPS, assert_equal, program, value_and_gradients
 
 OPTIONS = [
     {},
@@ -13,6 +13,8 @@ OPTIONS = [
     {"order": "step"},
     {"order": "step", "segment": "sqrt", "unroll": 1},
     {"segment": 9, "unroll": 2},
+    {"policy": js.engine.Policy(tile=5, barrier=False)},
+    {"policy": js.engine.Policy(tile=0, barrier=True, ride=False), "unroll": STEPS},
 ]
 
 
@@ -21,7 +23,7 @@ def test_random_programs(seed):
     step, params, state, xs = program(seed)
     run = jax.jit(
         value_and_gradients,
-        static_argnames=("scan", "step", "order", "segment", "unroll"),
+        static_argnames=("scan", "step", "order", "segment", "unroll", "policy"),
     )
     want = run(jax.lax.scan, step, params, state, xs)
     options = [OPTIONS[0], OPTIONS[1 + seed % (len(OPTIONS) - 1)]]

@@ -2,12 +2,15 @@
 
 import functools
 import re
+import sys
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.experimental import io_callback
 
 import jaxspike as js
 
@@ -45,6 +48,35 @@ def test_effects():
     jax.grad(lambda x: js.scan(noisy, X[0], x, order="step", segment=2)[1].sum())(X)
     jax.effects_barrier()
     assert len(seen) == 3  # once per step, not again in the backward pass
+
+
+def test_a_value_from_an_effect():
+    """It would be another one when the step is computed again."""
+
+    def step(s, x):
+        factor = io_callback(lambda: np.float32(2.0), jax.ShapeDtypeStruct((), jnp.float32))
+        return jnp.tanh(s * factor + x), s
+
+    def run(s):
+        return js.scan(step, s, X, order="step")[1].sum()
+
+    assert np.isfinite(run(X[0]))
+    sentence = "must have a step whose side effects return nothing that its gradient depends on"
+    with pytest.raises(ValueError, match=sentence):
+        jax.grad(run)(X[0])
+
+
+def test_open_sizes_in_export():
+    def run(x):
+        return js.scan(lambda s, x: (s + x, s), jnp.zeros_like(x[0]), x)
+
+    def export(*shape):
+        shape = jax.export.symbolic_shape(",".join(shape))
+        return jax.export.export(jax.jit(run))(jax.ShapeDtypeStruct(shape, jnp.float32))
+
+    x = jnp.arange(30.0).reshape(5, 3, 2)
+    for exported in (export("5", "batch", "2"), export("t", "3", "2")):
+        jax.tree.map(np.testing.assert_array_equal, exported.call(x), run(x))
 
 
 def test_mutated_flax_variables():
@@ -102,6 +134,7 @@ def test_step_that_does_not_fit():
         ({"order": "depth"}, '`scan(order=...)` must be "layer" or "step", got \'depth\'.'),
         ({"segment": 0}, '`scan(segment=...)` must be a positive integer, "sqrt" or None, got 0.'),
         ({"segment": "root"}, "got 'root'."),
+        ({"segment": np.array([2, 3])}, "or None, got array([2, 3])."),
         ({"unroll": True}, "`scan(unroll=...)` must be a positive integer or None, got True."),
         ({"unroll": np.bool_(True)}, "must be a positive integer or None, got np.True_."),
         ({"segment": np.int32(0)}, "or None, got np.int32(0)."),
@@ -111,6 +144,19 @@ def test_step_that_does_not_fit():
 )
 def test_options(options, sentence):
     fails(ValueError, sentence, lambda s, x: (s, x), (), X, **options)
+
+
+def test_policy():
+    sentence = "`scan(policy=...)` must be a `jaxspike.engine.Policy` or None, got 8192."
+    fails(TypeError, sentence, lambda s, x: (s, x), (), X, policy=8192)
+    for options, sentence in (
+        ({"tile": -1}, "`Policy(tile=...)` must be a number of neurons, 0 or None, got -1. Give 0"),
+        ({"tile": True}, "got True. Give 0 for no tiles."),
+        ({"barrier": 1}, "`Policy(barrier=...)` must be True, False or None, got 1."),
+        ({"ride": "no"}, "`Policy(ride=...)` must be True, False or None, got 'no'."),
+    ):
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            js.engine.Policy(**options)
 
 
 @pytest.mark.parametrize("order", ["layer", "step"])
@@ -151,11 +197,6 @@ def test_inputs():
 def test_a_neuron_is_compiled_once():
     """Eager calls with new instances and new parameter values compile nothing new."""
     x = jnp.ones((3, 2))
-    from jaxspike.engine import scan as module
-
-    del module
-    import sys
-
     compiled = sys.modules["jaxspike.engine.scan"]._compiled
     js.scan(js.LIF(tau=2.0), js.LIF().init_state((2,)), x)
     before = compiled._cache_size()

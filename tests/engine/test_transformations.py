@@ -133,6 +133,51 @@ def test_second_order(data):
     both(lambda scan: jax.jacrev(jax.grad(lambda x: transform(scan)(x).sum())), x[:2, :1, :2])
 
 
+@pytest.mark.parametrize("policy", [None, js.engine.Policy(tile=5)])
+def test_forward_over_reverse(data, policy):
+    _, _, x = data
+
+    def transform(scan):
+        def f(x):
+            def step(state, x):
+                v, count = state
+                v = jnp.tanh(v + (x - v) / 2.0)
+                return (v, count + (v > 0)), v
+
+            state = jnp.zeros_like(x[0]), jnp.zeros_like(x[0], jnp.int32)
+            return (scan(step, state, x, policy=policy)[1] ** 3).sum()
+
+        return jax.hessian(f)
+
+    both(transform, x[:3, :2, :3])
+
+
+def test_collectives_over_a_mapped_axis(data):
+    _, _, x = data
+
+    def step(s, x):
+        s = 0.5 * s + x - jax.lax.pmean(x, "batch")
+        return s, s * jax.lax.axis_index("batch")
+
+    def transform(scan):
+        def f(x):
+            return (scan(step, jnp.zeros(C), x)[1] ** 2).sum()
+
+        return jax.vmap(jax.value_and_grad(f), in_axes=1, axis_name="batch")
+
+    both(transform, x)
+
+
+def test_no_tracer_leaks(data):
+    _, _, x = data
+
+    def f(s, x):
+        return js.scan(lambda s, x: ((0.5 * s[0] + x, s[1] + 1), s[0]), (s, 0), x)[1].sum()
+
+    with jax.checking_leaks():
+        jax.jit(jax.grad(f))(x[0], x)
+
+
 def test_no_inputs():
     def step(state, _):
         v, k = state
@@ -196,7 +241,7 @@ def test_sharded_and_x64():
     env["PYTHONPATH"] = os.pathsep.join([str(root), env.get("PYTHONPATH", "")])
     done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "3 programs equal" in done.stdout
+    assert "4 programs equal" in done.stdout
 
 
 def test_large_enough_to_be_tiled():
