@@ -1,5 +1,6 @@
 """Cycles that treat every neuron alike and apart: they may run on a tile of neurons at a time."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
