@@ -4,6 +4,7 @@ import ast
 import inspect
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -100,6 +101,13 @@ def test_every_public_name_is_explained(name):
     doc = PUBLIC[name].__doc__
     assert doc
     assert doc.splitlines()[0].endswith(".")
+
+
+def test_every_public_name_is_listed_beside_its_name_elsewhere():
+    page = (PACKAGE.parent / "docs" / "names.md").read_text()
+    listed = set(re.findall(r"\w+", page))
+    kinds = {n.split(".")[-1]: v.__module__ for n, v in PUBLIC.items() if not n.endswith("State")}
+    assert {n for n, room in kinds.items() if not room.endswith("._check")} - listed == {"Pytree"}
 
 
 def test_a_use_of_every_public_neuron_and_layer():
