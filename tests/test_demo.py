@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import re
+import shutil
 import subprocess
 import sys
 from importlib import resources
@@ -408,12 +409,19 @@ def test_missing_extras(monkeypatch, tmp_path, name):
 # what it never loses
 
 
-@pytest.fixture
-def earlier(tmp_path):
-    """The folder of a run that went well, with its files."""
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def quick_run(tmp_path_factory):
+    """The folder of a short run that went well."""
+    out = tmp_path_factory.mktemp("quick") / "out"
     code, _, _ = run(*QUICK, "--out", out)
     assert code == 0
+    return out
+
+
+@pytest.fixture
+def earlier(quick_run, tmp_path):
+    """A copy of that folder, with its files."""
+    out = shutil.copytree(quick_run, tmp_path / "out")
     return out, files(out)
 
 

@@ -65,7 +65,7 @@ def test_loss_and_gradient_equal_snntorch(i, case):
     labels = TORCH["times" if fields.get("target_is_time") else "labels"]
     if "num_classes" in fields:
         labels = labels % CLASSES
-    loss, grad = jax.value_and_grad(ours(name, fields))(jnp.asarray(TORCH[which]), labels)
+    loss, grad = jax.jit(jax.value_and_grad(ours(name, fields)))(TORCH[which], labels)
     np.testing.assert_allclose(loss, TORCH["loss"][i], rtol=1e-6)
     np.testing.assert_allclose(grad, TORCH["grad"][i], rtol=1e-5, atol=1e-8)
 
@@ -87,7 +87,7 @@ def test_accuracies_equal_snntorch():
 
 
 def test_tet_without_its_second_term_equals_spikingjelly():
-    f = jax.value_and_grad(partial(losses.tet, lamb=0.0))
+    f = jax.jit(jax.value_and_grad(partial(losses.tet, lamb=0.0)))
     loss, grad = f(jnp.asarray(JELLY["logits"]), JELLY["labels"])
     np.testing.assert_allclose(loss, JELLY["tet"], rtol=1e-6)
     np.testing.assert_allclose(grad, JELLY["tet_grad"], rtol=1e-5, atol=1e-8)
@@ -191,7 +191,7 @@ def test_regularisers_of_many_layers_count_each_neuron_alike():
 def test_a_step_of_gradient_descent_lowers_each_loss():
     for name, f in LOSSES.items():
         x = 0.5 * SPIKES + 0.1 if name in ("rate_band", "sparsity") else SPIKES
-        loss, grad = jax.value_and_grad(f)(x)
+        loss, grad = jax.jit(jax.value_and_grad(f))(x)
         if "temporal" not in name:  # whose gradient is an estimate
             assert f(x - 0.01 * grad) < loss, name
 
@@ -215,11 +215,13 @@ LOSSES = {
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_is_a_differentiable_scalar(name):
     f = LOSSES[name]
-    assert f(SPIKES).shape == ()
-    np.testing.assert_allclose(jax.jit(f)(SPIKES), f(SPIKES), rtol=1e-6)
+    value, jitted = f(SPIKES), jax.jit(f)
+    assert value.shape == ()
+    np.testing.assert_allclose(jitted(SPIKES), value, rtol=1e-6)
     xs = jnp.stack([SPIKES, SPIKES[::-1]])
-    np.testing.assert_allclose(jax.vmap(f)(xs), jnp.stack([f(x) for x in xs]), rtol=1e-6)
-    g = jax.grad(f)(SPIKES)
+    want = jnp.stack([jitted(x) for x in xs])
+    np.testing.assert_allclose(jax.jit(jax.vmap(f))(xs), want, rtol=1e-6)
+    g = jax.jit(jax.grad(f))(SPIKES)
     assert jnp.isfinite(g).all()
     assert (g != 0).any((0, 2)).all()  # in every sample
 
@@ -227,7 +229,7 @@ def test_a_loss_is_a_differentiable_scalar(name):
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, bool, jnp.int32])
 @pytest.mark.parametrize("name", [*LOSSES, "accuracy"])
 def test_losses_are_float32(name, dtype, strict_dtypes):
-    f = LOSSES.get(name, lambda x: losses.accuracy(x, LABELS))
+    f = jax.jit(LOSSES.get(name, lambda x: losses.accuracy(x, LABELS)))
     x = SPIKES.astype(dtype)
     assert f(x).dtype == jnp.float32
     np.testing.assert_allclose(f(x), f(SPIKES), rtol=1e-6)
@@ -235,7 +237,7 @@ def test_losses_are_float32(name, dtype, strict_dtypes):
 
 def test_gradient_of_bfloat16_is_bfloat16():
     for name, f in LOSSES.items():
-        g = jax.grad(f)(SPIKES.astype(jnp.bfloat16))
+        g = jax.jit(jax.grad(f))(SPIKES.astype(jnp.bfloat16))
         assert g.dtype == jnp.bfloat16, name
         assert jnp.isfinite(g).all(), name
 

@@ -1,6 +1,7 @@
 """Laws of the neurons that have no step, alone and as layers."""
 
 import dataclasses
+import functools
 import inspect
 
 import chex
@@ -34,6 +35,12 @@ ROWS = {
 every_neuron = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 
 
+@jax.jit
+def run(neuron, xs):
+    return neuron(xs)
+
+
+@functools.cache
 def inputs(seed=1):
     return 1 + 3 * jax.random.normal(jax.random.key(seed), (T, N, C))
 
@@ -51,7 +58,7 @@ def test_every_model_has_a_row():
 
 @every_neuron
 def test_spikes_are_binary_and_some_neurons_fire(row):
-    y = row.neuron(inputs())
+    y = run(row.neuron, inputs())
     assert set(np.unique(y)) == {0.0, 1.0}
     assert 0.05 < y.mean() < 0.9
 
@@ -59,22 +66,23 @@ def test_spikes_are_binary_and_some_neurons_fire(row):
 @every_neuron
 def test_what_hears_later_inputs_says_so(row):
     xs = inputs()
-    y, changed = row.neuron(xs), row.neuron(xs.at[-1].add(100.0).at[-1, 0].add(-200.0))
+    other = xs.at[-1].add(100.0).at[-1, 0].add(-200.0)
+    y, changed = run(row.neuron, xs), run(row.neuron, other)
     assert bool((y[:-1] != changed[:-1]).any()) == row.looks_ahead
 
 
 @every_neuron
 def test_dtypes(row):
     xs = inputs()
-    assert row.neuron(xs.astype(jnp.bfloat16)).dtype == jnp.bfloat16
-    assert row.neuron(xs > 0).dtype == jnp.float32
+    assert jax.eval_shape(row.neuron, xs.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    assert jax.eval_shape(row.neuron, xs > 0).dtype == jnp.float32
     np.testing.assert_array_equal(
-        row.neuron((xs > 0).astype(jnp.int32)), row.neuron((xs > 0).astype(jnp.float32))
+        run(row.neuron, (xs > 0).astype(jnp.int32)), run(row.neuron, (xs > 0).astype(jnp.float32))
     )
     with jax.enable_x64(True):
-        y = row.neuron(jnp.asarray(np.asarray(xs, np.float64)))
+        y = run(row.neuron, jnp.asarray(np.asarray(xs, np.float64)))
         assert y.dtype == jnp.float64
-    np.testing.assert_array_equal(np.asarray(y), row.neuron(xs))
+    np.testing.assert_array_equal(np.asarray(y), row.neuron(xs))  # without jit
 
 
 @every_neuron
@@ -101,12 +109,12 @@ def test_gradients_reach_everything_and_new_weights_do_not_retrace(row):
 @every_neuron
 def test_vmap_over_the_batch_and_over_parameters(row):
     xs = inputs()
-    want = row.neuron(xs)
-    np.testing.assert_array_equal(jax.vmap(row.neuron, 1, 1)(xs), want)
+    want = run(row.neuron, xs)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(row.neuron, 1, 1))(xs), want)
     both = jax.tree.map(lambda a: jnp.stack([jnp.asarray(a), 2 * jnp.asarray(a)]), row.neuron)
-    got = jax.jit(jax.vmap(lambda neuron, xs: neuron(xs), (0, None)))(both, xs)
+    got = jax.jit(jax.vmap(run, (0, None)))(both, xs)
     np.testing.assert_array_equal(got[0], want)
-    np.testing.assert_array_equal(got[1], jax.tree.map(lambda a: 2 * a, row.neuron)(xs))
+    np.testing.assert_array_equal(got[1], run(jax.tree.map(lambda a: 2 * a, row.neuron), xs))
 
 
 class Block(js.nn.SpikingModule):
