@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from .adjoint import lean_scan
-from .graph import Graph, Groups, Piece
+from .graph import Graph
+from .groups import Groups, Piece
 from .policy import Policy, plan
 from .trace import Step, function, inputs_of, is_var
 

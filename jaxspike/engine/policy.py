@@ -21,7 +21,6 @@ import math
 from typing import Literal
 
 import jax
-import jax.export
 
 from . import pointwise, products
 from .trace import Step
@@ -150,8 +149,6 @@ def _tile(shape: tuple[int, ...] | None) -> int | None:
     """How many neurons to work on at a time."""
     one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
     if shape is None or not one_cpu or _jaxlib_minor() < (0, 12):
-        return None
-    if any(map(jax.export.is_symbolic_dim, shape)):
         return None
     return TILE if math.prod(shape) >= TILED_FROM else None
 

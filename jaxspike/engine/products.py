@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .trace import Step, function, inputs_of, is_var, outputs_of, unique
+from .trace import Step, evaluate, function, unique, value
 
 Array = jax.Array
 
@@ -50,43 +50,29 @@ def run_saved(step: Step, eqns, consts, state, x, saved, probes):
     """
     given = {id(e): i for i, e in enumerate(eqns)}
     env = dict(zip([*step.consts, *step.state, *step.xs], [*consts, *state, *x], strict=True))
-
-    def read(v):
-        return env[v] if is_var(v) else v.val
-
     timed: list[Any] = [None] * len(eqns)
-    pending: list[Any] = []
 
-    def flush():
-        if pending:
-            ins, outs = inputs_of(pending), outputs_of(pending)
-            env.update(zip(outs, function(ins, outs, pending)(*map(read, ins)), strict=True))
-            pending.clear()
-
-    for e in step.eqns:
-        if id(e) not in given:
-            pending.append(e)
-            continue
-        flush()
+    def product_of(e, _):
         i = given[id(e)]
         fixed, moving = operands(step, e)
         timed[i] = [env[v] for v in moving]
-        product = function([*fixed, *moving], e.outvars, [e])
-        use = _given(product, len(fixed))
-        env[e.outvars[0]] = use(saved[i], probes[i], [env[v] for v in fixed], timed[i])
-    flush()
-    return [read(v) for v in step.new_state], [read(v) for v in step.ys], timed
+        use = _given(function([*fixed, *moving], e.outvars, [e]))
+        return [use(saved[i], probes[i], [env[v] for v in fixed], timed[i])]
+
+    evaluate(step.eqns, env, lambda e: id(e) in given, product_of)
+    new, ys = ([value(env, v) for v in atoms] for atoms in (step.new_state, step.ys))
+    return new, ys, timed
 
 
-def _given(product, n_fixed):
+def _given(product):
     """``product`` with its output given: the value is the given one, the gradient the true one."""
 
     @jax.custom_vjp
-    def use(value, probe, fixed, moving):
-        return value
+    def use(given, probe, fixed, moving):
+        return given
 
-    def forward(value, probe, fixed, moving):
-        return value, (fixed, moving)
+    def forward(given, probe, fixed, moving):
+        return given, (fixed, moving)
 
     def backward(residuals, g):
         fixed, moving = residuals

@@ -1,23 +1,20 @@
 """`scan`: a step function over time."""
 
 import sys
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.export
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from .._pytree import Pytree
 from .._types import Tree
-from . import fission
+from . import check, fission
+from .check import Step
 from .compat import effects
 from .policy import Policy
 from .trace import trace_step
-
-Step = Callable[[Any, Any], tuple[Any, Any]]
 
 
 def scan(
@@ -36,6 +33,7 @@ def scan(
     Args:
         f: A neuron, a network, or any step function.
         state: The first state, any pytree of arrays; ``f`` keeps its structure, shapes and dtypes.
+            A Python number becomes an array of the type that the step gives it.
         xs: The inputs, any pytree of arrays with time as axis 0, ``[T, N, *]``; or None.
         length: The number of steps T; needed only if ``xs`` is None.
         order: How to walk the network, with equal results: ``"layer"``, every layer over all time
@@ -102,18 +100,19 @@ def scan(
         dot_general
         scan
     """
-    steps = _check(f, xs, length, order, segment, unroll, policy)
+    steps = check.arguments(f, xs, length, order, segment, unroll, policy)
     if jax.export.is_symbolic_dim(steps):  # exported for any length: there is nothing to plan with
-        return lax.scan(f, state, xs)
-    segment, unroll = _plain(segment), _plain(unroll)
+        return lax.scan(lambda s, x: f(s, x), state, xs)  # fresh: see `trace.flatten`
+    segment, unroll = check.plain(segment), check.plain(unroll)
     # a frozen pytree is an argument of a compiled function: no compilation per call or instance
     run = _compiled if isinstance(f, Pytree) else _run
     try:
         return run(f, state, xs, steps, order, segment, unroll, policy or Policy())
+    # the engine does not import Flax; a step that uses it has done so
     except getattr(sys.modules.get("flax.errors"), "TraceContextError", ()) as e:
         raise ValueError(
-            f"`scan({_name(f)}, ...)` must have a step that changes no Flax variables, got one "
-            "that does (BatchNorm or Dropout in training mode). Call the network on the whole "
+            f"`scan({check.name(f)}, ...)` must have a step that changes no Flax variables, got "
+            "one that does (BatchNorm or Dropout in training mode). Call the network on the whole "
             "sequence, `state, ys = net(state, x_seq)`, or freeze it with `net.eval()`. "
             "A module with a state of its own cannot hold such layers in training mode."
         ) from e
@@ -121,7 +120,7 @@ def scan(
         if "forward-mode" not in str(e):
             raise
         raise TypeError(
-            f"`scan({_name(f)}, ...)` must be differentiated in reverse mode (`jax.grad`, "
+            f"`scan({check.name(f)}, ...)` must be differentiated in reverse mode (`jax.grad`, "
             "`jax.vjp`, `jax.jacrev`) first, got forward mode (`jax.jvp`, `jax.jacfwd`, "
             "`jax.linearize`). Use `jax.lax.scan` for forward mode."
         ) from e
@@ -131,16 +130,15 @@ def _run(f, state, xs, steps, order, segment, unroll, policy):
     state, xs = jax.tree.map(jnp.asarray, state), jax.tree.map(jnp.asarray, xs)
     x = jax.tree.map(lambda a: a[0], xs)
     step, consts, out = trace_step(f, state, x)
-    _check_step(_name(f), state, out)
-    if any(getattr(jax.typeof(a), "weak_type", False) for a in jax.tree.leaves(state)):
-        state = jax.tree.map(
-            _as_strong, state, out[0]
-        )  # a Python number takes the type of its step
+    check.form(check.name(f), state, out)
+    if any(jax.typeof(a).weak_type for a in jax.tree.leaves(state)):
+        # a Python number takes the type of its step
+        state = jax.tree.map(_as_strong, state, out[0])
         step, consts, out = trace_step(f, state, x)
-    _check_dtypes(_name(f), state, out)
+    check.dtypes(check.name(f), state, out)
     if order == "layer" and (found := sorted({str(x) for e in step.eqns for x in effects(e)})):
         raise ValueError(
-            f'`scan({_name(f)}, order="layer")` must have a step without side effects, '
+            f'`scan({check.name(f)}, order="layer")` must have a step without side effects, '
             f'got {found}. Use `order="step"`.'
         )
     leaves, treedef = jax.tree.flatten(state)
@@ -162,109 +160,7 @@ def _run(f, state, xs, steps, order, segment, unroll, policy):
 _compiled = jax.jit(_run, static_argnums=(3, 4, 5, 6, 7))
 
 
-def _name(f: Step) -> str:
-    return getattr(f, "__name__", type(f).__name__)
-
-
 def _as_strong(a, out):
-    weak = jax.typeof(a).weak_type
-    return lax.convert_element_type(a, jnp.result_type(a, out.dtype) if weak else a.dtype)
-
-
-def _check_step(name: str, state: Tree, out: Any) -> None:
-    """Refuse a step that does not return a pair or changes the form of its state."""
-    if not isinstance(out, tuple | list) or len(out) != 2:
-        got = "an array" if hasattr(out, "shape") else f"a {type(out).__name__}"
-        if isinstance(out, tuple | list):
-            got += f" of length {len(out)}"
-        raise TypeError(
-            f"`scan({name}, ...)` must have a step that returns a pair `(state, y)`, got {got}. "
-            "Return the new state first."
-        )
-    before: Any = jax.tree.structure(state)
-    after: Any = jax.tree.structure(out[0])
-    if before != after:
-        raise TypeError(
-            f"`scan({name}, ...)` must have a step that keeps the structure of its state, "
-            f"got {after} for {before}. Return a state like the one it is given."
-        )
-    for (path, a), b in zip(
-        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
-    ):
-        if a.shape != b.shape:
-            raise TypeError(
-                f"`scan({name}, ...)` must have a step that keeps the shapes of its state, got "
-                f"{b.shape} for state{jax.tree_util.keystr(path)} of shape {a.shape}. "
-                "Build the state for the shape of one input, `xs[0]`."
-            )
-
-
-def _check_dtypes(name: str, state: Tree, out: Any) -> None:
-    for (path, a), b in zip(
-        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
-    ):
-        if a.dtype != b.dtype:
-            raise TypeError(
-                f"`scan({name}, ...)` must have a step that keeps the dtypes of its state, got "
-                f"{b.dtype} for state{jax.tree_util.keystr(path)} of {a.dtype}. "
-                "Cast it in the step."
-            )
-
-
-def _check(
-    f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any, policy: Any
-) -> int:
-    """Refuse bad arguments; return the number of steps."""
-    if isinstance(f, type):
-        raise TypeError(
-            "`scan(f=...)` must be callable as `f(state, x) -> (state, y)`, "
-            f"got the class {f.__name__}. Give an instance: `{f.__name__}(...)`."
-        )
-    if not callable(f):
-        raise TypeError(
-            f"`scan(f=...)` must be callable as `f(state, x) -> (state, y)`, got {f!r}. "
-            "Give a neuron, a network or a function."
-        )
-    if not isinstance(order, str) or order not in ("layer", "step"):
-        raise ValueError(f'`scan(order=...)` must be "layer" or "step", got {order!r}.')
-    if not (
-        segment is None or _is_count(segment) or (isinstance(segment, str) and segment == "sqrt")
-    ):
-        raise ValueError(
-            f'`scan(segment=...)` must be a positive integer, "sqrt" or None, got {segment!r}.'
-        )
-    if unroll is not None and not _is_count(unroll):
-        raise ValueError(f"`scan(unroll=...)` must be a positive integer or None, got {unroll!r}.")
-    if length is not None and not _is_count(length):
-        raise ValueError(f"`scan(length=...)` must be a positive integer or None, got {length!r}.")
-    if not isinstance(policy, Policy | None):
-        raise TypeError(
-            f"`scan(policy=...)` must be a `jaxspike.engine.Policy` or None, got {policy!r}."
-        )
-    shapes = [jnp.shape(a) for a in jax.tree.leaves(xs)]
-    if () in shapes:
-        raise ValueError(
-            "`scan(xs=...)` must have time as axis 0 of every array, got an array of shape (). "
-            "Give a number that is the same at every step to `f` by closure."
-        )
-    lengths = {s[0] for s in shapes} | ({_plain(length)} - {None})
-    if not lengths:
-        raise ValueError("`scan(xs=...)` must be given, got None. Or give `length=T`.")
-    if len(lengths) > 1:
-        raise ValueError(
-            f"`scan(xs=..., length=...)` must agree on the number of time steps, "
-            f"got {sorted(lengths)}. Time is axis 0 of every array."
-        )
-    (steps,) = lengths
-    if not jax.export.is_symbolic_dim(steps) and steps < 1:
-        raise ValueError(f"`scan(xs=...)` must have at least one time step, got shapes {shapes}.")
-    return steps
-
-
-def _is_count(n: Any) -> bool:
-    return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n >= 1)
-
-
-def _plain(n: Any) -> Any:
-    """A NumPy integer as a Python one."""
-    return int(n) if isinstance(n, np.integer) else n
+    if not jax.typeof(a).weak_type:
+        return a
+    return lax.convert_element_type(a, jnp.result_type(a, out.dtype))

@@ -130,27 +130,43 @@ def _inlinable(eqn: Any) -> bool:
 
 def _inline(jaxpr: jex.Jaxpr, args: Sequence[Array]) -> list[Array]:
     """Evaluate a jaxpr, going into the calls in it."""
-    env = dict(zip(jaxpr.invars, args, strict=True))
-    pending: list[Any] = []
 
-    def read(atom):
-        return env[atom] if is_var(atom) else atom.val
+    def call(eqn, values):
+        inner = eqn.params[_CALLS[eqn.primitive.name]]
+        opened = _opened(getattr(inner, "jaxpr", inner))  # closed or open
+        return _inline(opened, [*getattr(inner, "consts", ()), *values])
+
+    env = dict(zip(jaxpr.invars, args, strict=True))
+    evaluate(jaxpr.eqns, env, _inlinable, call)
+    return [value(env, v) for v in jaxpr.outvars]
+
+
+def value(env: dict[Any, Array], atom: Atom) -> Any:
+    """The value of an atom."""
+    return env[atom] if is_var(atom) else atom.val
+
+
+def evaluate(
+    eqns: Iterable[Any],
+    env: dict[Any, Array],
+    is_special: Callable[[Any], bool],
+    special: Callable[[Any, list[Any]], Sequence[Any]],
+) -> None:
+    """Evaluate equations and add what they make to ``env``; ``special(eqn, inputs)`` does some."""
+    pending: list[Any] = []
 
     def flush():
         if pending:
             ins, outs = inputs_of(pending), outputs_of(pending)
-            env.update(zip(outs, function(ins, outs, pending)(*map(read, ins)), strict=True))
+            made = function(ins, outs, pending)(*[env[v] for v in ins])
+            env.update(zip(outs, made, strict=True))
             pending.clear()
 
-    for eqn in jaxpr.eqns:
-        if _inlinable(eqn):
+    for eqn in eqns:
+        if is_special(eqn):
             flush()
-            inner = eqn.params[_CALLS[eqn.primitive.name]]
-            consts = getattr(inner, "consts", ())
-            opened = _opened(getattr(inner, "jaxpr", inner))  # closed or open
-            outs = _inline(opened, [*consts, *map(read, eqn.invars)])
-            env.update(zip(eqn.outvars, outs, strict=True))
+            made = special(eqn, [value(env, v) for v in eqn.invars])
+            env.update(zip(eqn.outvars, made, strict=True))
         else:
             pending.append(eqn)
     flush()
-    return [read(v) for v in jaxpr.outvars]

@@ -205,6 +205,12 @@ def test_python_numbers_as_state_take_the_type_of_the_step():
 
         assert_equal(js.scan(step, first, x), jax.lax.scan(step, first, x))
 
+    def with_key(s, x):
+        return {"key": s["key"], "n": s["n"] + 1}, s["n"] * x
+
+    state = {"key": jax.random.key(0), "n": 0}
+    assert_equal(js.scan(with_key, state, x)[1], jax.lax.scan(with_key, state, x)[1])
+
 
 @pytest.mark.filterwarnings("ignore:Some donated buffers")
 def test_donated_buffers(data):
