@@ -4,14 +4,15 @@ The numbers are measured by ``benchmarks/engine.py``; a row that has not been me
 
 - CPU, AMD EPYC (Zen 4, 2 virtual cores shared with other work, 1 MiB L2 each, 32 MiB L3), float32,
   LIF forward and backward, T = 4 to 500.
-  jaxlib 0.12: from 32,768 neurons on, tiles of 8,192 are between as fast and twice as fast as none,
-  and take the temporaries of T <= 8 from 0.8 of the input to nothing; segments of 4 and 8 are
-  equally fast, and 8 compiles twice as long.
+  jaxlib 0.11 and 0.12: from 32,768 neurons and T = 6 on, tiles of 8,192 are between as fast and
+  twice as fast as none, with half of the temporaries. Up to T = 4, written out, none are 1.5 to 6
+  times (T = 2) as fast: all steps are one fused pass, and a tile takes room for one more sequence.
+  Segments of 4 and 8 are equally fast, and 8 compiles twice as long.
   jaxlib 0.10: a tile copies the whole sequence, 4 to 30 times slower than none; segments of 1, 2
   and 4 with barriers are equally fast (T = 16), 8 is 1.5 times slower.
 - 20 dense layers, T = 16, jaxlib 0.12, compile time over that of `jax.lax.scan`: 1.7 with segments
   of 1, 4.7 with 2, 9.3 with 4; hence ``MANY_LOOPS``.
-- jaxlib 0.11, GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10.
+- GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10.
 """
 
 import dataclasses
@@ -120,6 +121,8 @@ def plan(
     if segment == "sqrt":
         segment = math.isqrt(length - 1) + 1
     turn = min(unroll or segment or _turn(step, length, shape, tile, n_loops), length)
+    if policy.tile is None and turn == length <= SEGMENT:
+        tile = None  # one fused pass over all steps
     if segment is None or segment <= min(turn, LONGEST):
         turn = min(segment or turn, length)
         barrier = tile is not None or turn < length
@@ -148,7 +151,7 @@ def _turn(step: Step, length: int, shape, tile: int | None, n_loops: int) -> int
 def _tile(shape: tuple[int, ...] | None) -> int | None:
     """How many neurons to work on at a time."""
     one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
-    if shape is None or not one_cpu or _jaxlib_minor() < (0, 12):
+    if shape is None or not one_cpu or _jaxlib_minor() < (0, 11):
         return None
     return TILE if math.prod(shape) >= TILED_FROM else None
 
