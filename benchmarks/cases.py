@@ -1,0 +1,99 @@
+"""The cases: what is computed, on which arrays. NumPy only."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One line of a table.
+
+    Attributes:
+        name: What the line says.
+        kind: The program: "forward", "gradient", "train" or "latency"; see `Library.compile`.
+        network: The method of `Library` that is the network.
+        arrays: Makes the arrays that every library gets.
+    """
+
+    name: str
+    kind: str
+    network: str
+    arrays: Callable[[], Arrays]
+
+
+def layer(steps: int, shape: tuple[int, ...]) -> Arrays:
+    """Input of a neuron layer, and a weight for every spike."""
+    rng = np.random.default_rng(0)
+    x = 2 * rng.standard_normal((steps, *shape), np.float32)
+    return {"x": x, "weight": rng.standard_normal(x.shape, np.float32)}
+
+
+def network(steps: int, batch: int, *shapes: tuple[int, int]) -> Arrays:
+    """Random spikes, weights that make every layer fire, a target rate and a learning rate.
+
+    Without ``steps`` the input is that of one step.
+    """
+    rng = np.random.default_rng(0)
+    size = (steps, batch, shapes[0][0]) if steps else (batch, shapes[0][0])
+    x = (rng.random(size) < 0.2).astype(np.float32)
+    params = [rng.standard_normal(s, np.float32) * (5 / s[0]) ** 0.5 for s in shapes]
+    params = [2.0 * p.astype(np.float32) for p in params]
+    target = rng.random((batch, shapes[-1][1]), np.float32)
+    return {"x": x, "params": params, "target": target, "rate": np.float32(1.0)}
+
+
+LAYERS = {
+    4: (32, 64, 32, 32),
+    8: (32, 64, 16, 16),
+    16: (64, 4096),
+    37: (24, 4000),
+    100: (128, 512),
+    500: (16, 512),
+}
+MLP = (784, 800), (800, 10)
+SHD = (700, 256), (256, 256), (256, 20)
+
+
+def _layer(kind):
+    return [
+        Case(
+            f"T={steps}, {' x '.join(map(str, shape))}",
+            kind,
+            "layer",
+            lambda steps=steps, shape=shape: layer(steps, shape),
+        )
+        for steps, shape in LAYERS.items()
+    ]
+
+
+def _network(name, kind, method, steps, batch, *shapes):
+    return Case(name, kind, method, lambda: network(steps, batch, *shapes))
+
+
+TABLES = {
+    "neuron_layer": _layer("gradient"),
+    "neuron_layer_forward": _layer("forward"),
+    "mlp": [
+        _network(f"T={steps}, B=128, 784-800-10", "train", "mlp", steps, 128, *MLP)
+        for steps in (4, 20, 100)
+    ],
+    "linear": [
+        _network(f"T=500, B=16, {n}-{n}", "train", "mlp", 500, 16, (n, n)) for n in (512, 4096)
+    ],
+    "recurrent": [
+        _network("T=250, B=256, 700-256r-20", "train", "recurrent", 250, 256, *SHD),
+    ],
+    "latency": [_network("one step, B=1, 784-800-10", "latency", "step", 0, 1, *MLP)],
+}
+TITLES = {
+    "neuron_layer": "Neuron layer, spikes and gradient of the input",
+    "neuron_layer_forward": "Neuron layer, spikes",
+    "mlp": "Train step, linear - neuron - linear - neuron",
+    "linear": "Train step, linear - neuron",
+    "recurrent": "Train step, recurrent layer",
+    "latency": "Streaming, one step",
+}

@@ -1,0 +1,217 @@
+"""jaxspike beside other libraries, on this machine.
+
+    python -m benchmarks.compare neuron_layer mlp      # some tables
+    python -m benchmarks.compare                       # every table
+    python -m benchmarks.table                         # the README's table from the results
+
+Each row is a library in a process and an environment of its own (Python 3.12 or newer, made from
+`requirements/`). All get the same arrays and run the same neuron. Their spikes and gradients are
+compared with those of a loop written by hand before anything is timed; then the processes take
+turns, so that a busy machine is busy for all of them. Compilation is timed apart. A timed call ends
+when its results are there. Memory is what the operating system gave the process during a call.
+Results go to ``results/LABEL/TABLE.json``, every time of every call in them.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+
+from .cases import TABLES
+from .environments import HERE, ROWS, python
+
+SHORTEST = 3.0  # ms: a call faster than this is repeated
+ENOUGH = 8.0  # seconds: a row that took so long is not run more than three times
+BURST = 50.0  # seconds of real-time priority, then as long a pause
+
+
+class Process:
+    """A worker that answers requests."""
+
+    def __init__(self, row, given, environment):
+        command = [python(row.environment, given), "-m", "benchmarks.worker"]
+        self.row = row
+        self.process = subprocess.Popen(
+            [*command, row.module, row.key or row.name],
+            cwd=HERE.parent,
+            env=os.environ | {"PYTHONPATH": str(HERE.parent)} | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, do, **arguments):
+        """Send a request and wait for its answer."""
+        try:
+            self.process.stdin.write(json.dumps({"do": do} | arguments) + "\n")
+            self.process.stdin.flush()
+            return json.loads(self.process.stdout.readline())
+        except (BrokenPipeError, json.JSONDecodeError):
+            return {"reason": f"the process ended with {self.process.wait()}"}
+
+    def close(self):
+        """End the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def differences(results, reference, start):
+    """What differs: number of spikes; gradients or updates of weights, in the Euclidean norm."""
+    found = {"different_spikes": int((results["spikes"] != reference["spikes"]).sum())}
+    moved = [k for k in reference if k == "gradient" or k.startswith("p")]
+    if moved:
+        before = {f"p{i}": p for i, p in enumerate(start)}
+        a, b = (
+            np.concatenate([(r[k] - before.get(k, 0)).ravel() for k in moved])
+            for r in (results, reference)
+        )
+        found["gradient_difference"] = float(np.linalg.norm(a - b) / np.linalg.norm(b))
+    return found
+
+
+def prepare(processes, case, folder):
+    """Compile a case everywhere; a result per row, with what its spikes and gradients differ in."""
+    arrays = case.arrays()
+    start = arrays.get("params", [])
+    flat = {k: v for k, v in arrays.items() if k != "params"}
+    np.savez(folder / "arrays.npz", **flat, **{f"params.{i}": p for i, p in enumerate(start)})
+    rows, reference = {}, None
+    for process in processes:
+        path = folder / "results.npz"
+        answer = process.ask(
+            "prepare",
+            kind=case.kind,
+            network=case.network,
+            arrays=str(folder / "arrays.npz"),
+            results=str(path),
+        )
+        if "reason" not in answer:
+            with np.load(path) as file:
+                results = dict(file)
+            reference = reference or results
+            answer["firing_rate"] = float(results["spikes"].mean())
+            if process.about["same_neuron"]:
+                answer |= differences(results, reference, start)
+        rows[process.row.name] = answer
+        print(f"  {process.row.name:28}", *(f"{k} {_short(v)}" for k, v in answer.items()), flush=True)
+    return rows
+
+
+def measure(processes, rows, rounds, realtime):
+    """Let the processes take turns; every row gets its times in ``ms``."""
+    turns = [p for p in processes if "reason" not in rows[p.row.name]]
+    repeats = {p.row.name: max(1, round(SHORTEST / rows[p.row.name].pop("ms"))) for p in turns}
+    times = {name: [] for name in repeats}
+    for _ in range(rounds):
+        for process in turns:
+            name = process.row.name
+            repeat, so_far = repeats[name], times[name]
+            if len(so_far) >= 3 and sum(so_far) * repeat > 1e3 * ENOUGH:
+                continue
+            with realtime(process):
+                so_far.append(process.ask("run", repeat=repeat)["ms"])
+    for name, ms in times.items():
+        rows[name]["ms"] = [round(t, 4) for t in ms]
+
+
+def usual(process):
+    """No change of priority."""
+    return contextlib.nullcontext()
+
+
+class RealTime:
+    """Gives calls real-time priority, in bursts with pauses; needs root."""
+
+    def __init__(self):
+        self.left = BURST
+
+    @contextlib.contextmanager
+    def __call__(self, process):
+        """Run what is inside at real-time priority."""
+        if self.left < 0:
+            time.sleep(BURST)
+            self.left = BURST
+        process.ask("priority", realtime=True)
+        start = time.monotonic()
+        yield
+        self.left -= time.monotonic() - start
+        process.ask("priority", realtime=False)
+        time.sleep(0.02)  # for threads that spin after a call
+
+
+def machine():
+    """The class of this machine."""
+    name = platform.processor()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as f:
+        name = next(line.split(":")[1].strip() for line in f if line.startswith("model name"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"cpu": name, "cores": os.cpu_count(), "memory_gib": round(memory)}
+
+
+def run(table, options, given, environment):
+    """Measure one table and write its results."""
+    print(f"\n{table}", flush=True)
+    wanted = [r for r in ROWS if not options.rows or r.name in options.rows]
+    processes = [Process(r, given, environment) for r in wanted]
+    for process in processes:
+        process.about = process.ask("describe")
+    realtime = RealTime() if options.realtime else usual
+    cases = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for case in TABLES[table][: options.cases]:
+            print(case.name, flush=True)
+            cases[case.name] = prepare(processes, case, pathlib.Path(folder))
+            measure(processes, cases[case.name], options.rounds, realtime)
+    result = {
+        "table": table,
+        "date": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "environment": environment,
+        "realtime": options.realtime,
+        "rows": {p.row.name: p.about for p in processes},
+        "cases": cases,
+    }
+    for process in processes:
+        process.close()
+    path = HERE / "results" / options.label / f"{table}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def _short(value):
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def main(arguments=None):
+    """Measure the tables that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("tables", nargs="*", help=", ".join(TABLES))
+    parser.add_argument("--rounds", type=int, default=9, help="timed calls of every row")
+    parser.add_argument("--rows", nargs="*", help="only these rows")
+    parser.add_argument("--cases", type=int, help="only so many cases of each table")
+    parser.add_argument("--label", default="cpu", help="the folder of the results")
+    parser.add_argument("--realtime", action="store_true", help="real-time priority; needs root")
+    parser.add_argument(
+        "--python", nargs="*", default=[], help="ENVIRONMENT=PATH of a Python that is ready"
+    )
+    parser.add_argument("--env", nargs="*", default=[], help="NAME=VALUE for every process")
+    options = parser.parse_args(arguments)
+    unknown = set(options.tables) - set(TABLES)
+    if unknown:
+        parser.error(f"no table {', '.join(unknown)}; there are {', '.join(TABLES)}")
+    given, environment = (dict(x.split("=", 1) for x in y) for y in (options.python, options.env))
+    for table in options.tables or TABLES:
+        run(table, options, given, environment)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The rows, and an environment of pinned versions for each library."""
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+ENVIRONMENTS = HERE / ".environments"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of the tables.
+
+    Attributes:
+        name: What the tables call it.
+        module: The module of `benchmarks.libraries`.
+        environment: The requirements file, without ``.txt``.
+        key: Its name in the module's ``ROWS``, if not ``name``.
+    """
+
+    name: str
+    module: str
+    environment: str
+    key: str = ""
+
+
+ROWS = [
+    Row("lax.scan", "hand_written", "jaxspike"),
+    Row("jaxspike", "jaxspike", "jaxspike"),
+    Row('jaxspike, order="step"', "jaxspike", "jaxspike"),
+    Row("floor", "hand_written", "jaxspike"),
+    Row("lax.scan, jax 0.11", "hand_written", "sparxml", "lax.scan"),
+    Row("jaxspike, jax 0.11", "jaxspike", "sparxml", "jaxspike"),
+    Row("spyx", "spyx", "spyx"),
+    Row("spyx's step in js.scan", "spyx", "spyx"),
+    Row("sparxml", "sparxml", "sparxml"),
+    Row("sparxml's step in js.scan", "sparxml", "sparxml"),
+    Row("jaxpike", "jaxpike", "jaxpike"),
+    Row("jaxpike's step in js.scan", "jaxpike", "jaxpike"),
+    Row("SpikingJelly", "spikingjelly", "spikingjelly"),
+    Row("snnTorch", "snntorch", "snntorch"),
+    Row("Norse", "norse", "norse"),
+]
+
+
+def python(environment, given):
+    """The Python of an environment: as given, else made from the requirements."""
+    if environment in given:
+        return given[environment]
+    folder = ENVIRONMENTS / environment
+    path = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        requirements = HERE / "requirements" / f"{environment}.txt"
+        subprocess.run([path, "-m", "pip", "install", "-q", "-r", requirements], check=True)
+        (folder / "complete").touch()
+    return str(path)

@@ -1,0 +1,96 @@
+"""Plain JAX, as one writes it without a library; and what no such program can beat."""
+
+import jax
+import jax.numpy as jnp
+
+from .in_jax import JaxLibrary, versions
+from .library import Missing
+
+
+@jax.custom_vjp
+def spike(x):
+    """1 where ``x >= 0``."""
+    return (x >= 0).astype(x.dtype)
+
+
+spike.defvjp(lambda x: (spike(x), x), lambda x, g: (g / (1 + 2 * jnp.abs(x)) ** 2,))
+
+
+def neuron(v, x):
+    """One step of the neuron."""
+    h = v + (x - v) / 2
+    s = spike(h - 1)
+    return h * (1 - s), s
+
+
+class Plain(JaxLibrary):
+    """`jax.lax.scan` over the step of the whole network."""
+
+    def versions(self):
+        return versions("jaxlib")
+
+    def layer(self, x_seq):
+        return jax.lax.scan(neuron, jnp.zeros_like(x_seq[0]), x_seq)[1]
+
+    def mlp(self, params, x_seq):
+        state, step = self.step(params, x_seq[0])
+        return jax.lax.scan(step, state, x_seq)[1]
+
+    def recurrent(self, params, x_seq):
+        w_in, w_rec, w_out = params
+
+        def step(state, x):
+            hidden, z, out = state
+            hidden, z = neuron(hidden, x @ w_in + z @ w_rec)
+            out, y = neuron(out, z @ w_out)
+            return (hidden, z, out), y
+
+        hidden, out = (jnp.zeros((x_seq.shape[1], w.shape[1])) for w in (w_in, w_out))
+        return jax.lax.scan(step, (hidden, hidden, out), x_seq)[1]
+
+    def step(self, params, x):
+        def step(state, x):
+            new = []
+            for v, w in zip(state, params, strict=True):
+                v, x = neuron(v, x @ w)
+                new.append(v)
+            return new, x
+
+        return [jnp.zeros((len(x), w.shape[1])) for w in params], step
+
+
+class Floor(Plain):
+    """The least work: a layer reads and writes its arrays once; a network does its products only."""
+
+    same_neuron = False
+    note = "not a network: each array of the layer is read and written once; the products alone"
+
+    def layer(self, x_seq):
+        return 2 * x_seq
+
+    def mlp(self, params, x_seq):
+        for w in params:
+            x_seq = jax.nn.relu(x_seq @ w)
+        return x_seq
+
+    def recurrent(self, params, x_seq):
+        w_in, w_rec, w_out = params
+
+        def step(z, x):
+            z = jax.nn.relu(x + z @ w_rec)
+            return z, z
+
+        current = x_seq @ w_in
+        return jax.lax.scan(step, jnp.zeros_like(current[0]), current)[1] @ w_out
+
+    def step(self, params, x):
+        raise Missing("one step is its products")
+
+    def _gradient(self, network, arrays):
+        return (
+            lambda x, weight: {"spikes": 2 * x + weight, "gradient": x - weight},
+            (arrays["x"], arrays["weight"]),
+        )
+
+
+ROWS = {"lax.scan": Plain, "floor": Floor}

@@ -1,0 +1,73 @@
+"""The programs of the libraries that run on PyTorch, eagerly, on all cores."""
+
+import importlib.metadata
+
+import torch
+
+from .library import Library
+
+
+def versions(*packages):
+    """Versions of PyTorch and of the named packages."""
+    return {"torch": torch.__version__} | {p: importlib.metadata.version(p) for p in packages}
+
+
+class TorchLibrary(Library):
+    """A library on PyTorch."""
+
+    def compile(self, kind, network, arrays):
+        arrays = {
+            k: [torch.tensor(p) for p in a]
+            if k == "params"
+            else a
+            if k == "rate"
+            else torch.tensor(a)
+            for k, a in arrays.items()
+        }
+        return getattr(self, f"_{kind}")(getattr(self, network), arrays), 0.0
+
+    def _forward(self, network, arrays):
+        x = arrays["x"] * self.input_scale
+
+        @torch.no_grad()
+        def run():
+            return {"spikes": network(x)}
+
+        return run
+
+    def _gradient(self, network, arrays):
+        x = (arrays["x"] * self.input_scale).requires_grad_()
+
+        def run():
+            spikes = network(x)
+            (gradient,) = torch.autograd.grad(spikes, x, arrays["weight"])
+            return {"spikes": spikes.detach(), "gradient": gradient}
+
+        return run
+
+    def _train(self, network, arrays):
+        rate = arrays["rate"] * self.input_scale**2
+        params = [(p * self.input_scale).requires_grad_() for p in arrays["params"]]
+
+        def run():
+            spikes = network(params, arrays["x"])
+            loss = ((spikes.mean(0) - arrays["target"]) ** 2).mean()
+            grads = torch.autograd.grad(loss, params)
+            with torch.no_grad():
+                new = [p - rate * g for p, g in zip(params, grads, strict=True)]
+            out = {"loss": loss.detach(), "spikes": spikes.detach()}
+            return out | {f"p{i}": p for i, p in enumerate(new)}
+
+        return run
+
+    def _latency(self, network, arrays):
+        params = [p * self.input_scale for p in arrays["params"]]
+        with torch.no_grad():
+            state, step = network(params, arrays["x"])
+
+        @torch.no_grad()
+        def run():
+            new, spikes = step(state, arrays["x"])
+            return {"spikes": spikes, "state": new}
+
+        return run

@@ -1,0 +1,52 @@
+"""What a library must be able to run."""
+
+
+class Missing(Exception):
+    """A library cannot run a case; the message is the reason."""
+
+
+class Library:
+    """One row of the tables: the programs of one library.
+
+    The neuron of every case: ``h = v + (x - v) / 2``; a spike where ``h >= 1``; then ``v = 0``, else
+    ``v = h``. The surrogate derivative is ``1 / (1 + 2 |h - 1|)^2`` and flows through the reset.
+
+    Attributes:
+        input_scale: What the library's neuron must be given for the input ``x`` of this neuron:
+            0.5 if it does not scale its input by ``1 - beta``. Weights are scaled with it, and
+            gradients scaled back: all are powers of two, so nothing is rounded.
+        same_neuron: Whether the library can run this neuron; else its own differs as ``note`` says.
+        note: What to know about the row.
+    """
+
+    input_scale = 1.0
+    same_neuron = True
+    note = ""
+
+    def versions(self):
+        """Versions of the packages that matter, by name."""
+        raise NotImplementedError
+
+    def layer(self, x_seq):
+        """Spikes of one neuron layer, ``[T, ...] -> [T, ...]``."""
+        raise Missing("not written")
+
+    def mlp(self, params, x_seq):
+        """Spikes of ``Linear(no bias), neuron`` per weight ``[in, out]``; ``[T, N, features]``."""
+        raise Missing("not written")
+
+    def recurrent(self, params, x_seq):
+        """Spikes of ``z = neuron(x @ w_in + z_before @ w_rec)``, then ``neuron(z @ w_out)``."""
+        raise Missing("not written")
+
+    def step(self, params):
+        """One step of `mlp`: the state at rest of ``[N, in]``, and ``(state, x) -> state, spikes``."""
+        raise Missing("not written")
+
+    def compile(self, kind, network, arrays):
+        """The program of a case: ``run() -> {name: array}``, and the seconds its compilation took.
+
+        ``run`` returns when the results are there. Kinds: "forward", the spikes; "gradient", the
+        spikes and the gradient of the input; "train", a loss and new weights; "latency", one step.
+        """
+        raise NotImplementedError

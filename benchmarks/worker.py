@@ -1,0 +1,115 @@
+"""The process of one row: it keeps a program ready and runs it when told to.
+
+    python -m benchmarks.worker MODULE ROW
+
+Requests and answers are lines of JSON on standard input and output.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+
+import numpy as np
+
+from .libraries.library import Missing
+
+
+def load(path):
+    """The arrays of a case."""
+    arrays = dict(np.load(path))
+    names = sorted(k for k in arrays if k.startswith("params."))
+    if names:
+        arrays["params"] = [arrays.pop(k) for k in names]
+    return arrays
+
+
+def save(path, results, scale):
+    """Write results in the units of the case: undo the scale of inputs and weights."""
+    units = {"gradient": scale} | {k: 1 / scale for k in results if k.startswith("p")}
+    shown = {k: np.asarray(v) for k, v in results.items() if k != "state"}
+    np.savez(path, **{k: v * np.float32(units.get(k, 1)) for k, v in shown.items()})
+
+
+class Worker:
+    """A library and the program that is ready."""
+
+    def __init__(self, library):
+        self.library, self.call = library, None
+
+    def describe(self):
+        """Versions and remarks."""
+        library = self.library
+        return {
+            "versions": {"python": sys.version.split()[0]} | library.versions(),
+            "note": library.note,
+            "same_neuron": library.same_neuron,
+        }
+
+    def prepare(self, kind, network, arrays, results):
+        """Compile a case, write its results, and measure the memory of a second call."""
+        self.call = None
+        self.call, compile_s = self.library.compile(kind, network, load(arrays))
+        save(results, self.call(), self.library.input_scale)
+        return {"compile_s": compile_s, "peak_mib": peak(self.call), "ms": self.run(1)["ms"]}
+
+    def run(self, repeat):
+        """Time of a call, of ``repeat`` calls one after the other."""
+        start = time.perf_counter()
+        for _ in range(repeat - 1):
+            self.call()
+        last = self.call()
+        seconds = time.perf_counter() - start
+        del last
+        return {"ms": 1e3 * seconds / repeat}
+
+    def priority(self, realtime):
+        """Run every thread of this process at real-time priority, or as usual."""
+        policy = (os.SCHED_FIFO, 10) if realtime else (os.SCHED_OTHER, 0)
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setscheduler(int(thread), policy[0], os.sched_param(policy[1]))
+        return {}
+
+
+def peak(call):
+    """MiB that the process takes in a call beyond what it had, by the operating system."""
+    if not os.path.exists("/proc/self/clear_refs"):
+        return None
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    with open("/proc/self/clear_refs", "w") as f:
+        f.write("5")  # forget the peak so far
+    before = _status("VmRSS")
+    call()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(name):
+    with open("/proc/self/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(name))
+
+
+def main():
+    """Answer requests until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is not an answer
+    module, row = sys.argv[1:]
+    worker = Worker(importlib.import_module(f"benchmarks.libraries.{module}").ROWS[row]())
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = getattr(worker, request.pop("do"))(**request)
+        except Missing as e:
+            answer = {"reason": str(e)}
+        except Exception as e:
+            traceback.print_exc()
+            answer = {"reason": f"{type(e).__name__}: {str(e).splitlines()[0][:200]}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
