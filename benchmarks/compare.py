@@ -28,6 +28,7 @@ import numpy as np
 from .cases import TABLES
 from .environments import HERE, ROWS, python
 
+RESULTS = HERE / "results"
 SHORTEST = 3.0  # ms: a call faster than this is repeated
 ENOUGH = 8.0  # seconds: a row that took so long is not run more than three times
 BURST = 50.0  # seconds of real-time priority, then as long a pause
@@ -101,7 +102,9 @@ def prepare(processes, case, folder):
             if process.about["same_neuron"]:
                 answer |= differences(results, reference, start)
         rows[process.row.name] = answer
-        print(f"  {process.row.name:28}", *(f"{k} {_short(v)}" for k, v in answer.items()), flush=True)
+        print(
+            f"  {process.row.name:28}", *(f"{k} {_short(v)}" for k, v in answer.items()), flush=True
+        )
     return rows
 
 
@@ -181,7 +184,7 @@ def run(table, options, given, environment):
     }
     for process in processes:
         process.close()
-    path = HERE / "results" / options.label / f"{table}.json"
+    path = RESULTS / options.label / f"{table}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
     return result

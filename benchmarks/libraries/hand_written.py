@@ -13,7 +13,7 @@ def spike(x):
     return (x >= 0).astype(x.dtype)
 
 
-spike.defvjp(lambda x: (spike(x), x), lambda x, g: (g / (1 + 2 * jnp.abs(x)) ** 2,))
+spike.defvjp(lambda x: (spike(x), x), lambda x, g: (g / (1 + jnp.abs(x)) ** 2,))
 
 
 def neuron(v, x):

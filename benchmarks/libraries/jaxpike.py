@@ -14,7 +14,7 @@ from .library import Missing
 
 def neuron():
     """The neuron of the cases."""
-    return jp.LIF(tau=1 / math.log(2), reset="zero", surrogate=jp.FastSigmoid(slope=2.0))
+    return jp.LIF(tau=1 / math.log(2), reset="zero", surrogate=jp.FastSigmoid(slope=1.0))
 
 
 def dense(w):

@@ -8,7 +8,7 @@ import jaxspike as js
 from .in_jax import JaxLibrary, versions
 from .library import Missing
 
-NEURON = js.LIF(tau=2.0, surrogate=js.surrogate.SoftSign(alpha=2.0))
+NEURON = js.LIF(tau=2.0, surrogate=js.surrogate.SuperSpike(alpha=1.0))
 
 
 def linear(w):

@@ -9,7 +9,8 @@ class Library:
     """One row of the tables: the programs of one library.
 
     The neuron of every case: ``h = v + (x - v) / 2``; a spike where ``h >= 1``; then ``v = 0``, else
-    ``v = h``. The surrogate derivative is ``1 / (1 + 2 |h - 1|)^2`` and flows through the reset.
+    ``v = h``. The derivative of the spike is ``1 / (1 + |h - 1|)^2``, the one that all libraries have
+    (Norse ignores another slope); it flows through the reset.
 
     Attributes:
         input_scale: What the library's neuron must be given for the input ``x`` of this neuron:

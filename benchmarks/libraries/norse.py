@@ -17,7 +17,7 @@ class Norse(TorchLibrary):
 
     def __init__(self):
         parameters = LIFBoxParameters(
-            tau_mem_inv=torch.tensor(0.5), method="super", alpha=torch.tensor(2.0)
+            tau_mem_inv=torch.tensor(0.5), method="super", alpha=torch.tensor(1.0)
         )
         self.cell = LIFBoxCell(parameters, dt=1.0)
         self.lifted = Lift(self.cell)

@@ -12,7 +12,7 @@ def leaky():
     """The neuron of the cases."""
     return snn.Leaky(
         beta=0.5,
-        spike_grad=surrogate.fast_sigmoid(slope=2),
+        spike_grad=surrogate.fast_sigmoid(slope=1),
         reset_mechanism="zero",
         reset_delay=False,
     )

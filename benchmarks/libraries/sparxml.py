@@ -13,7 +13,7 @@ from .library import Missing
 NEURON = {
     "tau": 1 / math.log(2),
     "reset": "zero",
-    "surrogate": sparx.surrogate.FastSigmoid(slope=2.0),
+    "surrogate": sparx.surrogate.FastSigmoid(slope=1.0),
 }
 
 

@@ -10,7 +10,7 @@ from .in_torch import TorchLibrary, versions
 def lif(mode):
     """The neuron of the cases."""
     return neuron.LIFNode(
-        tau=2.0, surrogate_function=surrogate.SoftSign(alpha=2.0), step_mode=mode
+        tau=2.0, surrogate_function=surrogate.SuperSpike(alpha=1.0), step_mode=mode
     )
 
 

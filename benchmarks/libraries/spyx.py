@@ -15,13 +15,15 @@ class Spyx(JaxLibrary):
 
     input_scale = 0.5
     same_neuron = False
-    note = "its LIF has no hard reset: it subtracts the threshold, one step late, and fires at h > 1"
+    note = (
+        "its LIF has no hard reset: it subtracts the threshold, one step late, and fires at h > 1"
+    )
 
     def versions(self):
         return versions("jaxlib", "flax", "spyx")
 
     def _neuron(self, shape):
-        return spyx.nn.LIF(shape, beta=0.5, activation=spyx.axn.superspike(2), rngs=nnx.Rngs(0))
+        return spyx.nn.LIF(shape, beta=0.5, activation=spyx.axn.superspike(1), rngs=nnx.Rngs(0))
 
     def _network(self, params):
         layers = [f(w) for w in params for f in (linear, lambda w: self._neuron(w.shape[1:]))]
@@ -39,7 +41,7 @@ class Spyx(JaxLibrary):
     def recurrent(self, params, x_seq):
         w_in, w_rec, w_out = params
         hidden = spyx.nn.RLIF(
-            w_rec.shape[1:], beta=0.5, activation=spyx.axn.superspike(2), rngs=nnx.Rngs(0)
+            w_rec.shape[1:], beta=0.5, activation=spyx.axn.superspike(1), rngs=nnx.Rngs(0)
         )
         hidden.recurrent_w = nnx.Param(w_rec)
         out = self._neuron(w_out.shape[1:])

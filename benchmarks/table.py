@@ -1,0 +1,138 @@
+"""Tables from the results.
+
+python -m benchmarks.table          # write the README's and results/*/README.md
+"""
+
+import json
+import pathlib
+import re
+import statistics
+
+from .cases import TABLES, TITLES
+from .environments import HERE
+
+README = HERE.parent / "README.md"
+RESULTS = HERE / "results"
+BEGIN, END = "<!-- benchmarks: python -m benchmarks.table -->\n", "<!-- /benchmarks -->"
+# name of a column, its row, and a row that stands beside it in parentheses
+COLUMNS = [
+    ("jaxspike (jax 0.11)", "jaxspike", "jaxspike, jax 0.11"),
+    ("`lax.scan` (jax 0.11)", "lax.scan", "lax.scan, jax 0.11"),
+    ("sparxml (in `js.scan`)", "sparxml", "sparxml's step in js.scan"),
+    ("spyx* (in `js.scan`)", "spyx", "spyx's step in js.scan"),
+    ("jaxpike (in `js.scan`)", "jaxpike", "jaxpike's step in js.scan"),
+    ("SpikingJelly", "SpikingJelly", None),
+    ("snnTorch", "snnTorch", None),
+    ("Norse", "Norse", None),
+]
+
+
+def load(folder):
+    """The results of a folder, in the order of the tables."""
+    paths = [pathlib.Path(folder) / f"{table}.json" for table in TABLES]
+    return [json.loads(p.read_text()) for p in paths if p.exists()]
+
+
+def milliseconds(answer):
+    """The median time, in three digits; or no number."""
+    if not answer or "ms" not in answer:
+        return "–"
+    median = statistics.median(answer["ms"])
+    return f"{median:.0f}" if median >= 100 else f"{median:.3g}"
+
+
+def small(results):
+    """One line per case, one column per library."""
+    lines = ["| milliseconds | " + " | ".join(c[0] for c in COLUMNS) + " |"]
+    lines.append("|---|" + "--:|" * len(COLUMNS))
+    for result in results:
+        lines.append(f"| **{TITLES[result['table']]}** |" + " |" * len(COLUMNS))
+        for case, rows in result["cases"].items():
+            medians = {r: statistics.median(a["ms"]) for r, a in rows.items() if "ms" in a}
+            fastest = min(medians[r] for _, r, _ in COLUMNS if r in medians)
+            cells = []
+            for _, row, beside in COLUMNS:
+                cell = milliseconds(rows.get(row))
+                if medians.get(row) == fastest:
+                    cell = f"**{cell}**"
+                if beside and (other := milliseconds(rows.get(beside))) != "–":
+                    cell += f" ({other})"
+                cells.append(cell)
+            lines.append(f"| {case} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def about(results):
+    """The machine, the date and the versions."""
+    first, versions = results[0], {}
+    for result in results:
+        for row in result["rows"].values():
+            for package, version in row["versions"].items():
+                versions.setdefault(package, set()).add(version)
+    versions = ", ".join(f"{p} {' and '.join(sorted(v))}" for p, v in sorted(versions.items()))
+    m = first["machine"]
+    return (
+        f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB; {first['date']}; "
+        f"{versions}; float32.\n"
+    )
+
+
+def full(results):
+    """Everything that was measured."""
+    text = ["# Results\n", about(results)]
+    if results[0]["environment"]:
+        extra = ", ".join(f"`{k}={v}`" for k, v in results[0]["environment"].items())
+        text.append(f"Every process had {extra}.\n")
+    notes = {r: a["note"] for x in results for r, a in x["rows"].items() if a["note"]}
+    text.append("".join(f"- {r}: {n}.\n" for r, n in notes.items()))
+    text.append(
+        "Median time and quartiles of the calls; time to compile; memory beyond the inputs; share of "
+        "neurons that fire in a step; spikes that differ from the first row's, out of all; and the "
+        "difference of gradients in the Euclidean norm.\n"
+    )
+    for result in results:
+        for case, rows in result["cases"].items():
+            text.append(f"## {TITLES[result['table']]}: {case}\n")
+            text.append(
+                "| | ms | quartiles | compile, s | memory, MiB | firing | spikes that differ | gradient |\n"
+                "|---|--:|--:|--:|--:|--:|--:|--:|\n"
+                + "".join(_line(r, a) for r, a in rows.items())
+            )
+    return "\n".join(text)
+
+
+def _line(row, answer):
+    if "reason" in answer:
+        return f"| {row} | {answer['reason']} | | | | | | |\n"
+    low, _, high = statistics.quantiles(answer["ms"], n=4, method="inclusive")
+    memory, gradient = answer["peak_mib"], answer.get("gradient_difference")
+    cells = [
+        milliseconds(answer),
+        f"{low:.3g}–{high:.3g}",
+        f"{answer['compile_s']:.2f}" if answer["compile_s"] else "",
+        f"{memory:.0f}" if memory is not None and memory >= 1 else "",
+        f"{answer['firing_rate']:.1%}",
+        str(answer.get("different_spikes", "another neuron")),
+        "" if gradient is None else f"{gradient:.0e}" if gradient else "0",
+    ]
+    return f"| {row} | " + " | ".join(cells) + " |\n"
+
+
+def into(readme, text):
+    """The README with ``text`` between its marks."""
+    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
+    if not re.search(pattern, readme, re.DOTALL):
+        raise ValueError(f"the README must have the lines {BEGIN!r} and {END!r}")
+    return re.sub(pattern, lambda _: f"{BEGIN}\n{text}\n{END}", readme, flags=re.DOTALL)
+
+
+def main():
+    """Write every table."""
+    for folder in sorted(p for p in RESULTS.iterdir() if p.is_dir()):
+        (folder / "README.md").write_text(full(load(folder)))
+    results = load(RESULTS / "cpu")
+    README.write_text(into(README.read_text(), small(results) + "\n" + about(results)))
+
+
+if __name__ == "__main__":
+    main()

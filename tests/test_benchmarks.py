@@ -1,0 +1,113 @@
+"""The harness of the benchmarks: equality first, results as JSON, tables from results."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import cases, compare, environments, table, worker
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A run over tiny cases of two rows that work and one that does not."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    small = [
+        cases.Case("layer", "gradient", "layer", lambda: cases.layer(5, (2, 8))),
+        cases._network("network", "train", "mlp", 5, 4, (6, 8), (8, 3)),
+        cases._network("loop", "train", "recurrent", 5, 4, (6, 8), (8, 8), (8, 3)),
+        cases.Case("none", "gradient", "no_such_network", lambda: cases.layer(2, (3,))),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(compare.TABLES, "mlp", small)
+        patch.setattr(compare, "RESULTS", folder)
+        arguments = ["mlp", "--rows", "lax.scan", "jaxspike", "--rounds", "3", "--label", "here"]
+        compare.main([*arguments, "--python", f"jaxspike={sys.executable}", "--env", "SOME=thing"])
+    return json.loads((folder / "here" / "mlp.json").read_text())
+
+
+def test_a_run_compares_and_measures(measured):
+    for name in ("layer", "network", "loop"):
+        first, ours = (measured["cases"][name][row] for row in ("lax.scan", "jaxspike"))
+        assert first["different_spikes"] == ours["different_spikes"] == 0
+        assert first["gradient_difference"] == 0 and ours["gradient_difference"] < 1e-5
+        assert 0 < first["firing_rate"] == ours["firing_rate"] < 1
+        assert len(ours["ms"]) == 3 and min(ours["ms"]) > 0 and ours["compile_s"] > 0
+    assert measured["environment"] == {"SOME": "thing"}
+    assert set(measured["rows"]["jaxspike"]["versions"]) >= {"python", "jax", "flax", "jaxspike"}
+    reason = measured["cases"]["none"]["jaxspike"]["reason"]
+    assert reason == "AttributeError: 'LayerOrder' object has no attribute 'no_such_network'"
+
+
+def test_differences_are_seen():
+    spikes, weight = np.eye(3, dtype=np.float32), np.ones((3, 3), np.float32)
+    a = {"spikes": spikes, "loss": 1.0, "p0": weight - 0.1}
+    assert compare.differences(a, a, [weight]) == {
+        "different_spikes": 0,
+        "gradient_difference": 0,
+    }
+    b = {"spikes": 1 - spikes, "loss": 1.0, "p0": weight - 0.2}
+    found = compare.differences(b, a, [weight])
+    assert found["different_spikes"] == 9
+    assert found["gradient_difference"] == pytest.approx(1, rel=1e-5)
+
+
+def test_results_are_in_the_units_of_the_case(tmp_path):
+    # a neuron that does not scale its input is given half of it and half of the weights
+    worker.save(tmp_path / "a.npz", {"spikes": [1.0], "gradient": [4.0], "p0": [3.0]}, 0.5)
+    with np.load(tmp_path / "a.npz") as file:
+        assert {k: v.item() for k, v in file.items()} == {"spikes": 1, "gradient": 2, "p0": 6}
+
+
+def test_memory_of_a_call_is_seen():
+    if (taken := worker.peak(lambda: np.ones(2**23))) is None:
+        pytest.skip("no /proc")
+    assert 60 < taken < 90
+
+
+def test_every_network_fires():
+    for entries in cases.TABLES.values():
+        assert entries
+    assert set(cases.TABLES) == set(cases.TITLES)
+    arrays = cases.network(5, 4, (6, 8))
+    again = cases.network(5, 4, (6, 8))
+    assert all(np.array_equal(arrays[k], again[k]) for k in arrays)
+
+
+def test_rows_and_requirements_agree():
+    folder = environments.HERE
+    named = {f"{r.environment}.txt" for r in environments.ROWS}
+    assert named == {p.name for p in (folder / "requirements").iterdir()}
+    for row in environments.ROWS:
+        source = (folder / "libraries" / f"{row.module}.py").read_text()
+        assert (row.key or row.name) in source.split("ROWS = ")[1]
+
+
+def answer(*ms):
+    return {"ms": ms, "compile_s": 1.0, "peak_mib": 8.0, "firing_rate": 0.1, "different_spikes": 0}
+
+
+def test_the_small_table():
+    rows = {
+        "jaxspike": answer(5, 3, 40),
+        "jaxspike, jax 0.11": answer(7),
+        "lax.scan": answer(123.4, 123.4),
+        "sparxml": answer(4.56),
+        "Norse": {"reason": "no such neuron"},
+    }
+    text = table.small([{"table": "mlp", "cases": {"T=1": rows}}])
+    assert text.splitlines()[-1] == "| T=1 | 5 (7) | 123 | **4.56** | – | – | – | – | – |"
+
+
+def test_the_full_table(measured):
+    text = table.full([measured])
+    assert "| jaxspike | AttributeError" in text and "`SOME=thing`" in text
+    assert f"jaxspike {measured['rows']['jaxspike']['versions']['jaxspike']}" in text
+
+
+def test_the_readme_has_the_table_of_the_results():
+    readme, results = table.README.read_text(), table.load(table.RESULTS / "cpu")
+    assert table.into(readme, table.small(results) + "\n" + table.about(results)) == readme
+    with pytest.raises(ValueError, match="the README must have the lines"):
+        table.into("# no marks", "")
