@@ -85,7 +85,7 @@ TABLES = {
         _network(f"T=500, B=16, {n}-{n}", "train", "mlp", 500, 16, (n, n)) for n in (512, 4096)
     ],
     "recurrent": [
-        _network("T=250, B=256, 700-256r-20", "train", "recurrent", 250, 256, *SHD),
+        _network("T=250, B=64, 700-256r-20", "train", "recurrent", 250, 64, *SHD),
     ],
     "latency": [_network("one step, B=1, 784-800-10", "latency", "step", 0, 1, *MLP)],
 }

@@ -70,14 +70,14 @@ class Floor(Plain):
 
     def mlp(self, params, x_seq):
         for w in params:
-            x_seq = jax.nn.relu(x_seq @ w)
+            x_seq = jnp.clip(x_seq @ w, 0, 1)
         return x_seq
 
     def recurrent(self, params, x_seq):
         w_in, w_rec, w_out = params
 
         def step(z, x):
-            z = jax.nn.relu(x + z @ w_rec)
+            z = jnp.clip(x + z @ w_rec, 0, 1)
             return z, z
 
         current = x_seq @ w_in
