@@ -1,1 +1,1 @@
-"""jaxspike beside other libraries (`python -m benchmarks.compare`), and its engine (`engine.py`)."""
+"""jaxspike beside other libraries (`compare`), and its engine beside `jax.lax.scan` (`engine`)."""

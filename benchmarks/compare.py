@@ -60,8 +60,8 @@ class Process:
 
     def close(self):
         """End the process."""
-        self.process.stdin.close()
-        self.process.wait()
+        with self.process:
+            self.process.stdin.close()
 
 
 def differences(results, reference, start):

@@ -14,6 +14,7 @@ from .environments import HERE
 README = HERE.parent / "README.md"
 RESULTS = HERE / "results"
 BEGIN, END = "<!-- benchmarks: python -m benchmarks.table -->\n", "<!-- /benchmarks -->"
+NONE = "-"
 # name of a column, its row, and a row that stands beside it in parentheses
 COLUMNS = [
     ("jaxspike (jax 0.11)", "jaxspike", "jaxspike, jax 0.11"),
@@ -36,7 +37,7 @@ def load(folder):
 def milliseconds(answer):
     """The median time, in three digits; or no number."""
     if not answer or "ms" not in answer:
-        return "–"
+        return NONE
     median = statistics.median(answer["ms"])
     return f"{median:.0f}" if median >= 100 else f"{median:.3g}"
 
@@ -55,7 +56,7 @@ def small(results):
                 cell = milliseconds(rows.get(row))
                 if medians.get(row) == fastest:
                     cell = f"**{cell}**"
-                if beside and (other := milliseconds(rows.get(beside))) != "–":
+                if beside and (other := milliseconds(rows.get(beside))) != NONE:
                     cell += f" ({other})"
                 cells.append(cell)
             lines.append(f"| {case} | " + " | ".join(cells) + " |")
@@ -86,15 +87,15 @@ def full(results):
     notes = {r: a["note"] for x in results for r, a in x["rows"].items() if a["note"]}
     text.append("".join(f"- {r}: {n}.\n" for r, n in notes.items()))
     text.append(
-        "Median time and quartiles of the calls; time to compile; memory beyond the inputs; share of "
-        "neurons that fire in a step; spikes that differ from the first row's, out of all; and the "
+        "Median time and quartiles of the calls; time to compile; memory beyond the inputs; share "
+        "of neurons that fire in a step; spikes that differ from the first row's; and the relative "
         "difference of gradients in the Euclidean norm.\n"
     )
     for result in results:
         for case, rows in result["cases"].items():
             text.append(f"## {TITLES[result['table']]}: {case}\n")
             text.append(
-                "| | ms | quartiles | compile, s | memory, MiB | firing | spikes that differ | gradient |\n"
+                "| | ms | quartiles | compile, s | memory, MiB | firing | differ | gradient |\n"
                 "|---|--:|--:|--:|--:|--:|--:|--:|\n"
                 + "".join(_line(r, a) for r, a in rows.items())
             )
@@ -108,11 +109,11 @@ def _line(row, answer):
     memory, gradient = answer["peak_mib"], answer.get("gradient_difference")
     cells = [
         milliseconds(answer),
-        f"{low:.3g}–{high:.3g}",
+        f"{low:.3g} to {high:.3g}",
         f"{answer['compile_s']:.2f}" if answer["compile_s"] else "",
         f"{memory:.0f}" if memory is not None and memory >= 1 else "",
-        f"{answer['firing_rate']:.1%}",
-        str(answer.get("different_spikes", "another neuron")),
+        "" if row == "floor" else f"{answer['firing_rate']:.1%}",
+        str(answer.get("different_spikes", "not compared")),
         "" if gradient is None else f"{gradient:.0e}" if gradient else "0",
     ]
     return f"| {row} | " + " | ".join(cells) + " |\n"

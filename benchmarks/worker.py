@@ -16,7 +16,7 @@ import traceback
 
 import numpy as np
 
-from .libraries.library import Missing
+from .libraries.library import MissingError
 
 
 def load(path):
@@ -107,7 +107,7 @@ def main():
         request = json.loads(line)
         try:
             answer = getattr(worker, request.pop("do"))(**request)
-        except Missing as e:
+        except MissingError as e:
             answer = {"reason": str(e)}
         except Exception as e:
             traceback.print_exc()

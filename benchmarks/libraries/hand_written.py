@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from .in_jax import JaxLibrary, versions
-from .library import Missing
+from .library import MissingError
 
 
 @jax.custom_vjp
@@ -60,7 +60,7 @@ class Plain(JaxLibrary):
 
 
 class Floor(Plain):
-    """The least work: a layer reads and writes its arrays once; a network does its products only."""
+    """The least work: each array of a layer is read or written once; products alone."""
 
     same_neuron = False
     note = "not a network: each array of the layer is read and written once; the products alone"
@@ -84,7 +84,7 @@ class Floor(Plain):
         return jax.lax.scan(step, jnp.zeros_like(current[0]), current)[1] @ w_out
 
     def step(self, params, x):
-        raise Missing("one step is its products")
+        raise MissingError("one step is its products")
 
     def _gradient(self, network, arrays):
         return (

@@ -9,7 +9,7 @@ import jaxpike as jp
 import jaxspike as js
 
 from .in_jax import JaxLibrary, versions
-from .library import Missing
+from .library import MissingError
 
 
 def neuron():
@@ -64,7 +64,7 @@ class JaxpikeInScan(Jaxpike):
         return js.scan(net, net.init_state(x_seq.shape[1:]), x_seq)[1]
 
     def step(self, params, x):
-        raise Missing("one step has no scan")
+        raise MissingError("one step has no scan")
 
 
 ROWS = {"jaxpike": Jaxpike, "jaxpike's step in js.scan": JaxpikeInScan}

@@ -6,7 +6,7 @@ from flax import nnx
 import jaxspike as js
 
 from .in_jax import JaxLibrary, versions
-from .library import Missing
+from .library import MissingError
 
 NEURON = js.LIF(tau=2.0, surrogate=js.surrogate.SuperSpike(alpha=1.0))
 
@@ -56,10 +56,10 @@ class StepOrder(LayerOrder):
         return js.scan(net, net.init_state(x_seq.shape[1:]), x_seq, order="step")[1]
 
     def layer(self, x_seq):
-        raise Missing("the same program as in layer order")
+        raise MissingError("the same program as in layer order")
 
     def step(self, params, x):
-        raise Missing("the same program as in layer order")
+        raise MissingError("the same program as in layer order")
 
 
 ROWS = {"jaxspike": LayerOrder, 'jaxspike, order="step"': StepOrder}

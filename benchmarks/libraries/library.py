@@ -1,16 +1,16 @@
 """What a library must be able to run."""
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """A library cannot run a case; the message is the reason."""
 
 
 class Library:
     """One row of the tables: the programs of one library.
 
-    The neuron of every case: ``h = v + (x - v) / 2``; a spike where ``h >= 1``; then ``v = 0``, else
-    ``v = h``. The derivative of the spike is ``1 / (1 + |h - 1|)^2``, the one that all libraries have
-    (Norse ignores another slope); it flows through the reset.
+    The neuron of every case: ``h = v + (x - v) / 2``; a spike where ``h >= 1``; then ``v = 0``,
+    else ``v = h``. The derivative of the spike is ``1 / (1 + |h - 1|)^2``, the one that all
+    libraries have (Norse ignores another slope); it flows through the reset.
 
     Attributes:
         input_scale: What the library's neuron must be given for the input ``x`` of this neuron:
@@ -30,19 +30,19 @@ class Library:
 
     def layer(self, x_seq):
         """Spikes of one neuron layer, ``[T, ...] -> [T, ...]``."""
-        raise Missing("not written")
+        raise MissingError("not written")
 
     def mlp(self, params, x_seq):
         """Spikes of ``Linear(no bias), neuron`` per weight ``[in, out]``; ``[T, N, features]``."""
-        raise Missing("not written")
+        raise MissingError("not written")
 
     def recurrent(self, params, x_seq):
         """Spikes of ``z = neuron(x @ w_in + z_before @ w_rec)``, then ``neuron(z @ w_out)``."""
-        raise Missing("not written")
+        raise MissingError("not written")
 
     def step(self, params):
-        """One step of `mlp`: the state at rest of ``[N, in]``, and ``(state, x) -> state, spikes``."""
-        raise Missing("not written")
+        """One step of `mlp`: the state at rest, and ``(state, x [N, in]) -> state, spikes``."""
+        raise MissingError("not written")
 
     def compile(self, kind, network, arrays):
         """The program of a case: ``run() -> {name: array}``, and the seconds its compilation took.

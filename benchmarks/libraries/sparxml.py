@@ -8,7 +8,7 @@ import sparx
 import jaxspike as js
 
 from .in_jax import JaxLibrary, versions
-from .library import Missing
+from .library import MissingError
 
 NEURON = {
     "tau": 1 / math.log(2),
@@ -98,10 +98,10 @@ class SparxInScan(Sparx):
         return x_seq
 
     def recurrent(self, params, x_seq):
-        raise Missing("its recurrent cell is not a step of x alone")
+        raise MissingError("its recurrent cell is not a step of x alone")
 
     def step(self, params, x):
-        raise Missing("one step has no scan")
+        raise MissingError("one step has no scan")
 
 
 ROWS = {"sparxml": Sparx, "sparxml's step in js.scan": SparxInScan}

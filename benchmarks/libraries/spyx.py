@@ -7,7 +7,7 @@ import jaxspike as js
 
 from .in_jax import JaxLibrary, versions
 from .jaxspike import linear
-from .library import Missing
+from .library import MissingError
 
 
 class Spyx(JaxLibrary):
@@ -68,7 +68,7 @@ class SpyxInScan(Spyx):
         return js.scan(step, model.initial_state(x_seq.shape[1]), x_seq)[1]
 
     def step(self, params, x):
-        raise Missing("one step has no scan")
+        raise MissingError("one step has no scan")
 
 
 ROWS = {"spyx": Spyx, "spyx's step in js.scan": SpyxInScan}
