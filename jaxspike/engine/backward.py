@@ -143,7 +143,7 @@ class Backward(Forward):
             g_ys = [gx[a] if isinstance(a, int) else a for a in read.g_ys]
             gy = [window.rows(g_ys, at + t + j) for j in steps]
             if any(isinstance(a, int) for a in read.g_ys):
-                gy = barrier(gy)  # read before it is written over, not copied
+                gx, gy = barrier((gx, gy))  # read before it is written over, not copied
             before = [window.rows(starts, i)]
             for j in steps[:-1]:
                 carry, _ = read.next_state(consts, before[-1], [*x[j], *made[j]])

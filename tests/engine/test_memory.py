@@ -1,5 +1,7 @@
 """What the gradient keeps, and what that costs in memory."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -69,3 +71,19 @@ def test_products_are_kept_only_between_segments_that_are():
         return temporaries(gradient(step, segment=segment), jnp.ones((1000, 2, 64)))
 
     assert run("sqrt") < 0.3 < 1.0 < run(1)
+
+
+def late(v, x):
+    """The cotangent of the input is that of the state: nothing is computed from the output's."""
+    s = js.surrogate.spike(v - 1.0, js.surrogate.ATan())
+    return 0.5 * v + x - s, s
+
+
+@pytest.mark.skipif(jax.__version_info__ < (0, 11), reason="tiles are not chosen there")
+@pytest.mark.parametrize("step", [fire, late])
+def test_no_sequence_is_copied_for_every_tile(step):
+    run = gradient(step, policy=js.engine.Policy(tile=64))
+    x = jnp.ones((24, 16, 32))
+    text = jax.jit(run, compiler_options=AS_USERS).lower(x).compile().as_text()
+    copies = re.findall(r"f32\[24,512\].* copy\(.*while/body", text)
+    assert "f32[24,512]" in text and not copies
