@@ -22,6 +22,8 @@ CASES = [
 def make(preset, arguments):
     """The neuron, arguments in lists being one value a channel."""
     arguments = {k: jnp.array(v) if isinstance(v, list) else v for k, v in arguments.items()}
+    if "reset_mechanism" in arguments:  # snnTorch's word
+        arguments["reset"] = arguments.pop("reset_mechanism")
     return getattr(js.presets, preset)(**arguments)
 
 
@@ -88,9 +90,8 @@ def refusals():
     yield "`snntorch_leaky(beta=...)` must be between 0 and 1, got 1.5.", lambda: leaky(1.5)
     yield "`snntorch_leaky(threshold=...)` must be greater than 0, got 0.", lambda: leaky(0.9, 0)
     yield (
-        "`snntorch_leaky(reset_mechanism=...)` must be one of ('subtract', 'zero', 'none'), "
-        "got 'hard'.",
-        lambda: leaky(0.9, reset_mechanism="hard"),
+        "`snntorch_leaky(reset=...)` must be one of ('subtract', 'zero', 'none'), got 'hard'.",
+        lambda: leaky(0.9, reset="hard"),
     )
     yield (
         "`snntorch_leaky(reset_delay=...)` must be one of (True, False), got 2.",
@@ -117,8 +118,8 @@ def refusals():
         lambda: p.snntorch_lapicque(R=1.0, C=0.5, time_step=3.0),
     )
     yield (
-        "`snntorch_alpha(reset_mechanism=...)` must be one of ('zero', 'none'), got 'subtract'.",
-        lambda: p.snntorch_alpha(0.9, 0.8, reset_mechanism="subtract"),
+        "`snntorch_alpha(reset=...)` must be one of ('zero', 'none'), got 'subtract'.",
+        lambda: p.snntorch_alpha(0.9, 0.8, reset="subtract"),
     )
     yield "`norse_lif(tau_mem_inv=...)` must be greater than 0, got 0.", lambda: p.norse_lif(200, 0)
     yield (

@@ -17,7 +17,7 @@ _RESETS = ("subtract", "zero", "none")
 def snntorch_leaky(
     beta: Param,
     threshold: Param = 1.0,
-    reset_mechanism: str = "subtract",
+    reset: str = "subtract",
     reset_delay: bool = True,
     *,
     surrogate: Surrogate = _SURROGATE,
@@ -39,7 +39,7 @@ def snntorch_leaky(
     Args:
         beta: Decay of the membrane, from 0 to 1, which snnTorch clips it to.
         threshold: Firing threshold, above zero.
-        reset_mechanism: "subtract", "zero" or "none".
+        reset: "subtract", "zero" or "none"; snnTorch's ``reset_mechanism``.
         reset_delay: Whether the reset is one step late.
         surrogate: Derivative of the spike; snnTorch's ``spike_grad``.
 
@@ -56,14 +56,14 @@ def snntorch_leaky(
     Source: snnTorch 1.0.0 ``snntorch.Leaky``.
     """
     late = {"subtract": "after_charge", "zero": "before_charge", "none": "never"}
-    return _neuron("snntorch_leaky", beta, threshold, reset_mechanism, reset_delay, late, surrogate)
+    return _neuron("snntorch_leaky", beta, threshold, reset, reset_delay, late, surrogate)
 
 
 def snntorch_synaptic(
     alpha: Param,
     beta: Param,
     threshold: Param = 1.0,
-    reset_mechanism: str = "subtract",
+    reset: str = "subtract",
     reset_delay: bool = True,
     *,
     surrogate: Surrogate = _SURROGATE,
@@ -80,7 +80,7 @@ def snntorch_synaptic(
         alpha: Decay of the synaptic current, from 0 to 1.
         beta: Decay of the membrane, from 0 to 1.
         threshold: Firing threshold, above zero.
-        reset_mechanism: "subtract", "zero" or "none".
+        reset: "subtract", "zero" or "none"; snnTorch's ``reset_mechanism``.
         reset_delay: Whether the reset is one step late.
         surrogate: Derivative of the spike; snnTorch's ``spike_grad``.
 
@@ -100,7 +100,7 @@ def snntorch_synaptic(
     _check.decay(f"`{name}(alpha=...)`", alpha)
     late = {"subtract": "after_charge", "zero": "after_charge", "none": "never"}
     fields = {"c_decay": alpha}
-    return _neuron(name, beta, threshold, reset_mechanism, reset_delay, late, surrogate, fields)
+    return _neuron(name, beta, threshold, reset, reset_delay, late, surrogate, fields)
 
 
 def snntorch_lapicque(
@@ -109,7 +109,7 @@ def snntorch_lapicque(
     C: Param | None = None,  # noqa: N803
     time_step: Param = 1.0,
     threshold: Param = 1.0,
-    reset_mechanism: str = "subtract",
+    reset: str = "subtract",
     *,
     surrogate: Surrogate = _SURROGATE,
 ) -> DiscreteLIF:
@@ -131,7 +131,7 @@ def snntorch_lapicque(
         C: Capacitance, above zero.
         time_step: ``dt``, at most ``2 * R * C``.
         threshold: Firing threshold, above zero.
-        reset_mechanism: "subtract", "zero" or "none".
+        reset: "subtract", "zero" or "none"; snnTorch's ``reset_mechanism``.
         surrogate: Derivative of the spike; snnTorch's ``spike_grad``.
 
     Raises:
@@ -168,14 +168,14 @@ def snntorch_lapicque(
     capacitance = C if C is not None else rc / (1.0 if R is None else R)
     late = {"subtract": "after_charge", "zero": "after_charge", "none": "never"}
     fields = {"v_decay": 1 - time_step / rc, "v_gain": time_step / capacitance}
-    return _neuron(name, None, threshold, reset_mechanism, True, late, surrogate, fields)
+    return _neuron(name, None, threshold, reset, True, late, surrogate, fields)
 
 
 def snntorch_alpha(
     alpha: Param,
     beta: Param,
     threshold: Param = 1.0,
-    reset_mechanism: str = "zero",
+    reset: str = "zero",
     *,
     surrogate: Surrogate = _SURROGATE,
 ) -> Alpha:
@@ -193,7 +193,7 @@ def snntorch_alpha(
         alpha: Decay of the excitatory current, below 1 and above ``beta``.
         beta: Decay of the inhibitory current, above 0.
         threshold: Firing threshold, above zero.
-        reset_mechanism: "zero" or "none".
+        reset: "zero" or "none"; snnTorch's ``reset_mechanism``.
         surrogate: Derivative of the spike; snnTorch's ``spike_grad``.
 
     Raises:
@@ -209,7 +209,7 @@ def snntorch_alpha(
     Source: snnTorch 1.0.0 ``snntorch.Alpha``.
     """
     name = "snntorch_alpha"
-    _check.one_of(f"`{name}(reset_mechanism=...)`", reset_mechanism, ("zero", "none"))
+    _check.one_of(f"`{name}(reset=...)`", reset, ("zero", "none"))
     _check.above_zero(f"`{name}(threshold=...)`", threshold)
     return Alpha(
         exc_decay=alpha,
@@ -217,14 +217,14 @@ def snntorch_alpha(
         v_threshold=threshold,
         surrogate=surrogate,
         fires=">",
-        reset="after_charge" if reset_mechanism == "zero" else "never",
+        reset="after_charge" if reset == "zero" else "never",
         detach_reset=True,
     )
 
 
 def _neuron(name, beta, threshold, mechanism, delay, late, surrogate, fields=None):
     """A `DiscreteLIF` that fires above its threshold, with the reset times ``late`` if delayed."""
-    _check.one_of(f"`{name}(reset_mechanism=...)`", mechanism, _RESETS)
+    _check.one_of(f"`{name}(reset=...)`", mechanism, _RESETS)
     _check.one_of(f"`{name}(reset_delay=...)`", delay, (True, False))
     _check.above_zero(f"`{name}(threshold=...)`", threshold)
     fields = dict(fields or {})
