@@ -3,7 +3,8 @@
     python benchmarks/engine.py                      # every table
     python benchmarks/engine.py lif mlp --rounds 20  # some
 
-Programs alternate in one process, so that a busy machine is busy for all of them. A line gives the
+Programs alternate in one process, so that a busy machine is busy for all of them; each is timed
+right after an untimed run of itself, as in a training loop. A line gives the
 median wall time and the best, the processor time of the process (steadier on a shared machine), the
 ratios of medians, of bests and of processor times to `jax.lax.scan`, the temporaries that XLA asks
 for over the size of the input, and the time to compile. A LIF program returns its spikes and the
@@ -55,6 +56,7 @@ def compare(title, programs, args, size, rounds):
         jax.block_until_ready(run(*args))
     for _ in range(rounds):
         for _, run, _, _, wall, cpu in rows:
+            jax.block_until_ready(run(*args))  # after itself: what the last one left in memory counts
             w, c = time.perf_counter(), time.process_time()
             jax.block_until_ready(run(*args))
             wall.append(1e3 * (time.perf_counter() - w))
