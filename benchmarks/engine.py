@@ -56,7 +56,7 @@ def compare(title, programs, args, size, rounds):
         jax.block_until_ready(run(*args))
     for _ in range(rounds):
         for _, run, _, _, wall, cpu in rows:
-            jax.block_until_ready(run(*args))  # after itself: what the last one left in memory counts
+            jax.block_until_ready(run(*args))  # for the memory that it leaves
             w, c = time.perf_counter(), time.process_time()
             jax.block_until_ready(run(*args))
             wall.append(1e3 * (time.perf_counter() - w))

@@ -10,6 +10,7 @@
 
 from . import (
     convert as convert,
+    data as data,
     debug as debug,
     encode as encode,
     losses as losses,

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "_check": {"_types"},
     "surrogate": {"_types", "_pytree", "_check"},
     "encode": {"_types", "_check", "surrogate"},
+    "data": {"_check", "data"},
     "readout": {"_types", "_check"},
     "losses": {"_types", "_check", "readout"},
     "neurons.base": {"_types", "_pytree", "surrogate"},
@@ -87,7 +88,7 @@ PUBLIC = {
     f"{space.__name__}.{name}": value
     for space in (
         *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
-        *(js.presets, js.convert, js.debug, js.plot),
+        *(js.presets, js.convert, js.data, js.debug, js.plot),
     )
     for name, value in vars(space).items()
     if callable(value)

@@ -1,13 +1,13 @@
 """The digits to learn: those shipped with the package, or MNIST from its files."""
 
-import gzip
 import math
-import zlib
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+import jaxspike as js
 
 from .error import DemoError
 
@@ -51,7 +51,7 @@ def mnist(path: Path) -> Data:
         DemoError: If the files are not there, are damaged, or hold something else.
     """
     if path.is_dir():
-        arrays = {key: _read_idx(_find(path, name)) for key, name in IDX_NAMES.items()}
+        arrays = {key: _read(_find(path, name)) for key, name in IDX_NAMES.items()}
     elif path.is_file():
         arrays = _read_npz(path)
     else:
@@ -75,25 +75,13 @@ def _find(folder: Path, name: str) -> Path:
     raise DemoError(f"`{folder}` must hold `{name}`, plain or .gz, but lacks it.")
 
 
-def _read_idx(path: Path) -> Array:
-    """An IDX file of bytes: 0, 0, 8, the number of axes; each length, big-endian; the values."""
+def _read(path: Path) -> Array:
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as e:
+        return js.data.read_idx(path)
+    except OSError as e:
         raise DemoError(f"`{path}` cannot be read: {_reason(e)}.") from e
-    axes = 3 if "idx3" in path.name else 1
-    start = 4 + 4 * axes
-    if content[:4] != bytes([0, 0, 8, axes]) or len(content) < start:
-        raise DemoError(f"`{path}` is not an IDX file of bytes with {axes} axes.")
-    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
-    if len(content) - start != math.prod(shape):
-        raise DemoError(
-            f"`{path}` is damaged or cut short: its header announces {math.prod(shape)} bytes, "
-            f"and {len(content) - start} follow."
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    except ValueError as e:
+        raise DemoError(str(e)) from e
 
 
 def _read_npz(path: Path) -> dict[str, Array]:

@@ -1,0 +1,26 @@
+"""Recordings in, arrays out: events, frames, files of sensors, batches. NumPy only.
+
+A reader returns `Events` or an array; `to_frames` makes ``[T, *, 2]`` of events, `pad` a batch
+``[T, N, *]`` of several; `batches` walks over arrays in a shuffled order that can be resumed. What
+a damaged file holds is never returned: a `ValueError` names the file and the byte. Files in HDF5
+and AEDAT4 need ``pip install 'jaxspike[data]'``.
+"""
+
+from .aedat import (
+    read_aedat2 as read_aedat2,
+    read_aedat3 as read_aedat3,
+    read_aedat4 as read_aedat4,
+    read_cifar10_dvs as read_cifar10_dvs,
+    read_dvs128_gesture as read_dvs128_gesture,
+)
+from .batches import batches as batches
+from .cache import cached as cached
+from .cochlea import cochlea as cochlea
+from .events import Events as Events
+from .frames import to_frames as to_frames, to_voxels as to_voxels
+from .idx import read_idx as read_idx
+from .nmnist import read_nmnist as read_nmnist
+from .padding import mask as mask, pad as pad
+from .prophesee import read_dat as read_dat
+from .shd import read_shd as read_shd
+from .wav import read_wav as read_wav

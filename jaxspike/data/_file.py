@@ -1,0 +1,55 @@
+"""What the readers share: a file is read whole, and complaints name it and the byte."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .events import Events
+
+Array = np.ndarray[Any, Any]
+
+
+def damaged(path: str | Path, offset: int, why: str) -> ValueError:
+    """The error for a file that is not what it should be."""
+    return ValueError(f"`{path}` is damaged or of another kind at byte {offset}: {why}.")
+
+
+def records(path: str | Path, content: bytes, start: int, dtype: Any) -> Array:
+    """All records of one type from byte ``start`` to the end, which must be whole."""
+    size = np.dtype(dtype).itemsize
+    rest = (len(content) - start) % size
+    if rest:
+        why = f"the last record has {rest} of {size} bytes"
+        raise damaged(path, len(content) - rest, why)
+    return np.frombuffer(content, dtype, offset=start)
+
+
+def header(path: str | Path, content: bytes, mark: bytes) -> int:
+    """Where the lines that begin with ``mark`` end."""
+    at = 0
+    while content.startswith(mark, at):
+        end = content.find(b"\n", at)
+        if end < 0:
+            raise damaged(path, at, "the header has no end")
+        at = end + 1
+    return at
+
+
+def on_sensor(path: str | Path, events: Events, size: tuple[int, int], offsets: Any) -> Events:
+    """``events``, whose pixels must lie on the sensor; ``offsets`` are the bytes of the records."""
+    h, w = size
+    outside = (events.x >= w) | (events.y >= h) | (events.x < 0) | (events.y < 0)
+    if outside.any():
+        n = int(np.argmax(outside))
+        why = f"the pixel x={events.x[n]}, y={events.y[n]} is not on a sensor of {w} x {h}"
+        raise damaged(path, int(offsets[n]), why)
+    return events
+
+
+def by_time(events: Events) -> Events:
+    """``events`` in the order of time; those of the same moment stay in the order of the file."""
+    if not np.any(np.diff(events.t) < 0):
+        return events
+    order = np.argsort(events.t, kind="stable")
+    return Events(*(a[order] for a in events))

@@ -1,0 +1,226 @@
+"""Recordings in the formats of jAER and DV, and the data sets that use them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from . import _file
+from .events import Events, IntArray
+
+PACKET = 28  # bytes of the header of a packet
+POLARITY = 1  # type of a packet of polarity events
+
+
+def read_aedat2(
+    path: str | Path, *, x_bits: tuple[int, int], y_bits: tuple[int, int], p_bit: int
+) -> Events:
+    r"""Read an AEDAT 2.0 file, whose addresses mean what the camera of the recording made of them.
+
+    Lines that begin with ``#``; then per event an address and microseconds, of 32 bits each,
+    big-endian.
+
+    Args:
+        path: The file.
+        x_bits: First bit and number of bits of the column in the address.
+        y_bits: The same of the row.
+        p_bit: The bit of the polarity.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is cut short, or is not of version 2.
+
+    Example:
+        >>> import jaxspike.data, numpy as np, pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.aedat"
+        >>> event = np.array([1 | 5 << 1 | 6 << 8, 9], ">u4").tobytes()
+        >>> _ = path.write_bytes(b"#!AER-DAT2.0\r\n" + event)
+        >>> dvs128 = {"x_bits": (1, 7), "y_bits": (8, 7), "p_bit": 0}
+        >>> [int(a[0]) for a in jaxspike.data.read_aedat2(path, **dvs128)]  # t, x, y, p
+        [9, 5, 6, 1]
+
+    The format: inivation, AEDAT file formats.
+    """
+    content = Path(path).read_bytes()
+    if not content.startswith(b"#!AER-DAT2.0"):
+        raise _file.damaged(path, 0, "it does not begin with #!AER-DAT2.0")
+    start = _file.header(path, content, b"#")
+    raw = _file.records(path, content, start, np.dtype((">u4", 2))).astype(np.int64)
+    address, t = raw[:, 0], raw[:, 1]
+
+    def bits(first: int, n: int = 1) -> IntArray:
+        return address >> first & (1 << n) - 1
+
+    return _file.by_time(Events(t, bits(*x_bits), bits(*y_bits), bits(p_bit)))
+
+
+def read_cifar10_dvs(path: str | Path) -> Events:
+    r"""Read an ``.aedat`` file of CIFAR10-DVS, 128 x 128, upright.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: As in `read_aedat2`.
+
+    Example:
+        >>> import jaxspike.data, numpy as np, pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "cifar10_airplane_0.aedat"
+        >>> event = np.array([1 | 5 << 1 | 6 << 8, 9], ">u4").tobytes()
+        >>> _ = path.write_bytes(b"#!AER-DAT2.0\r\n" + event)
+        >>> [int(a[0]) for a in jaxspike.data.read_cifar10_dvs(path)]  # t, x, y, p
+        [9, 121, 122, 0]
+
+    Li et al., CIFAR10-DVS: an event-stream dataset for object classification, 2017; turned and
+    mirrored as SpikingJelly 2.0.0 does.
+    """
+    e = read_aedat2(path, x_bits=(1, 7), y_bits=(8, 7), p_bit=0)
+    return Events(e.t, 127 - e.y, 127 - e.x, 1 - e.p)
+
+
+def read_aedat3(path: str | Path) -> Events:
+    r"""Read the polarity events of an AEDAT 3.1 file, such as those of DVS128 Gesture.
+
+    A header of lines, then packets: 28 bytes that say what follows, and the events, of 32 bits
+    with x (from bit 17), y (from bit 2), polarity (bit 1), valid (bit 0), then 32 bits of
+    microseconds; little-endian. Other packets and events that are not valid are left out.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is cut short, or is not of version 3.
+
+    Example:
+        >>> import jaxspike.data, numpy as np, pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "user01.aedat"
+        >>> packet = np.array([1, 8, 4, 0, 1, 1, 1], "<u4").tobytes()
+        >>> event = np.array([5 << 17 | 6 << 2 | 3, 9], "<u4").tobytes()
+        >>> _ = path.write_bytes(b"#!AER-DAT3.1\r\n#!END-HEADER\r\n" + packet + event)
+        >>> [int(a[0]) for a in jaxspike.data.read_aedat3(path)]  # t, x, y, p
+        [9, 5, 6, 1]
+
+    The format: inivation, AEDAT file formats.
+    """
+    content, parts = Path(path).read_bytes(), []
+    if not content.startswith(b"#!AER-DAT3"):
+        raise _file.damaged(path, 0, "it does not begin with #!AER-DAT3")
+    end = b"#!END-HEADER\r\n"
+    if (at := content.find(end)) < 0:
+        raise _file.damaged(path, 0, "the header has no end")
+    at += len(end)
+    while at < len(content):
+        if len(content) < at + PACKET:
+            raise _file.damaged(path, at, f"the packet has {len(content) - at} of {PACKET} bytes")
+        kind = int.from_bytes(content[at : at + 2], "little")
+        size, _, overflow, capacity, number, _ = np.frombuffer(content, "<u4", 6, at + 4).tolist()
+        begin, length = at + PACKET, capacity * size
+        if len(content) < begin + length:
+            why = f"the packet has {len(content) - begin} of {length} bytes"
+            raise _file.damaged(path, begin, why)
+        if kind == POLARITY:
+            if size != 8 or number > capacity:
+                raise _file.damaged(path, at, f"events of {size} bytes are not polarity events")
+            raw = np.frombuffer(content, "<u4", 2 * number, begin).astype(np.int64)
+            word, t = raw[0::2], raw[1::2] | overflow << 31
+            parts.append(np.stack([word, t])[:, word & 1 == 1])
+        at = begin + length
+    word, t = np.concatenate(parts, 1) if parts else np.zeros((2, 0), np.int64)
+    return _file.by_time(Events(t, word >> 17, word >> 2 & 0x7FFF, word >> 1 & 1))
+
+
+def read_dvs128_gesture(
+    path: str | Path, labels: str | Path | None = None
+) -> tuple[list[Events], IntArray]:
+    r"""Read a recording of DVS128 Gesture, cut into its gestures; 128 x 128, 11 classes.
+
+    Args:
+        path: Such as ``user01_fluorescent.aedat``.
+        labels: Its table of class, start and end in microseconds; None is
+            ``user01_fluorescent_labels.csv`` beside it.
+
+    Returns:
+        The gestures, in the order of the table; and their classes, counted from 0. A gesture is
+        from its start on, and before its end.
+
+    Raises:
+        OSError: If a file cannot be read.
+        ValueError: As in `read_aedat3`; or if the table is not such a one.
+
+    Example:
+        >>> import jaxspike.data, numpy as np, pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "user01.aedat"
+        >>> packet = np.array([1, 8, 4, 0, 1, 1, 1], "<u4").tobytes()
+        >>> event = np.array([5 << 17 | 6 << 2 | 3, 9], "<u4").tobytes()
+        >>> _ = path.write_bytes(b"#!AER-DAT3.1\r\n#!END-HEADER\r\n" + packet + event)
+        >>> table = "class,startTime_usec,endTime_usec\n3,0,10\n"
+        >>> _ = path.with_name("user01_labels.csv").write_text(table)
+        >>> gestures, classes = jaxspike.data.read_dvs128_gesture(path)
+        >>> len(gestures[0].t), classes.tolist()
+        (1, [2])
+
+    Amir et al., A low power, fully event-based gesture recognition system, CVPR 2017.
+    """
+    path = Path(path)
+    table = path.with_name(f"{path.stem}_labels.csv") if labels is None else Path(labels)
+    rows = _table(table)
+    e, gestures = read_aedat3(path), []
+    for _, start, end in rows:
+        a, b = np.searchsorted(e.t, (start, end))
+        gestures.append(Events(*(field[a:b] for field in e)))
+    return gestures, np.array([number - 1 for number, *_ in rows], np.int64)
+
+
+def _table(path: Path) -> list[list[int]]:
+    """Class, start and end of each gesture."""
+    first, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
+    rows, at = [], len(first)
+    for line in lines:
+        try:
+            row = [int(cell) for cell in line.split(b",")]
+        except ValueError:
+            row = []
+        if len(row) != 3 or not 1 <= row[0] <= 11 or row[1] > row[2]:
+            raise _file.damaged(path, at, "a line is not a class from 1 to 11, start, end")
+        rows.append(row)
+        at += len(line)
+    return rows
+
+
+def read_aedat4(path: str | Path) -> Events:
+    """Read the events of an AEDAT4 file of DV, of the one stream of events that it has.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ImportError: Without ``pip install 'jaxspike[data]'``.
+        OSError: If the file cannot be read.
+        ValueError: If it is damaged, or has none or several streams of events.
+
+    Example:
+        >>> import jaxspike.data
+        >>> events = jaxspike.data.read_aedat4("a.aedat4")  # doctest: +SKIP
+
+    It is read by the package ``aedat``.
+    """
+    try:
+        import aedat
+    except ImportError as e:
+        raise ImportError("`read_aedat4` needs aedat: pip install 'jaxspike[data]'") from e
+    with Path(path).open("rb") as file:
+        begins = file.read(14)
+    if begins != b"#!AER-DAT4.0\r\n":
+        raise _file.damaged(path, 0, "it does not begin with #!AER-DAT4.0")
+    try:
+        decoder = aedat.Decoder(str(path))
+        streams = [n for n, kind in decoder.id_to_stream().items() if kind["type"] == "events"]
+        packets = [p["events"] for p in decoder if p["stream_id"] in streams and "events" in p]
+    except Exception as e:  # the package has no kind of error of its own
+        raise _file.damaged(path, 14, f"the package aedat cannot read it ({e})") from e
+    if len(streams) != 1:
+        raise _file.damaged(path, 14, f"it has {len(streams)} streams of events, not one")
+    raw = np.concatenate(packets) if packets else np.zeros(0, "<u8, <u2, <u2, ?")
+    t, x, y, p = (raw[name].astype(np.int64) for name in raw.dtype.names or ())
+    return _file.by_time(Events(t, x, y, p))

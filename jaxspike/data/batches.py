@@ -1,0 +1,70 @@
+"""Batches of arrays, in an order that can be resumed."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _check
+
+
+def batches(
+    arrays: Sequence[ArrayLike],
+    size: int,
+    *,
+    seed: int | None = None,
+    epoch: int = 0,
+    start: int = 0,
+    drop_last: bool = False,
+) -> Iterator[tuple[Any, ...]]:
+    """Batches of ``size`` rows of every array; the order is a function of ``(seed, epoch)``.
+
+    So a training that stopped in epoch 3 after 40 batches goes on with ``epoch=3, start=40``, and
+    gets what it would have got. There is no state to save but these two numbers.
+
+    Args:
+        arrays: Arrays with the same number of rows, such as images and labels.
+        size: Rows in a batch.
+        seed: Of the order; None is the order of the arrays.
+        epoch: Each has an order of its own.
+        start: How many batches to leave out.
+        drop_last: Whether to leave out the last batch if it is smaller. A batch of another size is
+            compiled again, and weighs more per row in a mean over batches.
+
+    Yields:
+        A tuple with ``[size, *]`` of each array.
+
+    Raises:
+        ValueError: If the arrays differ in their number of rows, or have none.
+
+    Example:
+        >>> import jaxspike.data, numpy as np
+        >>> x, y = np.zeros((10, 4)), np.arange(10)
+        >>> [rows.tolist() for _, rows in jaxspike.data.batches((x, y), 4)]
+        [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+        >>> [len(rows) for _, rows in jaxspike.data.batches((x, y), 4, seed=0, drop_last=True)]
+        [4, 4]
+    """
+    rows: list[Any] = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
+    lengths = sorted({len(a) for a in rows})
+    if len(lengths) != 1 or not lengths[0]:
+        raise ValueError(f"`batches(arrays=...)` must have equally many rows, got {lengths}.")
+    size = _check.integer("`batches(size=...)`", size, low=1)
+    start = _check.integer("`batches(start=...)`", start, low=0)
+    epoch = _check.integer("`batches(epoch=...)`", epoch, low=0)
+    if seed is not None:
+        seed = _check.integer("`batches(seed=...)`", seed, low=0)
+    n = lengths[0]
+    if drop_last and n < size:
+        raise ValueError(
+            f"`batches(size=...)` must be at most {n}, the number of rows, got {size}."
+        )
+    return _walk(rows, n, size, seed, epoch, start, drop_last)
+
+
+def _walk(rows, n, size, seed, epoch, start, drop_last) -> Iterator[tuple[Any, ...]]:
+    order = np.arange(n) if seed is None else np.random.default_rng([seed, epoch]).permutation(n)
+    end = n - n % size if drop_last else n
+    for i in range(start * size, end, size):
+        yield tuple(a[order[i : min(i + size, end)]] for a in rows)

@@ -1,0 +1,162 @@
+"""Events to frames: every event is in exactly one of them, or shared between two."""
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import _check
+from . import events as _events
+from .events import Events, IntArray
+
+Array = np.ndarray[Any, Any]
+
+
+def to_frames(
+    events: Events,
+    size: tuple[int, ...],
+    *,
+    frames: int | None = None,
+    duration: int | None = None,
+    split_by: Literal["time", "count"] = "time",
+    start: int | None = None,
+    polarity: bool = True,
+    dtype: Any = np.float32,
+) -> Array:
+    """Count the events of each pixel in each time step.
+
+    With ``frames=T`` a step is ``(t[-1] - t[0]) // T`` long, or has ``len(t) // T`` events if
+    ``split_by="count"``, and at least 1; the last one takes the rest. With ``duration`` there are
+    ``ceil((t[-1] - t[0]) / duration)`` steps, at least one, and an event at the very end is in the
+    last. So no event is lost, none counts twice, and the sum of the frames is their number. A
+    recording without events is ``frames`` empty ones, or one.
+
+    Args:
+        events: The events, in the order of time.
+        size: The sensor, ``(H, W)``; or ``(channels,)``, with y = 0.
+        frames: How many time steps to make.
+        duration: The length of a time step, in the unit of ``events.t``. Give one of the two.
+        split_by: Whether ``frames`` time steps are equally long, or have equally many events.
+        start: When the first time step begins; None is the first event. For "time" only.
+        polarity: Whether to count the two polarities apart; if not they are added.
+        dtype: Of the result; a count that it cannot hold is an error.
+
+    Returns:
+        ``[T, *size, 2]``, off and on; without ``polarity`` ``[T, *size]``.
+
+    Raises:
+        TypeError: If ``events`` are not integers, or not both or none of ``frames`` and
+            ``duration`` are given.
+        ValueError: If an event is outside of the sensor, before ``start``, or earlier than the one
+            before it.
+
+    Example:
+        >>> import numpy as np, jaxspike.data
+        >>> t, zeros = np.array([0, 10, 20, 99]), np.zeros(4, int)
+        >>> events = jaxspike.data.Events(t, x=zeros, y=zeros, p=np.array([0, 1, 1, 1]))
+        >>> jaxspike.data.to_frames(events, (1, 1), frames=2)[:, 0, 0]
+        array([[1., 2.],
+               [0., 1.]], dtype=float32)
+
+    The steps are those of SpikingJelly 2.0.0 (``integrate_events_by_fixed_frames_number``,
+    ``..._duration``), which are ``[T, 2, H, W]`` there.
+    """
+    size = _size("to_frames", size)
+    _check.one_of("`to_frames(split_by=...)`", split_by, ("time", "count"))
+    e = _events.check("to_frames", events, size)
+    steps, step = _steps(e.t, frames, duration, split_by, start)
+    shape = (steps, *size, 2)
+    flat = np.ravel_multi_index(_position(e, step, size), shape)
+    counts = np.bincount(flat, minlength=math.prod(shape)).reshape(shape)
+    return _as(counts if polarity else counts.sum(-1), np.dtype(dtype))
+
+
+def to_voxels(events: Events, size: tuple[int, ...], *, frames: int) -> Array:
+    """Share each event between the two nearest time steps, by its distance to them.
+
+    With ``s = (T - 1) (t - t[0]) / (t[-1] - t[0])`` an event adds ``1 - (s - floor(s))`` to the
+    step ``floor(s)``, and the rest to the next: the sum is the number of events. The voxel grid of
+    the paper, one signed channel, is ``voxels[..., 1] - voxels[..., 0]``.
+
+    Args:
+        events: The events, in the order of time.
+        size: The sensor, ``(H, W)``; or ``(channels,)``, with y = 0.
+        frames: The number of time steps T.
+
+    Returns:
+        ``[T, *size, 2]`` in float32.
+
+    Raises:
+        TypeError: If ``events`` are not integers.
+        ValueError: If an event is outside of the sensor or earlier than the one before it.
+
+    Example:
+        >>> import numpy as np, jaxspike.data
+        >>> t, zeros = np.array([0, 25, 100]), np.zeros(3, int)
+        >>> events = jaxspike.data.Events(t, x=zeros, y=zeros, p=zeros)
+        >>> jaxspike.data.to_voxels(events, (1, 1), frames=3)[:, 0, 0, 0]
+        array([1.5, 0.5, 1. ], dtype=float32)
+
+    Zhu et al., Unsupervised event-based learning of optical flow, depth, and egomotion, CVPR 2019.
+    """
+    size = _size("to_voxels", size)
+    frames = _check.integer("`to_voxels(frames=...)`", frames, low=1)
+    e = _events.check("to_voxels", events, size)
+    shape = (frames, *size, 2)
+    out = np.zeros(shape)
+    if len(e.t):
+        at = (frames - 1) * (e.t - e.t[0]) / max(int(e.t[-1] - e.t[0]), 1)
+        step = np.floor(at).astype(np.int64)
+        part = at - step
+        np.add.at(out, _position(e, step, size), 1 - part)
+        np.add.at(out, _position(e, np.minimum(step + 1, frames - 1), size), part)
+    return out.astype(np.float32)
+
+
+def _size(call: str, size: tuple[int, ...]) -> tuple[int, ...]:
+    if not isinstance(size, tuple) or len(size) not in (1, 2):
+        raise TypeError(f"`{call}(size=...)` must be (H, W) or (channels,), got {size!r}.")
+    return tuple(_check.integer(f"`{call}(size=...)`", n, low=1) for n in size)
+
+
+def _position(e: Events, step: IntArray, size: tuple[int, ...]) -> tuple[IntArray, ...]:
+    return (step, e.y, e.x, e.p) if len(size) == 2 else (step, e.x, e.p)
+
+
+def _steps(t, frames, duration, split_by, start) -> tuple[int, IntArray]:
+    """The number of time steps, and that of each event."""
+    if (frames is None) == (duration is None):
+        raise TypeError(
+            "`to_frames` must have either `frames` or `duration`, "
+            f"got frames={frames} and duration={duration}."
+        )
+    if split_by == "count" and (frames is None or start is not None):
+        raise TypeError('`to_frames(split_by="count")` goes with `frames`, and without `start`.')
+    first = int(t[0]) if len(t) else 0
+    if start is not None:
+        start = _check.integer("`to_frames(start=...)`", start, low=-(2**62))
+        if len(t) and start > first:
+            raise ValueError(
+                f"`to_frames(start=...)` must not be after the first event at {first}, got {start}."
+            )
+        first = start
+    since = np.arange(len(t)) if split_by == "count" else t - first
+    span = len(t) if split_by == "count" else int(since[-1]) if len(t) else 0
+    if frames is None:
+        long = _check.integer("`to_frames(duration=...)`", duration, low=1)
+        frames = max(-(-span // long), 1)
+    else:
+        frames = _check.integer("`to_frames(frames=...)`", frames, low=1)
+        long = max(span // frames, 1)
+    return frames, np.minimum(since // long, frames - 1)
+
+
+def _as(counts: Array, dtype: np.dtype[Any]) -> Array:
+    most = int(counts.max(initial=0))
+    if dtype.kind not in "iuf":
+        raise TypeError(f"`to_frames(dtype=...)` must be a type of numbers, got {dtype}.")
+    if dtype.kind in "iu" and most > np.iinfo(dtype).max:
+        raise ValueError(
+            f"`to_frames(dtype=...)` must hold counts up to {most}, got {dtype}. Give a wider one."
+        )
+    return counts.astype(dtype)

@@ -1,0 +1,56 @@
+"""MNIST, Fashion-MNIST, EMNIST, KMNIST."""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import _file
+
+Array = np.ndarray[Any, Any]
+DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+
+
+def read_idx(path: str | Path) -> Array:
+    """Read an IDX file, plain or .gz: images ``[N, H, W]`` or labels ``[N]``.
+
+    Two zero bytes, the type, the number of axes; each length in 32 bits; the values; big-endian.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is cut short, goes on behind its end, or holds something else.
+
+    Example:
+        >>> import jaxspike.data, pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "t10k-labels-idx1-ubyte"
+        >>> _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
+        >>> jaxspike.data.read_idx(path)
+        array([7, 2, 1], dtype=uint8)
+
+    The format: LeCun, Cortes, Burges, The MNIST database of handwritten digits.
+    """
+    content = Path(path).read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as e:
+            raise _file.damaged(path, 0, "what .gz holds cannot be unpacked") from e
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in DTYPES:
+        raise _file.damaged(path, 0, "it does not begin as an IDX file does")
+    dtype, start = np.dtype(DTYPES[content[2]]), 4 + 4 * content[3]
+    if len(content) < start:
+        raise _file.damaged(path, len(content), f"its {content[3]} lengths are cut short")
+    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
+    announced, there = math.prod(shape) * dtype.itemsize, len(content) - start
+    if there != announced:
+        at = start + min(there, announced)
+        why = f"its header announces {announced} bytes of values, and {there} follow"
+        raise _file.damaged(path, at, why)
+    values = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return values.astype(dtype.newbyteorder("="))

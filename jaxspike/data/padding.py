@@ -1,0 +1,79 @@
+"""Recordings of different lengths as one batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _check
+
+Array = np.ndarray[Any, Any]
+
+
+def pad(sequences: Sequence[ArrayLike], length: int | None = None) -> tuple[Array, Array]:
+    """Stack sequences ``[t, *]`` to ``[T, N, *]``, with zeros behind the end of the shorter ones.
+
+    A fixed ``length`` keeps the shapes of all batches equal, so that a program compiles once.
+
+    Args:
+        sequences: N arrays that differ in their first axis only.
+        length: The number of time steps T; None is that of the longest.
+
+    Returns:
+        The batch, and the N lengths as int32; see `mask`.
+
+    Raises:
+        ValueError: If there are none, their other axes differ, or one is longer than ``length``.
+
+    Example:
+        >>> import numpy as np, jaxspike.data
+        >>> batch, lengths = jaxspike.data.pad([np.ones((2, 3)), np.ones((4, 3))])
+        >>> batch.shape, lengths.tolist()
+        ((4, 2, 3), [2, 4])
+    """
+    arrays = [np.asarray(s) for s in sequences]
+    if not arrays or any(a.ndim == 0 for a in arrays):
+        raise ValueError("`pad(sequences=...)` must be one array [t, *] or more.")
+    kinds = {(a.shape[1:], str(a.dtype)) for a in arrays}
+    if len(kinds) > 1:
+        raise ValueError(
+            "`pad(sequences=...)` must differ in their first axis only, got "
+            + " and ".join(f"{dtype} {list(shape)}" for shape, dtype in sorted(kinds)[:2])
+            + " behind it."
+        )
+    longest = max(len(a) for a in arrays)
+    length = longest if length is None else _check.integer("`pad(length=...)`", length, low=0)
+    if longest > length:
+        raise ValueError(
+            f"`pad(length=...)` must be at least {longest}, the longest sequence, got {length}."
+        )
+    batch = np.zeros((length, len(arrays), *arrays[0].shape[1:]), arrays[0].dtype)
+    for n, a in enumerate(arrays):
+        batch[: len(a), n] = a
+    return batch, np.array([len(a) for a in arrays], np.int32)
+
+
+def mask(lengths: ArrayLike, steps: int) -> Array:
+    """Which time steps of a padded batch are real: ``mask[t, n] = t < lengths[n]``.
+
+    Args:
+        lengths: ``[N]``, as `pad` returns them.
+        steps: The number of time steps T.
+
+    Returns:
+        ``[T, N]``, booleans.
+
+    Raises:
+        ValueError: If a length is not from 0 to T.
+
+    Example:
+        >>> import jaxspike.data
+        >>> jaxspike.data.mask([1, 2], 2).astype(int)
+        array([[1, 1],
+               [0, 1]])
+    """
+    n = np.asarray(lengths)
+    if n.ndim != 1 or n.dtype.kind not in "iu" or np.any(n < 0) or np.any(n > steps):
+        raise ValueError(f"`mask(lengths=...)` must be integers from 0 to {steps}, got {n}.")
+    return np.arange(steps)[:, None] < n

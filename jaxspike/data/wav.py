@@ -1,0 +1,51 @@
+"""Recorded sound."""
+
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import _file
+
+Array = np.ndarray[Any, Any]
+
+
+def read_wav(path: str | Path) -> tuple[Array, int]:
+    """Read a WAV file of whole numbers (PCM, 8, 16 or 32 bits).
+
+    Args:
+        path: The file.
+
+    Returns:
+        The sound, from -1 to 1 in float32, ``[samples]`` or, of several channels,
+        ``[samples, channels]``; and the samples per second.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is cut short or holds something else.
+
+    Example:
+        >>> import jaxspike.data, pathlib, tempfile, wave
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.wav"
+        >>> with wave.open(str(path), "wb") as file:
+        ...     file.setparams((1, 2, 8000, 0, "NONE", ""))
+        ...     file.writeframes(bytes([0, 0, 0, 64]))
+        >>> jaxspike.data.read_wav(path)
+        (array([0. , 0.5], dtype=float32), 8000)
+    """
+    try:
+        with Path(path).open("rb") as stream, wave.open(stream) as file:
+            samples, channels, width = file.getnframes(), file.getnchannels(), file.getsampwidth()
+            rate, start = file.getframerate(), stream.tell()
+            raw = file.readframes(samples)
+    except (wave.Error, EOFError) as e:
+        raise _file.damaged(path, 0, f"it is not a WAV file of whole numbers ({e})") from e
+    if len(raw) != samples * channels * width:
+        why = f"its header announces {samples * channels * width} bytes, and {len(raw)} follow"
+        raise _file.damaged(path, start + len(raw), why)
+    if width not in (1, 2, 4):
+        raise _file.damaged(path, 0, f"samples of {8 * width} bits are not read")
+    values = np.frombuffer(raw, "u1" if width == 1 else f"<i{width}").astype(np.float64)
+    values = (values - 128 * (width == 1)) / 2 ** (8 * width - 1)
+    return values.reshape((-1, channels) if channels > 1 else -1).astype(np.float32), rate
