@@ -19,6 +19,7 @@ from . import (
     presets as presets,
     readout as readout,
     surrogate as surrogate,
+    train as train,
 )
 from ._pytree import (
     between as between,

@@ -1,0 +1,55 @@
+"""The progress bar."""
+
+import time
+from typing import Any
+
+
+class Progress:
+    """A bar of tqdm for one epoch; nothing if it is not shown."""
+
+    def __init__(self, epoch: int, epochs: int, batches: Any, *, show: bool):
+        self.bar, self.wants_spikes, self.rate = None, False, 0.0
+        if not show:
+            return
+        try:
+            from tqdm.auto import tqdm
+        except ImportError as e:
+            raise ImportError(
+                "`fit(progress=True)` needs tqdm: pip install 'jaxspike[train]', "
+                "or `progress=False`"
+            ) from e
+        total = len(batches) if hasattr(batches, "__len__") else None
+        self.bar = tqdm(total=total, desc=f"epoch {epoch + 1}/{epochs}", unit="batch")
+        self.wants_spikes, self.begin, self.done = True, time.perf_counter(), 0
+
+    def spikes(self, n: float) -> None:
+        """The spikes of one batch in all layers."""
+        self.n_spikes, self.wants_spikes = n, False
+        self.begin = time.perf_counter()
+
+    def update(self, sums: list[float]) -> None:
+        """A batch is done."""
+        if self.bar is None:
+            return
+        self.done += 1
+        loss, accuracy, samples = sums
+        rate = self.n_spikes * self.done / (time.perf_counter() - self.begin)
+        shown = {"loss": f"{loss / samples:.3f}", "accuracy": f"{accuracy / samples:.1%}"}
+        self.bar.set_postfix({**shown, "spikes/s": f"{rate:.2g}"}, refresh=False)
+        self.bar.update()
+
+    def finish(self, epoch: Any) -> None:
+        """The epoch is done: its means, and those of the test."""
+        if self.bar is None:
+            return
+        shown = {"loss": f"{epoch.loss:.3f}", "accuracy": f"{epoch.accuracy:.1%}"}
+        if epoch.test is not None:
+            shown |= {"test": f"{epoch.test.accuracy:.2%}", "rate": f"{epoch.test.firing_rate:.1%}"}
+        self.bar.set_postfix(shown)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.bar is not None:
+            self.bar.close()

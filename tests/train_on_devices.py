@@ -1,0 +1,94 @@
+"""Run by test_train.py: on several devices, and in two processes, the numbers of one device.
+
+python train_on_devices.py                   # the devices of this process
+python train_on_devices.py ADDRESS PROCESS   # this is process 0 or 1 of two
+"""
+
+import sys
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+
+import jaxspike as js
+
+STEPS, N, EPOCHS = 5, 16, 2
+
+
+def loss(spikes, labels):
+    return js.losses.cross_entropy(spikes, labels, js.readout.rate)
+
+
+def make():
+    rngs = nnx.Rngs(0)
+    net = js.nn.Sequential(
+        nnx.Linear(6, 32, use_bias=False, rngs=rngs),
+        nnx.BatchNorm(32, rngs=rngs),
+        js.nn.Spiking(js.LIF(v_threshold=0.5), learn=("tau",)),
+        nnx.Linear(32, 4, rngs=rngs),
+        js.LIF(v_threshold=0.3),
+    )
+    return net, nnx.Optimizer(net, optax.adam(1e-2), wrt=nnx.Param)
+
+
+def batches(epoch):
+    rng = np.random.default_rng(epoch)
+    for _ in range(3):
+        yield rng.normal(size=(STEPS, N, 6)).astype("f"), rng.integers(0, 4, N)
+
+
+def place(tree, mesh, split_weights):
+    """Parameters on a mesh: the same on every device, or the columns of matrices split."""
+
+    def put(a):
+        wide = split_weights and a.ndim == 2 and a.shape[1] % mesh.shape["model"] == 0
+        return jax.device_put(a, NamedSharding(mesh, P(None, "model") if wide else P()))
+
+    nnx.update(tree, jax.tree.map(put, nnx.to_pure_dict(nnx.state(tree))))
+
+
+def train(mesh=None, *, split_weights=False):
+    net, optimizer = make()
+    data = batches
+    if mesh is not None:
+        place((net, optimizer), mesh, split_weights)
+        x_split, y_split = (NamedSharding(mesh, P(*spec)) for spec in ((None, "data"), ("data",)))
+        first, every = jax.process_index(), jax.process_count()
+        mine = slice(first * N // every, (first + 1) * N // every)
+
+        def data(epoch):  # every process brings its part of the batch
+            for x, y in batches(epoch):
+                yield (
+                    jax.make_array_from_process_local_data(x_split, x[:, mine], x.shape),
+                    jax.make_array_from_process_local_data(y_split, y[mine], y.shape),
+                )
+
+    history = js.train.fit(net, optimizer, loss, data, EPOCHS, test=data, progress=False)
+    whole = jax.jit(lambda a: a, out_shardings=None if mesh is None else NamedSharding(mesh, P()))
+    params = whole(nnx.to_pure_dict(nnx.state(net)))
+    return [np.asarray(a.addressable_data(0)) for a in jax.tree.leaves(params)], history
+
+
+def main():
+    if len(sys.argv) > 1:
+        address, process = sys.argv[1], int(sys.argv[2])
+        jax.distributed.initialize(address, 2, process)
+    with jax.default_device(jax.local_devices()[0]):
+        want, reported = train()
+    n = jax.device_count()
+    meshes = [((n, 1), False)]
+    meshes += [((n // 2, 2), True)] if jax.process_count() == 1 else []
+    for shape, split in meshes:
+        mesh = Mesh(np.array(jax.devices()).reshape(shape), ("data", "model"))
+        got, history = train(mesh, split_weights=split)
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+        for a, b in zip(history, reported, strict=True):
+            np.testing.assert_allclose((*a[:2], *a.test), (*b[:2], *b.test), rtol=1e-5, atol=1e-5)
+    print("equal")
+
+
+if __name__ == "__main__":
+    main()
