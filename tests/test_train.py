@@ -314,6 +314,16 @@ def test_a_package_that_is_missing(monkeypatch, module, options, message):
         fit(net, optimizer, data=batches, epochs=1, **options)
 
 
+def test_the_page_runs_as_written(capsys):
+    page = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
+    space = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "training.md", "exec"), space)
+    printed = capsys.readouterr().out
+    assert all(float(a) > 80 for a in re.findall(r"accuracy ([\d.]+)%", printed)), printed
+    assert "bfloat16 float32" in printed
+
+
 def start(devices, *args):
     flags = f"{as_flags(QUICK)} --xla_force_host_platform_device_count={devices}"
     script = Path(__file__).with_name("train_on_devices.py")

@@ -1,0 +1,124 @@
+"""A recurrent network of adaptive neurons on spoken digits, heard by an artificial cochlea.
+
+    python examples/spoken_digits.py --data FOLDER --seeds 0 1 2
+
+FOLDER holds the recordings of the Free Spoken Digit Dataset, such as 7_jackson_32.wav, of which
+numbers 0 to 4 are the official test set; an .npz with the sounds one behind the other (audio, off,
+y, index, sample_rate) does too. The accuracy is that of the last epoch on the whole test set.
+"""
+
+import argparse
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from report import report
+
+import jaxspike as js
+
+CHANNELS, STEPS, STEP = 64, 100, 10_000  # 100 time steps of 10 ms
+TEST_BELOW = 5
+
+
+def recordings(path):
+    """Sound, samples per second, digit, and number of each recording."""
+    if path.is_dir():
+        for file in sorted(path.glob("*.wav")):
+            digit, _, number = file.stem.split("_")
+            yield *js.data.read_wav(file), int(digit), int(number)
+    else:
+        a = np.load(path)
+        sounds = np.split(a["audio"], a["off"][1:-1])
+        for sound, digit, number in zip(sounds, a["y"], a["index"], strict=True):
+            yield sound, int(a["sample_rate"]), int(digit), int(number)
+
+
+def read(path):
+    """Events per 10 ms ``[N, T, channels, 2]`` and digits, of the training and the test set."""
+    frames, digits, numbers = [], [], []
+    for sound, rate, digit, number in recordings(path):
+        events = js.data.cochlea(sound, rate, channels=CHANNELS)
+        heard = js.data.to_frames(events, (CHANNELS,), duration=STEP, start=0)
+        frames.append(heard[:STEPS])  # what is longer than a second is mostly silence
+        digits.append(digit)
+        numbers.append(number)
+    x = js.data.pad(frames, STEPS)[0].swapaxes(0, 1)
+    digits, test = np.array(digits), np.array(numbers) < TEST_BELOW
+    return (x[~test], digits[~test]), (x[test], digits[test])
+
+
+def network(rngs, hidden=256):
+    """Two layers of adaptive neurons, the second one recurrent, and leaky readouts."""
+    neuron = js.ALIF()
+    return js.nn.Sequential(
+        nnx.Linear(2 * CHANNELS, hidden, use_bias=False, rngs=rngs),
+        nnx.BatchNorm(hidden, momentum=0.9, rngs=rngs),
+        neuron,
+        js.nn.Dropout(0.2, rngs=rngs),
+        nnx.Linear(hidden, hidden, use_bias=False, rngs=rngs),
+        nnx.BatchNorm(hidden, momentum=0.9, rngs=rngs),
+        js.nn.Recurrent(neuron, nnx.Linear(hidden, hidden, use_bias=False, rngs=rngs)),
+        js.nn.Dropout(0.2, rngs=rngs),
+        nnx.Linear(hidden, 10, rngs=rngs),
+    )
+
+
+def encode(key, x, *, train):
+    """``[T, N, features]``; in training the voices are higher or lower by up to four channels."""
+    x = x.swapaxes(0, 1)
+    if train:
+        shifts = jax.random.randint(key, (x.shape[1],), -4, 5)
+        x = jax.vmap(lambda a, n: jnp.roll(a, n, -2), (1, 0), 1)(x, shifts)
+    return x.reshape(*x.shape[:2], -1)
+
+
+def run(options, seed):
+    """Train from one seed; the history, and the score on the test set."""
+    (x, y), (x_test, y_test) = read(options.data)
+    net = network(nnx.Rngs(seed))
+    steps = options.epochs * (len(x) // options.batch)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, options.lr, steps // 20, steps)
+    optimizer = nnx.Optimizer(net, optax.adamw(schedule, weight_decay=1e-3), wrt=nnx.Param)
+
+    def loss(out, labels):
+        return js.losses.cross_entropy(out, labels, js.readout.rate)
+
+    def accuracy(out, labels):
+        return js.losses.accuracy(out, labels, js.readout.rate)
+
+    def train(epoch):
+        return js.data.batches((x, y), options.batch, seed=seed, epoch=epoch, drop_last=True)
+
+    history = js.train.fit(
+        net,
+        optimizer,
+        loss,
+        train,
+        options.epochs,
+        key=jax.random.key(seed),
+        encode=lambda key, x: encode(key, x, train=True),
+        accuracy=accuracy,
+    )
+    test = list(js.data.batches((x_test, y_test), 100))
+    score = js.train.evaluate(
+        net, test, loss, accuracy=accuracy, encode=lambda key, x: encode(key, x, train=False)
+    )
+    return history, score
+
+
+def main():
+    """Read the command line, train, report."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    report(run, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
