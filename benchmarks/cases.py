@@ -46,6 +46,22 @@ def network(steps: int, batch: int, *shapes: tuple[int, int]) -> Arrays:
     return {"x": x, "params": params, "target": target, "rate": np.float32(1.0)}
 
 
+def images(steps, batch, *shapes):
+    """Images of Fashion-MNIST's size, and weights of convolutions and a last linear layer.
+
+    Weights are multiples of 3/1024 and the pixels 0 or 1: sums are exact in any order and never
+    the threshold itself, so that all libraries find the same spikes.
+    """
+    rng = np.random.default_rng(0)
+    x = (rng.random((steps, batch, 28, 28, 1)) < 0.3).astype(np.float32)
+    params = [rng.standard_normal(s) * 6 / np.prod(s[:-1]) ** 0.5 for s in shapes]
+    params = [(np.round(p * 1024 / 3) * 3 / 1024).astype(np.float32) for p in params]
+    target = rng.random((batch, shapes[-1][1]), np.float32)
+    return {"x": x, "params": params, "target": target, "rate": np.float32(1.0)}
+
+
+CNN = (3, 3, 1, 128), (3, 3, 128, 128), (7 * 7 * 128, 10)
+SEW = (3, 3, 1, 64), *((3, 3, 64, 64),) * 4, (7 * 7 * 64, 10)
 LAYERS = {
     4: (32, 64, 32, 32),
     8: (32, 64, 16, 16),
@@ -87,6 +103,18 @@ TABLES = {
     "recurrent": [
         _network("T=250, B=64, 700-256r-20", "train", "recurrent", 250, 64, *SHD),
     ],
+    "images": [
+        Case(
+            f"T=4, B=16, 28 x 28, {name}",
+            "train",
+            method,
+            lambda shapes=shapes: images(4, 16, *shapes),
+        )
+        for name, method, shapes in (
+            ("conv 128 - conv 128 - 10", "convolutional", CNN),
+            ("2 SEW blocks of 64", "residual", SEW),
+        )
+    ],
     "latency": [_network("one step, B=1, 784-800-10", "latency", "step", 0, 1, *MLP)],
 }
 TITLES = {
@@ -95,5 +123,6 @@ TITLES = {
     "mlp": "Train step, linear - neuron - linear - neuron",
     "linear": "Train step, linear - neuron",
     "recurrent": "Train step, recurrent layer",
+    "images": "Train step, spiking CNN and residual net",
     "latency": "Streaming, one step",
 }

@@ -36,7 +36,7 @@ def test_a_run_compares_and_measures(measured):
     assert measured["environment"] == {"SOME": "thing"}
     assert set(measured["rows"]["jaxspike"]["versions"]) >= {"python", "jax", "flax", "jaxspike"}
     reason = measured["cases"]["none"]["jaxspike"]["reason"]
-    assert reason == "AttributeError: 'LayerOrder' object has no attribute 'no_such_network'"
+    assert reason == "AttributeError: 'Jaxspike' object has no attribute 'no_such_network'"
 
 
 def test_differences_are_seen():

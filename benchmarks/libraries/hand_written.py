@@ -36,6 +36,12 @@ class Plain(JaxLibrary):
         state, step = self.step(params, x_seq[0])
         return jax.lax.scan(step, state, x_seq)[1]
 
+    def image(self, topology, params, x_seq):
+        step, state = self.stepwise(
+            topology, params, x_seq, lambda i, v, h: neuron(v, h), jnp.zeros
+        )
+        return jax.lax.scan(step, state, x_seq)[1]
+
     def recurrent(self, params, x_seq):
         w_in, w_rec, w_out = params
 
@@ -72,6 +78,9 @@ class Floor(Plain):
         for w in params:
             x_seq = jnp.clip(x_seq @ w, 0, 1)
         return x_seq
+
+    def image(self, topology, params, x_seq):
+        return topology(params, x_seq, *self.operations, lambda h: jnp.clip(h, 0, 1))
 
     def recurrent(self, params, x_seq):
         w_in, w_rec, w_out = params

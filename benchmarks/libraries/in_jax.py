@@ -5,6 +5,7 @@ import time
 import jax
 import jax.numpy as jnp
 
+from . import images
 from .library import Library
 
 
@@ -15,8 +16,42 @@ def versions(*packages):
     return {p: importlib.metadata.version(p) for p in ("jax", *packages)}
 
 
+def conv(x, w):
+    """A 3 x 3 convolution of ``[..., H, W, C]``."""
+    y = jax.lax.conv_general_dilated(
+        x.reshape(-1, *x.shape[-3:]), w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return y.reshape(*x.shape[:-1], -1)
+
+
+def pool(x):
+    """The mean of 2 x 2."""
+    *lead, h, w, c = x.shape
+    return x.reshape(*lead, h // 2, 2, w // 2, 2, c).mean((-4, -2))
+
+
+def linear(x, w):
+    """A product with flattened images."""
+    return x.reshape(*x.shape[:-3], -1) @ w
+
+
 class JaxLibrary(Library):
     """A library on JAX: every program is compiled once, as a whole."""
+
+    operations = (conv, pool, linear)
+
+    def stepwise(self, topology, params, x_seq, one, rest):
+        """The step of a network of images and its state; a state is ``rest(shape)``."""
+        shapes = []
+
+        def shape_of(i, state, h):
+            shapes.append(h.shape)
+            return state, h
+
+        probe = images.stepwise(topology, params, self.operations, shape_of)
+        jax.eval_shape(lambda x: probe([None] * len(params), x), x_seq[0])
+        step = images.stepwise(topology, params, self.operations, one)
+        return step, [rest(shape) for shape in shapes]
 
     def compile(self, kind, network, arrays):
         program, args = getattr(self, f"_{kind}")(getattr(self, network), arrays)

@@ -3,8 +3,27 @@
 import importlib.metadata
 
 import torch
+from torch.nn import functional
 
 from .library import Library
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def conv(x, w):
+    """A 3 x 3 convolution of ``[..., C, H, W]``, the weight as ``[3, 3, in, out]``."""
+    y = functional.conv2d(x.flatten(0, -4), w.permute(3, 2, 0, 1), padding=1)
+    return y.unflatten(0, x.shape[:-3])
+
+
+def pool(x):
+    """The mean of 2 x 2."""
+    return functional.avg_pool2d(x.flatten(0, -4), 2).unflatten(0, x.shape[:-3])
+
+
+def linear(x, w):
+    """A product with flattened images, the channels last."""
+    return functional.linear(x.movedim(-3, -1).flatten(-3), w.T)
 
 
 def versions(*packages):
@@ -14,6 +33,14 @@ def versions(*packages):
 
 class TorchLibrary(Library):
     """A library on PyTorch."""
+
+    operations = (conv, pool, linear)
+
+    def convolutional(self, params, x_seq):
+        return super().convolutional(params, x_seq.movedim(-1, -3))
+
+    def residual(self, params, x_seq):
+        return super().residual(params, x_seq.movedim(-1, -3))
 
     def compile(self, kind, network, arrays):
         arrays = {

@@ -1,5 +1,7 @@
 """What a library must be able to run."""
 
+from . import images
+
 
 class MissingError(Exception):
     """A library cannot run a case; the message is the reason."""
@@ -39,6 +41,21 @@ class Library:
     def recurrent(self, params, x_seq):
         """Spikes of ``z = neuron(x @ w_in + z_before @ w_rec)``, then ``neuron(z @ w_out)``."""
         raise MissingError("not written")
+
+    #: `conv`, `pool` and `linear` of images, with any leading axes; see `images`.
+    operations = ()
+
+    def image(self, topology, params, x_seq):
+        """Spikes of a network of `images`; here layer by layer."""
+        return topology(params, x_seq, *self.operations, self.layer)
+
+    def convolutional(self, params, x_seq):
+        """Spikes of `images.convolutional`, ``[T, N, H, W, C] -> [T, N, classes]``."""
+        return self.image(images.convolutional, params, x_seq)
+
+    def residual(self, params, x_seq):
+        """Spikes of `images.residual`, ``[T, N, H, W, C] -> [T, N, classes]``."""
+        return self.image(images.residual, params, x_seq)
 
     def step(self, params):
         """One step of `mlp`: the state at rest, and ``(state, x [N, in]) -> state, spikes``."""

@@ -5,6 +5,7 @@ import torch
 from snntorch import surrogate
 from torch.nn.functional import linear
 
+from . import images
 from .in_torch import TorchLibrary, versions
 
 
@@ -28,7 +29,7 @@ class SnnTorch(TorchLibrary):
         return versions("snntorch")
 
     def __init__(self):
-        self.neurons = [leaky(), leaky()]
+        self.neurons = [leaky() for _ in range(20)]
 
     def layer(self, x_seq):
         node, spikes = self.neurons[0], []
@@ -39,7 +40,16 @@ class SnnTorch(TorchLibrary):
         return torch.stack(spikes)
 
     def mlp(self, params, x_seq):
-        state, step = self.step(params, x_seq[0])
+        return self._steps(*self.step(params, x_seq[0]), x_seq)
+
+    def image(self, topology, params, x_seq):
+        def one(i, mem, h):
+            return self.neurons[i](h, mem)[::-1]
+
+        step = images.stepwise(topology, params, self.operations, one)
+        return self._steps([self.neurons[i].reset_mem() for i in range(len(params))], step, x_seq)
+
+    def _steps(self, state, step, x_seq):
         spikes = []
         for x in x_seq:
             state, s = step(state, x)
@@ -48,7 +58,7 @@ class SnnTorch(TorchLibrary):
 
     def recurrent(self, params, x_seq):
         w_in, w_rec, w_out = params
-        hidden, out = self.neurons
+        hidden, out = self.neurons[:2]
         a, b, spikes = hidden.reset_mem(), out.reset_mem(), []
         z = x_seq.new_zeros(x_seq.shape[1], len(w_rec))
         for x in x_seq:

@@ -47,6 +47,23 @@ class Spyx(JaxLibrary):
         out = self._neuron(w_out.shape[1:])
         return self._run(spyx.nn.Sequential(linear(w_in), hidden, linear(w_out), out), x_seq)
 
+    def image(self, topology, params, x_seq):
+        def one(i, state, h):
+            y, state = self._neuron(h.shape[1:])(h, state)
+            return state, y
+
+        step, state = self.stepwise(
+            topology,
+            params,
+            x_seq,
+            one,
+            lambda shape: self._neuron(shape[1:]).initial_state(shape[0]),
+        )
+        return self._steps(step, state, x_seq)
+
+    def _steps(self, step, state, x_seq):
+        return spyx.nn.run(lambda x, s: step(s, x)[::-1], x_seq, state)[0]
+
     def step(self, params, x):
         def step(state, x):
             out, state = self._network(params)(x, state)
@@ -65,7 +82,10 @@ class SpyxInScan(Spyx):
             out, state = model(x, state)
             return state, out
 
-        return js.scan(step, model.initial_state(x_seq.shape[1]), x_seq)[1]
+        return self._steps(step, model.initial_state(x_seq.shape[1]), x_seq)
+
+    def _steps(self, step, state, x_seq):
+        return js.scan(step, state, x_seq)[1]
 
     def step(self, params, x):
         raise MissingError("one step has no scan")
