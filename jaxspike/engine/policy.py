@@ -1,7 +1,7 @@
 """Choices that change speed and memory, never results.
 
-The numbers are measured by ``benchmarks/engine.py`` (``benchmarks/engine.md`` has the floors); a row
-that has not been measured says so.
+The numbers are measured by ``benchmarks/engine.py``, and ``benchmarks/engine.md`` says what bounds
+them; a row that has not been measured says so.
 
 - CPU, AMD EPYC (Zen 4, 2 virtual cores shared with other work, 1 MiB L2 each, 32 MiB L3), float32,
   LIF forward and backward, T = 4 to 500.
