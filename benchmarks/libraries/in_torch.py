@@ -7,8 +7,6 @@ from torch.nn import functional
 
 from .library import Library
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-
 
 def conv(x, w):
     """A 3 x 3 convolution of ``[..., C, H, W]``, the weight as ``[3, 3, in, out]``."""
