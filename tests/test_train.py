@@ -239,7 +239,7 @@ def test_a_nan_names_the_layer_and_leaves_the_network_as_it_was():
     with pytest.raises(FloatingPointError) as info:
         fit(net, optimizer, data=data, epochs=1, loss=lambda s, y: LOSS(s, y) + s.sum() * 0)
     message = (
-        "`fit` stopped in epoch 0, batch 2: a gradient is not finite.\n"
+        "`fit` stopped in epoch 0, batch 2: a gradient or a state is not finite.\n"
         "`check_finite` found numbers that are not finite:\n"
         "  layer 2: input from time step 0, v from time step 0"
     )

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import _check, debug, losses
-from .._types import Array
+from .._types import Array, Tree
 from ..nn import SpikingModule
 from .checkpoint import Checkpoints, arrays, put
 from .evaluate import Data, Encode, Measure, Score, activity, evaluate
@@ -132,8 +132,9 @@ def fit(
                 bar.finish(run.history[-1])
             if saved:
                 run.save(saved)
-    except KeyboardInterrupt:
-        if saved:
+    except BaseException as e:
+        run.undo()
+        if saved and isinstance(e, KeyboardInterrupt):
             run.save(saved)
         raise
     finally:
@@ -150,9 +151,12 @@ def _update(net, optimizer, state, x_seq, labels, *, loss, accuracy):
         new, y = net(state, x_seq)
         return loss(y, labels), (new, y)
 
-    (value, (new, y)), grads = nnx.value_and_grad(lost, has_aux=True)(net)
+    wanted = nnx.DiffState(0, optimizer.wrt)
+    (value, (new, y)), grads = nnx.value_and_grad(lost, argnums=wanted, has_aux=True)(net)
     optimizer.update(net, grads)
     finite = [jnp.isfinite(a).all() for a in (value, *jax.tree.leaves(grads))]
+    membranes = [a for a in jax.tree.leaves(new) if jnp.issubdtype(a.dtype, jnp.floating)]
+    finite += [~jnp.isnan(a).any() for a in membranes]
     return new, value, accuracy(y, labels), jnp.stack(finite).all()
 
 
@@ -170,6 +174,7 @@ class _Run:
         self.sums = [0.0, 0.0, 0.0]  # loss, accuracy and samples of the epoch so far
         self.state: list[Array] | None = None  # the leaves of the state that is carried on
         self.history: list[Epoch] = []
+        self.whole = self._snapshot()  # replaced at once, after a batch
 
     def batches(self, batches, bar, truncate, carry) -> Iterator[int]:
         """Train on the batches of the epoch that are left; how many were done, after each."""
@@ -180,12 +185,8 @@ class _Run:
                 copy = nnx.clone(self.net)
                 copy.eval()
                 bar.spikes(float(activity(copy, x_seq)[1]))
-            before = arrays(self.net, self.optimizer)
-            try:
-                self._train(x_seq, jnp.asarray(labels), truncate, carry)
-            except BaseException:
-                put(self.net, self.optimizer, before)
-                raise
+            self._train(x_seq, jnp.asarray(labels), truncate, carry)
+            self.whole = self._snapshot()
             bar.update(self.sums)
             yield self.batch
         if not self.batch:
@@ -222,7 +223,11 @@ class _Run:
 
     def _explain(self, state, x_seq, value):
         where = f"`fit` stopped in epoch {self.epoch}, batch {self.batch}"
-        what = "a gradient is not finite" if math.isfinite(value) else f"the loss is {value}"
+        what = (
+            "a gradient or a state is not finite"
+            if math.isfinite(value)
+            else f"the loss is {value}"
+        )
         try:
             state = self.net.init_state(x_seq.shape[1:]) if state is None else state
             debug.check_finite(self.net, state, x_seq)
@@ -238,13 +243,22 @@ class _Run:
         loss, accuracy, samples = self.sums
         self.history.append(Epoch(loss / samples, accuracy / samples, test, seconds))
         self.epoch, self.batch, self.sums, self.state = self.epoch + 1, 0, [0.0, 0.0, 0.0], None
+        self.whole = self._snapshot()
+
+    def _snapshot(self) -> tuple[int, Tree, dict[str, Any]]:
+        """The number, the arrays and the rest of a checkpoint."""
+        tree = {"training": arrays(self.net, self.optimizer), "state": self.state or []}
+        position, history = [self.epoch, self.batch, self.count], list(self.history)
+        progress = {"position": position, "sums": self.sums, "history": history}
+        return self.epoch * 10**9 + self.batch, tree, progress
+
+    def undo(self) -> None:
+        """Give the network what it had after the last whole batch."""
+        put(self.net, self.optimizer, self.whole[1]["training"])
 
     def save(self, saved: Checkpoints) -> None:
-        """Write a checkpoint."""
-        tree = {"training": arrays(self.net, self.optimizer), "state": self.state or []}
-        position = [self.epoch, self.batch, self.count]
-        progress = {"position": position, "sums": self.sums, "history": self.history}
-        saved.save(self.epoch * 10**9 + self.batch, tree, progress)
+        """Write a checkpoint of the last whole batch; an interrupt comes between any two lines."""
+        saved.save(*self.whole)
 
     def resume(self, saved: Checkpoints) -> None:
         """Go on after the last checkpoint, if there is one."""
@@ -259,3 +273,4 @@ class _Run:
             Epoch(loss, accuracy, test and Score(*test), seconds)
             for loss, accuracy, test, seconds in progress["history"]
         ]
+        self.whole = self._snapshot()
