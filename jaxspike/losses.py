@@ -1,7 +1,8 @@
 """Losses of a recorded output, and the accuracies that match them.
 
 A loss takes the output of every step, ``[T, N, C]``, and labels ``[N]``, and returns the mean over
-the batch as a scalar in at least float32. What is made of the time axis is a *readout*: a function
+the batch as a scalar in at least float32. A label that is no class is an error, or NaN where labels
+are traced and cannot be looked at. What is made of the time axis is a *readout*: a function
 ``[T, N, C] -> [N, C]`` of `jaxspike.readout`, or your own; without one each step counts by itself.
 
 ==================================================  ===============================================
@@ -32,7 +33,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ._check import one_of, positive_number, sequence
+from ._check import known_and, one_of, positive_number, sequence
 from ._types import Array, Param, Tree
 from .readout import count, first_spike_time
 
@@ -55,7 +56,7 @@ def cross_entropy(x: Array, labels: Array, readout: Readout | None = None) -> Ar
 
     Raises:
         TypeError: If ``x`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit or a label is no class.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -85,7 +86,7 @@ def cross_entropy_temporal(spikes: Array, labels: Array, inverse: str = "negate"
 
     Raises:
         TypeError: If ``spikes`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit or ``inverse`` is unknown.
+        ValueError: If a shape does not fit, a label is no class, or ``inverse`` is unknown.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -128,7 +129,7 @@ def mse(
 
     Raises:
         TypeError: If ``x`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit or a label is no class.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -163,7 +164,8 @@ def mse_count(
 
     Raises:
         TypeError: If ``spikes`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit or a rate is not a number of at least 0.
+        ValueError: If a shape does not fit, a label is no class, or a rate is not a number
+            of at least 0.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -209,7 +211,7 @@ def mse_temporal(
 
     Raises:
         TypeError: If ``spikes`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit or a label is no class.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -243,7 +245,8 @@ def tet(x: Array, labels: Array, *, lamb: float = 1e-3, means: Param = 1.0) -> A
 
     Raises:
         TypeError: If ``x`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit or the number ``lamb`` is out of range.
+        ValueError: If a shape does not fit, a label is no class, or the number ``lamb`` is
+            out of range.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -288,7 +291,7 @@ def van_rossum(spikes: Array, targets: Array, tau: Param) -> Array:
     Source: van Rossum, "A novel spike distance", 2001; as a loss Zenke & Ganguli, "SuperSpike",
     2018.
     """
-    x = sequence("`van_rossum(spikes=...)`", spikes)
+    x = _some("`van_rossum(spikes=...)`", spikes)
     y = sequence("`van_rossum(targets=...)`", targets)
     positive_number("`van_rossum(tau=...)`", tau)
     if x.shape != y.shape:
@@ -384,7 +387,7 @@ def accuracy(x: Array, labels: Array, readout: Readout = count) -> Array:
 
     Raises:
         TypeError: If ``x`` is not real or ``labels`` are not integers.
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit or a label is no class.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -398,7 +401,8 @@ def accuracy(x: Array, labels: Array, readout: Readout = count) -> Array:
     if labels.ndim != 1:
         raise ValueError(f"`accuracy(labels=...)` must be [N], got the shape {labels.shape}.")
     _check_labels("accuracy", y, labels)
-    return (jnp.argmax(y, -1) == labels).mean(dtype=y.dtype)
+    right = (jnp.argmax(y, -1) == labels).astype(y.dtype)
+    return _or_nan(right, labels, y.shape[-1]).mean()
 
 
 # ---- what they share
@@ -412,7 +416,7 @@ def _time(spikes: Array) -> Array:
 def _read(owner: str, x: Any, readout: Readout | None) -> Array:
     """``[N, C]`` of a readout, or ``[T, N, C]`` without one."""
     name = "spikes" if owner.endswith(("_temporal", "_count")) else "x"
-    x = sequence(f"`{owner}({name}=...)`", x, "[T, N, C]")
+    x = _some(f"`{owner}({name}=...)`", x, "[T, N, C]")
     if readout is None:
         return x
     if not callable(readout):
@@ -428,6 +432,14 @@ def _read(owner: str, x: Any, readout: Readout | None) -> Array:
     return y
 
 
+def _some(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
+    """A sequence with something in it: the mean of nothing is NaN."""
+    x = sequence(where, x, layout)
+    if not x.size:
+        raise ValueError(f"{where} must not be empty, got the shape {x.shape}.")
+    return x
+
+
 def _check_labels(owner: str, y: Array, labels: Array) -> None:
     """Labels are ``[N]`` integers, or numbers in the shape of one step or of all of ``y``."""
     if labels.ndim == 1 and not jnp.issubdtype(labels.dtype, jnp.integer):
@@ -439,6 +451,16 @@ def _check_labels(owner: str, y: Array, labels: Array) -> None:
             f"`{owner}(labels=...)` must be [N] or as the outputs [N, C], got the shape "
             f"{labels.shape} for outputs of the shape {y.shape}."
         )
+    if labels.ndim == 1 and not known_and(labels, lambda n: (n >= 0) & (n < y.shape[-1])):
+        raise ValueError(
+            f"`{owner}(labels=...)` must be classes from 0 to {y.shape[-1] - 1}, "
+            f"got {labels.min()} to {labels.max()}. Leave out samples that have no class."
+        )
+
+
+def _or_nan(values: Array, labels: Array, classes: int) -> Array:
+    """NaN for labels that are no class, which cannot be refused while they are traced."""
+    return jnp.where((labels >= 0) & (labels < classes), values, jnp.nan)
 
 
 def _softmax(owner: str, logits: Array, labels: Any) -> Array:
@@ -446,7 +468,8 @@ def _softmax(owner: str, logits: Array, labels: Any) -> Array:
     _check_labels(owner, logits, labels)
     if labels.ndim == 1:
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return _or_nan(losses, labels, logits.shape[-1]).mean()
     return optax.softmax_cross_entropy(logits, labels.astype(logits.dtype)).mean()
 
 
@@ -455,12 +478,13 @@ def _targets(owner: str, y: Array, labels: Any, correct: float, incorrect: float
     _check_labels(owner, y, labels)
     if labels.ndim == 1:
         right = jax.nn.one_hot(labels, y.shape[-1], dtype=bool)
-        return jnp.where(right, correct, incorrect).astype(y.dtype)
+        target = jnp.where(right, correct, incorrect).astype(y.dtype)
+        return _or_nan(target, labels[:, None], y.shape[-1])
     return labels.astype(y.dtype)
 
 
 def _layers(owner: str, spikes: Tree) -> list[Array]:
-    layers = [sequence(f"`{owner}(spikes=...)`", x) for x in jax.tree.leaves(spikes)]
+    layers = [_some(f"`{owner}(spikes=...)`", x) for x in jax.tree.leaves(spikes)]
     if not layers:
         raise ValueError(f"`{owner}(spikes=...)` must hold an array, got {spikes!r}.")
     return layers

@@ -235,6 +235,21 @@ def test_losses_are_float32(name, dtype, strict_dtypes):
     np.testing.assert_allclose(f(x), f(SPIKES), rtol=1e-6)
 
 
+@pytest.mark.parametrize("label", [-1, 6])
+def test_a_traced_label_that_is_no_class_is_nan(label):
+    fs = [
+        losses.cross_entropy,
+        losses.cross_entropy_temporal,
+        losses.mse,
+        losses.mse_count,
+        losses.mse_temporal,
+        losses.tet,
+        losses.accuracy,
+    ]
+    got = jax.jit(lambda labels: [f(SPIKES, labels) for f in fs])(LABELS.at[0].set(label))
+    assert jnp.isnan(jnp.stack(got)).all(), got
+
+
 def test_gradient_of_bfloat16_is_bfloat16():
     for name, f in LOSSES.items():
         g = jax.jit(jax.grad(f))(SPIKES.astype(jnp.bfloat16))
@@ -266,6 +281,28 @@ def test_gradient_of_bfloat16_is_bfloat16():
             "`mse(labels=...)` must be [N] or as the outputs [N, C], got the shape (3,) for "
             "outputs of the shape (4, 6).",
             lambda: losses.mse(V, LABELS[:3], readout.rate),
+        ),
+        (
+            ValueError,
+            "`cross_entropy(labels=...)` must be classes from 0 to 5, got -1 to 5. "
+            "Leave out samples that have no class.",
+            lambda: losses.cross_entropy(V, LABELS.at[0].set(-1)),
+        ),
+        (
+            ValueError,
+            "`mse_count(labels=...)` must be classes from 0 to 5, got 0 to 6. "
+            "Leave out samples that have no class.",
+            lambda: losses.mse_count(V, LABELS.at[1].set(6)),
+        ),
+        (
+            ValueError,
+            "`cross_entropy(x=...)` must not be empty, got the shape (9, 0, 6).",
+            lambda: losses.cross_entropy(V[:, :0], LABELS[:0]),
+        ),
+        (
+            ValueError,
+            "`sparsity(spikes=...)` must not be empty, got the shape (9, 0, 6).",
+            lambda: losses.sparsity([V, V[:, :0]]),
         ),
         (
             ValueError,
