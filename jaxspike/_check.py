@@ -1,5 +1,6 @@
 """Checks of arguments that several rooms share; each names the call, the value and the fix."""
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -27,14 +28,24 @@ def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
 
 
 def positive_number(where: str, value: Any) -> None:
-    """Refuse a Python number that is not above zero; the value of an array is not looked at."""
-    if isinstance(value, int | float) and not value > 0:
+    """Refuse a number that is not above zero; the values of an array are not looked at."""
+    if isinstance(value, numbers.Real) and not value > 0:
         raise ValueError(f"{where} must be greater than 0, got {value}.")
 
 
 def known_and(value: Any, holds: Callable[[Any], Any]) -> bool:
     """Whether all of ``value`` is as it should be; what is not known yet, a tracer, is taken so."""
     return isinstance(value, jax.core.Tracer) or bool(np.all(holds(np.asarray(value))))
+
+
+def broadcasts(where: str, value: Any, shape: tuple[int, ...]) -> None:
+    """Refuse an array that does not broadcast into ``shape``, or would widen it."""
+    given = np.shape(value)
+    pairs = zip(reversed(given), reversed(shape), strict=False)
+    if len(given) > len(shape) or not all(n in (1, size) for n, size in pairs):
+        raise ValueError(
+            f"{where} must be a number or broadcast into the shape {shape}, got the shape {given}."
+        )
 
 
 def above_zero(where: str, value: Any) -> None:

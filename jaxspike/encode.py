@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._check import floating, integer, one_of, positive_number, real, sequence, wide
+from ._check import broadcasts, floating, integer, one_of, positive_number, real, sequence, wide
 from ._types import Array, Param
 from .surrogate import StraightThrough, spike
 
@@ -264,7 +264,8 @@ def delta(
 
     Raises:
         TypeError: If ``x`` is not floating point.
-        ValueError: If ``x`` has no time step or the number ``threshold`` is not above 0.
+        ValueError: If ``x`` has no time step, or ``threshold`` is a number not above 0 or an array
+            that does not broadcast.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -277,6 +278,7 @@ def delta(
     x = floating("`delta(x=...)`", x)
     y = sequence("`delta(x=...)`", x, "[T, *]")
     positive_number("`delta(threshold=...)`", threshold)
+    broadcasts("`delta(threshold=...)`", threshold, y.shape[1:])
     change = jnp.diff(y, axis=0, prepend=y[:1] if padding else jnp.zeros_like(y[:1]))
     spikes = (change >= threshold).astype(x.dtype)
     if off_spike:
@@ -293,14 +295,16 @@ def from_delta(spikes: Array, threshold: Param = 0.1, start: Param = 0.0) -> Arr
     Args:
         spikes: ``[T, N, *]`` of -1, 0 and 1.
         threshold: As given to `delta`, above 0.
-        start: The signal before the first step: 0, or ``x[0]`` if encoded with ``padding``.
+        start: The signal before the first step: 0, or ``x[0]`` if encoded with ``padding``; like
+            ``threshold`` a number or an array that broadcasts against one step.
 
     Returns:
         The signal ``[T, N, *]``.
 
     Raises:
         TypeError: If ``spikes`` is not real.
-        ValueError: If ``spikes`` has no time step or the number ``threshold`` is not above 0.
+        ValueError: If ``spikes`` has no time step, ``threshold`` is a number not above 0, or an
+            array does not broadcast.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -309,6 +313,8 @@ def from_delta(spikes: Array, threshold: Param = 0.1, start: Param = 0.0) -> Arr
     """
     spikes = sequence("`from_delta(spikes=...)`", spikes, "[T, *]")
     positive_number("`from_delta(threshold=...)`", threshold)
+    broadcasts("`from_delta(threshold=...)`", threshold, spikes.shape[1:])
+    broadcasts("`from_delta(start=...)`", start, spikes.shape[1:])
     return start + threshold * jnp.cumsum(spikes, 0)
 
 
@@ -352,6 +358,7 @@ def population(x: Array, centers: Array, sigma: Param) -> Array:
             f"`population(centers=...)` must be [P] or [D, P] with D the last axis of `x`, "
             f"got the shape {centers.shape} for `x` of the shape {x.shape}."
         )
+    broadcasts("`population(sigma=...)`", sigma, (x.shape[-1], centers.shape[-1]))
     distance = (wide(x)[..., None] - centers) / sigma
     activity = jnp.exp(-(distance**2) / 2)
     return activity.reshape(*x.shape[:-1], -1).astype(x.dtype)

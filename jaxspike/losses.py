@@ -26,6 +26,7 @@ here                                                elsewhere
 ==================================================  ===============================================
 """
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ._check import known_and, one_of, positive_number, sequence
+from ._check import broadcasts, known_and, one_of, positive_number, sequence
 from ._types import Array, Param, Tree
 from .readout import count, first_spike_time
 
@@ -176,9 +177,9 @@ def mse_count(
     snnTorch ``mse_count_loss``.
     """
     for name, value in (("correct_rate", correct_rate), ("incorrect_rate", incorrect_rate)):
-        if not isinstance(value, int | float) or not value >= 0:
+        if not isinstance(value, numbers.Real) or not value >= 0:
             raise ValueError(
-                f"`mse_count({name}=...)` must be a number of at least 0, got {value!r}."
+                f"`mse_count({name}=...)` must be a Python number of at least 0, got {value!r}."
             )
     number, steps = _read("mse_count", spikes, count), len(spikes)
     target = int(steps * correct_rate), int(steps * incorrect_rate)
@@ -256,7 +257,7 @@ def tet(x: Array, labels: Array, *, lamb: float = 1e-3, means: Param = 1.0) -> A
     Source: Deng et al., "Temporal efficient training of spiking neural network via gradient
     re-weighting", ICLR 2022.
     """
-    if isinstance(lamb, int | float) and not 0 <= lamb <= 1:
+    if isinstance(lamb, numbers.Real) and not 0 <= lamb <= 1:
         raise ValueError(f"`tet(lamb=...)` must be from 0 to 1, got {lamb}.")
     y = _read("tet", x, None)
     return (1 - lamb) * _softmax("tet", y, labels) + lamb * ((y - means) ** 2).mean()
@@ -294,6 +295,7 @@ def van_rossum(spikes: Array, targets: Array, tau: Param) -> Array:
     x = _some("`van_rossum(spikes=...)`", spikes)
     y = sequence("`van_rossum(targets=...)`", targets)
     positive_number("`van_rossum(tau=...)`", tau)
+    broadcasts("`van_rossum(tau=...)`", tau, x.shape[1:])
     if x.shape != y.shape:
         raise ValueError(
             f"`van_rossum(targets=...)` must have the shape of the spikes, {x.shape}, "
@@ -337,7 +339,7 @@ def rate_band(spikes: Tree, low: Param, high: Param) -> Array:
     Source: Bellec et al., "Long short-term memory and learning-to-learn in networks of spiking
     neurons", NeurIPS 2018 (one target); Zenke & Vogels, 2021 (two bounds).
     """
-    if isinstance(low, int | float) and isinstance(high, int | float) and not low <= high:
+    if isinstance(low, numbers.Real) and isinstance(high, numbers.Real) and not low <= high:
         raise ValueError(f"`rate_band(high=...)` must be at least low = {low}, got {high}.")
     layers = _layers("rate_band", spikes)
     rates = jnp.concatenate([x.mean((0, 1)).ravel() for x in layers])

@@ -298,6 +298,24 @@ def test_jit_vmap_and_gradient(name):
         ),
         (
             ValueError,
+            "`delta(threshold=...)` must be a number or broadcast into the shape (5,), "
+            "got the shape (4, 5).",
+            lambda: encode.delta(X, jnp.ones_like(X)),
+        ),
+        (
+            ValueError,
+            "`from_delta(start=...)` must be a number or broadcast into the shape (5,), "
+            "got the shape (3, 1).",
+            lambda: encode.from_delta(X, 0.1, jnp.zeros((3, 1))),
+        ),
+        (
+            ValueError,
+            "`population(sigma=...)` must be a number or broadcast into the shape (5, 3), "
+            "got the shape (4, 1, 3).",
+            lambda: encode.population(X, jnp.ones(3), jnp.ones((4, 1, 3))),
+        ),
+        (
+            ValueError,
             "`population(sigma=...)` must be greater than 0, got 0.",
             lambda: encode.population(X, jnp.ones(3), 0),
         ),

@@ -328,7 +328,7 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
-            "`mse_count(correct_rate=...)` must be a number of at least 0, got -0.5.",
+            "`mse_count(correct_rate=...)` must be a Python number of at least 0, got -0.5.",
             lambda: losses.mse_count(V, LABELS, -0.5),
         ),
         (
@@ -346,6 +346,17 @@ def test_gradient_of_bfloat16_is_bfloat16():
             ValueError,
             "`van_rossum(tau=...)` must be greater than 0, got 0.0.",
             lambda: losses.van_rossum(V, V, 0.0),
+        ),
+        (
+            ValueError,
+            "`van_rossum(tau=...)` must be a number or broadcast into the shape (4, 6), "
+            "got the shape (9, 4, 6).",
+            lambda: losses.van_rossum(V, V, jnp.ones_like(V)),
+        ),
+        (
+            ValueError,
+            "`tet(lamb=...)` must be from 0 to 1, got 2.0.",
+            lambda: losses.tet(V, LABELS, lamb=np.float32(2)),
         ),
         (
             ValueError,
