@@ -1,6 +1,5 @@
 """Checks of arguments that several rooms share; each names the call, the value and the fix."""
 
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +28,7 @@ def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
 
 def positive_number(where: str, value: Any) -> None:
     """Refuse a number that is not above zero; the values of an array are not looked at."""
-    if isinstance(value, numbers.Real) and not value > 0:
+    if isinstance(value, int | float | np.floating) and not value > 0:
         raise ValueError(f"{where} must be greater than 0, got {value}.")
 
 

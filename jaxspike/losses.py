@@ -26,12 +26,12 @@ here                                                elsewhere
 ==================================================  ===============================================
 """
 
-import numbers
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from ._check import broadcasts, known_and, one_of, positive_number, sequence
@@ -177,7 +177,7 @@ def mse_count(
     snnTorch ``mse_count_loss``.
     """
     for name, value in (("correct_rate", correct_rate), ("incorrect_rate", incorrect_rate)):
-        if not isinstance(value, numbers.Real) or not value >= 0:
+        if not isinstance(value, int | float | np.floating) or not value >= 0:
             raise ValueError(
                 f"`mse_count({name}=...)` must be a Python number of at least 0, got {value!r}."
             )
@@ -257,7 +257,7 @@ def tet(x: Array, labels: Array, *, lamb: float = 1e-3, means: Param = 1.0) -> A
     Source: Deng et al., "Temporal efficient training of spiking neural network via gradient
     re-weighting", ICLR 2022.
     """
-    if isinstance(lamb, numbers.Real) and not 0 <= lamb <= 1:
+    if isinstance(lamb, int | float | np.floating) and not 0 <= lamb <= 1:
         raise ValueError(f"`tet(lamb=...)` must be from 0 to 1, got {lamb}.")
     y = _read("tet", x, None)
     return (1 - lamb) * _softmax("tet", y, labels) + lamb * ((y - means) ** 2).mean()
@@ -339,7 +339,11 @@ def rate_band(spikes: Tree, low: Param, high: Param) -> Array:
     Source: Bellec et al., "Long short-term memory and learning-to-learn in networks of spiking
     neurons", NeurIPS 2018 (one target); Zenke & Vogels, 2021 (two bounds).
     """
-    if isinstance(low, numbers.Real) and isinstance(high, numbers.Real) and not low <= high:
+    if (
+        isinstance(low, int | float | np.floating)
+        and isinstance(high, int | float | np.floating)
+        and not low <= high
+    ):
         raise ValueError(f"`rate_band(high=...)` must be at least low = {low}, got {high}.")
     layers = _layers("rate_band", spikes)
     rates = jnp.concatenate([x.mean((0, 1)).ravel() for x in layers])
