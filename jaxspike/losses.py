@@ -141,6 +141,7 @@ def mse(
     Source: snnTorch ``mse_membrane_loss``; SpikingJelly's examples, with the rate.
     """
     y = _read("mse", x, readout)
+    _not_both("mse", labels, correct, incorrect, (1.0, 0.0))
     return ((y - _targets("mse", y, labels, correct, incorrect)) ** 2).mean()
 
 
@@ -181,6 +182,7 @@ def mse_count(
             raise ValueError(
                 f"`mse_count({name}=...)` must be a Python number of at least 0, got {value!r}."
             )
+    labels = _classes("mse_count", labels)
     number, steps = _read("mse_count", spikes, count), len(spikes)
     target = int(steps * correct_rate), int(steps * incorrect_rate)
     return ((number - _targets("mse_count", number, labels, *target)) ** 2).mean() / steps
@@ -224,6 +226,7 @@ def mse_temporal(
     classes, -1, is lost on the way and acts as 0; here it is the last step, as it documents.)
     """
     time, steps = _read("mse_temporal", spikes, _time), len(spikes)
+    _not_both("mse_temporal", labels, correct, incorrect, (0, -1))
     target = _targets("mse_temporal", time, labels, correct, incorrect)
     error = time - jnp.where(target < 0, steps + target, target)
     return (jnp.where(jnp.abs(error) < tolerance, 0, error / steps) ** 2).mean()
@@ -403,9 +406,7 @@ def accuracy(x: Array, labels: Array, readout: Readout = count) -> Array:
 
     Source: snnTorch ``accuracy_rate``, ``accuracy_temporal``.
     """
-    y, labels = _read("accuracy", x, readout), jnp.asarray(labels)
-    if labels.ndim != 1:
-        raise ValueError(f"`accuracy(labels=...)` must be [N], got the shape {labels.shape}.")
+    y, labels = _read("accuracy", x, readout), _classes("accuracy", labels)
     _check_labels("accuracy", y, labels)
     right = (jnp.argmax(y, -1) == labels).astype(y.dtype)
     return _or_nan(right, labels, y.shape[-1]).mean()
@@ -446,6 +447,13 @@ def _some(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
     return x
 
 
+def _classes(owner: str, labels: Any) -> Array:
+    labels = jnp.asarray(labels)
+    if labels.ndim != 1:
+        raise ValueError(f"`{owner}(labels=...)` must be [N], got the shape {labels.shape}.")
+    return labels
+
+
 def _check_labels(owner: str, y: Array, labels: Array) -> None:
     """Labels are ``[N]`` integers, or numbers in the shape of one step or of all of ``y``."""
     if labels.ndim == 1 and not jnp.issubdtype(labels.dtype, jnp.integer):
@@ -461,6 +469,14 @@ def _check_labels(owner: str, y: Array, labels: Array) -> None:
         raise ValueError(
             f"`{owner}(labels=...)` must be classes from 0 to {y.shape[-1] - 1}, "
             f"got {labels.min()} to {labels.max()}. Leave out samples that have no class."
+        )
+
+
+def _not_both(owner: str, labels: Any, correct: float, incorrect: float, default: Any) -> None:
+    if jnp.ndim(labels) != 1 and (correct, incorrect) != default:
+        raise ValueError(
+            f"`{owner}(correct=..., incorrect=...)` must be left out if `labels` are the targets "
+            f"themselves, got {correct} and {incorrect}. Give labels [N], or targets alone."
         )
 
 

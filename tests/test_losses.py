@@ -317,6 +317,17 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
+            "`mse_count(labels=...)` must be [N], got the shape (4, 6).",
+            lambda: losses.mse_count(V, jax.nn.one_hot(LABELS, 6), 0.8),
+        ),
+        (
+            ValueError,
+            "`mse(correct=..., incorrect=...)` must be left out if `labels` are the targets "
+            "themselves, got 0.8 and 0.0. Give labels [N], or targets alone.",
+            lambda: losses.mse(V, jax.nn.one_hot(LABELS, 6), readout.rate, correct=0.8),
+        ),
+        (
+            ValueError,
             "`accuracy(readout=...)` must give [N, C], got the shape (9, 4, 3) from (9, 4, 6).",
             lambda: losses.accuracy(V, LABELS, lambda x: readout.voting(x, 3)),
         ),
