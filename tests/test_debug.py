@@ -109,6 +109,18 @@ def test_the_limits_are_arguments_and_layers_can_be_chosen():
             "`init_firing(rate=...)` must be between 0 and 1, got 1.0.",
         ),
         (
+            lambda net, s, x: nnx.jit(lambda net: js.nn.init_firing(net, x))(net),
+            TypeError,
+            "`init_firing` must be called outside of `jit`: it looks at values. "
+            "Inside, use the network that it returned.",
+        ),
+        (
+            lambda net, s, x: js.nn.init_firing(js.nn.Sequential(linear(2, 2), js.LI()), x),
+            ValueError,
+            "`init_firing(net=...)` must have neurons that spike behind weights, got none in this "
+            "Sequential.",
+        ),
+        (
             lambda net, s, x: js.nn.init_firing(net, -x, rate=0.3),
             ValueError,
             "`init_firing(rate=...)` must be a rate that layer 1 can reach, got 0.3: with weights "

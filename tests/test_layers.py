@@ -264,3 +264,22 @@ def test_a_shared_layer_is_not_folded_by_itself():
         "in several places. Leave it out."
     )
     raises(ValueError, sentence, js.nn.fuse_conv_bn, net, [("layers.0", "layers.1")])
+
+
+# ---- odd inputs
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bool_])
+@pytest.mark.parametrize(
+    "layer", [js.nn.AvgPool((2, 2)), js.nn.Upsample((2, 2), "linear")], ids=["AvgPool", "Upsample"]
+)
+def test_means_of_whole_numbers_are_not_whole(layer, dtype):
+    x = jnp.eye(4, dtype=dtype)[None, :, :, None]
+    np.testing.assert_array_equal(layer(x), layer(x.astype(jnp.float32)), strict=True)
+
+
+def test_attention_of_an_empty_batch():
+    layer = js.nn.SpikingSelfAttention(8, 2, rngs=nnx.Rngs(0))
+    layer.eval()
+    _, y = layer(layer.init_state((0, 3, 8)), jnp.ones((0, 3, 8)))
+    assert y.shape == (0, 3, 8)

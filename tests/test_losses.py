@@ -127,8 +127,9 @@ def test_tet():
 def test_mse_of_labels_and_of_targets():
     onehot = np.where(np.arange(6) == np.asarray(LABELS)[:, None], 0.8, 0.1)
     want = ((np.asarray(SPIKES.mean(0)) - onehot) ** 2).mean()
-    for labels in (LABELS, onehot):
-        got = losses.mse(SPIKES, labels, readout.rate, correct=0.8, incorrect=0.1)
+    rates = {"correct": 0.8, "incorrect": 0.1}
+    for labels, targets in ((LABELS, rates), (onehot, {})):
+        got = losses.mse(SPIKES, labels, readout.rate, **targets)
         np.testing.assert_allclose(got, want, rtol=1e-6)
     varying = np.random.default_rng(0).normal(size=V.shape)
     np.testing.assert_allclose(losses.mse(V, varying), ((V - varying) ** 2).mean(), rtol=1e-6)

@@ -177,3 +177,25 @@ def test_initial_weights():
     assert 0.9 / 8 < jnp.abs(neuron.weight).max() <= 1 / 8  # 1 / sqrt(T)
     np.testing.assert_array_equal(neuron.bias, -np.ones(64))
     np.testing.assert_array_equal(js.SlidingPSN.init(4).weight, [0.125, 0.25, 0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence", "call"),
+    [
+        (
+            ValueError,
+            "`SlidingPSN.sequence` must keep the shape of xs, (4, 2, 3), got (5, 4, 2, 3). "
+            "A field may be wider than one step.",
+            lambda: js.SlidingPSN(jnp.ones(3), jnp.ones((5, 1, 1, 1)))(jnp.ones((4, 2, 3))),
+        ),
+        (
+            ValueError,
+            "`SlidingPSN(weight=...)` must have shape [k], got (0,). Use `SlidingPSN.init(k)`.",
+            lambda: js.SlidingPSN.init(0),
+        ),
+    ],
+)
+def test_refusals(kind, sentence, call):
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == sentence

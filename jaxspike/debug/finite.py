@@ -9,8 +9,8 @@ from flax import nnx
 
 from .._types import Array, Tree
 from ..nn import SpikingModule
+from ..nn._traced import refuse_traced
 from ..nn.record import Layers, record, require_sequence
-from ._traced import refuse_traced
 
 
 def first_nonfinite(

@@ -10,8 +10,8 @@ from flax import nnx
 
 from .._types import Array, Tree
 from ..nn import SpikingModule
+from ..nn._traced import refuse_traced
 from ..nn.record import Layers, neuron_rates, require_sequence
-from ._traced import refuse_traced
 
 _neuron_rates = nnx.jit(neuron_rates, static_argnames=("layers",))
 

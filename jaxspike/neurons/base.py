@@ -192,8 +192,9 @@ class SequenceNeuron(Pytree, abc.ABC):
 
         Raises:
             TypeError: If ``xs`` is complex.
-            ValueError: If it is called with a state and one step, there is no time axis, or the
-                number of time steps is another than that of the weights.
+            ValueError: If it is called with a state and one step, there is no time axis, the
+                number of time steps is another than that of the weights, or a parameter does not
+                broadcast.
         """
         name = type(self).__name__
         if step:
@@ -213,6 +214,11 @@ class SequenceNeuron(Pytree, abc.ABC):
         neuron = jax.tree.map(lambda a: a.astype(dtype) if _is_float(a) else a, self)
         with jax.named_scope(name):
             ys = neuron.sequence(xs.astype(dtype))
+        if jnp.shape(ys) != xs.shape:
+            raise ValueError(
+                f"`{name}.sequence` must keep the shape of xs, {xs.shape}, got {jnp.shape(ys)}. "
+                "A field may be wider than one step."
+            )
         return ys.astype(xs.dtype if _is_float(xs) else jnp.float32)
 
 

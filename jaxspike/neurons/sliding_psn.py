@@ -20,7 +20,7 @@ class SlidingPSN(SequenceNeuron):
         surrogate: Derivative of the spike.
 
     Raises:
-        ValueError: If ``weight`` has not one axis.
+        ValueError: If ``weight`` has not one axis with something in it.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -55,7 +55,7 @@ class SlidingPSN(SequenceNeuron):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if jnp.ndim(self.weight) != 1:
+        if jnp.ndim(self.weight) != 1 or not jnp.size(self.weight):
             raise ValueError(
                 f"`SlidingPSN(weight=...)` must have shape [k], got {jnp.shape(self.weight)}. "
                 "Use `SlidingPSN.init(k)`."

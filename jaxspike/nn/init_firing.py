@@ -5,9 +5,11 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from .._types import Array
+from ._traced import refuse_traced
 from .module import SpikingModule
 from .record import named_modules, neuron_rates, order_of_layers
 from .spiking import Spiking
@@ -37,8 +39,9 @@ def init_firing(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
         rate: The firing rate to reach, spikes per neuron and time step, between 0 and 1.
 
     Raises:
-        TypeError: If ``net`` is not a module.
-        ValueError: If ``rate`` is not between 0 and 1, or no factor makes a layer fire at it.
+        TypeError: If ``net`` is not a module, or is traced by `jax.jit`.
+        ValueError: If ``rate`` is not between 0 and 1, no factor makes a layer fire at it, or there
+            is nothing to scale.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxspike as js
@@ -55,9 +58,10 @@ def init_firing(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
     variance; on spiking networks Rossbroich, Gygax, Zenke, "Fluctuation-driven initialization for
     spiking neural network training", 2022.
     """
-    if not 0 < rate < 1:
-        raise ValueError(f"`init_firing(rate=...)` must be between 0 and 1, got {rate}.")
+    if not isinstance(rate, int | float | np.floating) or not 0 < rate < 1:
+        raise ValueError(f"`init_firing(rate=...)` must be between 0 and 1, got {rate!r}.")
     named_modules(net, "init_firing")  # or an error
+    refuse_traced("init_firing", "the network that it returned", net, x_seq, args)
     net = nnx.clone(net)
     modules = named_modules(net, "init_firing")
     state = net.init_state(jnp.shape(x_seq)[1:], jnp.float32, *args)
@@ -73,12 +77,19 @@ def init_firing(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
         return float(rate), bool(whole)
 
     group: list[Any] = []
+    scaled = False
     for name in order_of_layers(net, state, x_seq, *args):
         group.append(modules[name])
         if isinstance(modules[name], Spiking) and now(name)[1]:
             params, group = _to_scale(group), []
             if params:
                 _scale(params, now, rate, name)
+                scaled = True
+    if not scaled:
+        raise ValueError(
+            "`init_firing(net=...)` must have neurons that spike behind weights, "
+            f"got none in this {type(net).__name__}."
+        )
     return net
 
 

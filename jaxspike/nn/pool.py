@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from flax import nnx
 
 from .._types import Array
+from ..neurons.base import output_dtype
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -48,6 +49,8 @@ class MaxPool(_Pool):
 class AvgPool(_Pool):
     """Mean over windows of ``[..., H, W, C]``; padding counts as zeros.
 
+    Integers and booleans are converted to float32.
+
     Args:
         window: Size of the window along each spatial axis, such as ``(2, 2)``.
         strides: Step of the window; the window itself if None.
@@ -60,7 +63,7 @@ class AvgPool(_Pool):
     """
 
     def __call__(self, x: Array) -> Array:
-        return nnx.avg_pool(x, self.window, self.strides, self.padding)
+        return nnx.avg_pool(x.astype(output_dtype(x)), self.window, self.strides, self.padding)
 
 
 def sizes(name: str, argument: str, given: Sequence[int]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from flax import nnx
 
 from .._check import one_of
 from .._types import Array
+from ..neurons.base import output_dtype
 from .pool import sizes
 
 
@@ -19,7 +20,7 @@ class Upsample(nnx.Module):
     Args:
         factor: Factor of each spatial axis, such as ``(2, 2)``.
         method: ``"nearest"`` repeats entries; ``"linear"`` interpolates between the centres of the
-            pixels: bilinear for images, trilinear for volumes.
+            pixels, of integers and booleans in float32: bilinear for images, trilinear for volumes.
 
     Raises:
         ValueError: If ``factor`` or ``method`` is none of these, or the input has too few axes.
@@ -41,6 +42,8 @@ class Upsample(nnx.Module):
         space = _space("Upsample", "factor", x, self.factor)
         shape = [n * factor for n, factor in zip(space, self.factor, strict=True)]
         shape = [*x.shape[: -len(shape) - 1], *shape, x.shape[-1]]
+        if self.method == "linear":  # between integers there are none
+            x = x.astype(output_dtype(x))
         return jax.image.resize(x, shape, self.method, antialias=False)
 
 

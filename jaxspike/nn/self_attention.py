@@ -87,7 +87,7 @@ class SpikingSelfAttention(SpikingModule):
                 f"features on the last axis, got shape {x.shape}."
             )
         qkv, y = self.qkv(state["qkv"], x)
-        heads = y.reshape(*y.shape[:-1], 3, self.num_heads, -1)
+        heads = y.reshape(*y.shape[:-1], 3, self.num_heads, self.features // self.num_heads)
         q, k, v = (heads[..., i, :, :] for i in range(3))
         summary = jnp.einsum("...lhi,...lhj->...hij", k, v)
         y = self.scale * jnp.einsum("...lhi,...hij->...lhj", q, summary)
