@@ -36,7 +36,8 @@ def to_nir(
 
     Written are neurons (`IF`, `LIF` with hard reset, `LI`, `CubaLIF`, `DiscreteLIF`, `Delay`),
     `nnx.Linear`, `nnx.Conv`, `AvgPool`, `Flatten`, `Recurrent`, networks of `from_nir`, and modules
-    whose ``__call__`` runs such layers and adds up what they give. Dropout is left out.
+    whose ``__call__`` runs such layers and adds up what they give. Dropout is left out. A flattened
+    image that is an output is put into Flax's order, channels last, by a Linear node.
 
     Args:
         net: The network, in the state in which it is to be written.
@@ -90,11 +91,7 @@ def to_nir(
                 "`to_nir(net=...)` must return what a layer gives, or a dictionary of that, got "
                 f"{type(out).__name__}."
             )
-        if out.order is not None:
-            raise ValueError(
-                "`to_nir(net=...)` must not end in a flattened image, whose values NIR has in "
-                "another order. End in a Linear layer."
-            )
+        out = writer.channels_last(out)
         writer.add(name, {"type": "Output", "shape": np.array(out.nir_shape(), int)}, out)
     tree: Tree = {
         "type": "NIRGraph",

@@ -149,6 +149,13 @@ class Writer:
         tree = {"type": "Flatten", "input_type": np.array(wire.nir_shape()), **ends}
         return self.add(name, tree, wire, order_of_flat(wire.sample))
 
+    def channels_last(self, wire: Wire) -> Wire:
+        """A flattened image in the order of Flax, for which NIR has nothing but a matrix."""
+        if wire.order is None:
+            return wire
+        weight = np.eye(len(wire.order), dtype=np.float32)[wire.order]
+        return self.add("channels_last", {"type": "Linear", "weight": weight}, wire)
+
     def _recurrent(self, layer: Recurrent, name: str, wire: Wire) -> Wire:
         if not isinstance(layer.neuron, Spiking):
             kind = type(layer.neuron).__name__

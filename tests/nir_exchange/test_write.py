@@ -114,6 +114,13 @@ def test_layers_of_images_come_back():
     np.testing.assert_array_equal(graph.nodes["input"].input_type["input"], [2, 6, 8])
 
 
+def test_an_end_in_a_flattened_image():
+    graph = assert_comes_back(Sequential(js.IF(v_threshold=0.3), js.nn.Flatten()), (2, 3, 2))
+    image = np.arange(12).reshape(2, 2, 3)  # channels first, as NIR flattens it
+    flat = graph.nodes["channels_last"].weight @ image.ravel()
+    np.testing.assert_array_equal(flat, np.moveaxis(image, 0, -1).ravel())
+
+
 def test_what_nir_can_say_needs_no_hints():
     for neuron in (js.LIF(v_reset=0.1), js.IF(), js.CubaLIF(v_reset=-0.1), js.DiscreteLIF()):
         graph = js.nir.to_nir(neuron, (3,))
@@ -172,7 +179,6 @@ REFUSED = [
     (lambda x: 2 * x, (3,), "got an operation that cannot be followed"),
     (lambda x: x.mean(), (3,), "got `x.mean` in a `__call__`"),
     (nnx.Linear(3, 2, rngs=RNGS), (5, 3), "`input_shape` is that of one sample, without batch."),
-    (js.nn.Flatten(), (2, 2, 2), "must not end in a flattened image"),
     (nnx.Conv(1, 2, (3, 3), padding="CIRCULAR", rngs=RNGS), (4, 4, 1), "the padding 'CIRCULAR'"),
     (nnx.Conv(1, 2, (2, 2), strides=2, rngs=RNGS), (5, 5, 1), "got the padding [(0, 1), (0, 1)]"),
     (nnx.Conv(1, 2, (2, 2, 2), rngs=RNGS), (5, 5, 5, 1), "a convolution over 3 axes"),
