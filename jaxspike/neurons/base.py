@@ -241,12 +241,14 @@ def _broadcasts(shape: Shape, into: Shape) -> bool:
     return len(shape) <= len(into) and all(a in (1, b) for a, b in pairs)
 
 
-def shape_mismatch(name: str, state: Tree, shape: Shape) -> ValueError:
-    """The error of an input of ``shape`` that meets a state built for another."""
+def shape_mismatch(name: str, state: Tree, shape: Tree) -> ValueError:
+    """The error of an input of ``shape``, or of several, that meets a state built for another."""
     leaves = jax.tree.leaves(state)
     have = jnp.shape(leaves[0]) if leaves else state
     if isinstance(have, tuple) and have[1:] == shape:
         hint = "An axis is missing: a step is `[N, *]`, a sequence `[T, N, *]`."
+    elif not isinstance(shape, tuple):
+        hint = "Build it with `init_state` of the shapes of one step; time is axis 0, batch 1."
     elif shape[1:] == have:
         hint = "For a sequence `[T, N, *]` call `jaxspike.scan(neuron, state, xs)`."
     else:

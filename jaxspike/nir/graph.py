@@ -55,13 +55,13 @@ class Node:
 class FlatGraph:
     """Nodes by name, what feeds each of them, and the metadata of the whole.
 
-    ``input`` and ``outputs`` are the names of the Input and Output nodes of the outermost graph;
+    ``inputs`` and ``outputs`` are the names of the Input and Output nodes of the outermost graph;
     those of nested graphs pass on what comes in.
     """
 
     nodes: dict[str, Node]
     sources: dict[str, list[str]]
-    input: str
+    inputs: list[str]
     outputs: list[str]
     metadata: dict[str, Any]
 
@@ -82,27 +82,22 @@ def flat_graph(tree: Tree) -> FlatGraph:
                 f"`from_nir(graph=...)` must have an {what} node, got the nodes {list(nodes)}. "
                 f"Add `nir.{what}`."
             )
-    if len(inputs) > 1:
-        raise ValueError(
-            f"`from_nir(graph=...)` must have one Input node, got {inputs}. "
-            "Join them into one, or split the graph."
-        )
     order = {name: i for i, name in enumerate(sorted(nodes))}
     sources: dict[str, list[str]] = {name: [] for name in nodes}
     for source, target in sorted(edges, key=lambda e: order[e[0]]):
         sources[target].append(source)
-    kept = _leading_to(outputs, sources) | {inputs[0]}
+    kept = _leading_to(outputs, sources) | {*inputs}
     for name in nodes.keys() - kept:
         warn(name, nodes[name].kind, "leads to no Output and is left out")
     reached = _leading_to(inputs, _reversed(sources))
     for name in sorted(kept - reached, key=lambda n: (len(sources[n]), n)):
         raise nodes[name].error(
-            "be reached from the Input", "no path to it", "Add the missing edges."
+            "be reached from an Input", "no path to it", "Add the missing edges."
         )
     return FlatGraph(
         {n: node for n, node in nodes.items() if n in kept},
         {n: s for n, s in sources.items() if n in kept},
-        inputs[0],
+        sorted(inputs),
         outputs,
         dict(tree.get("metadata") or {}),
     )

@@ -35,6 +35,9 @@ class Graph(SpikingModule):
     the circle. That output is 0 before the first step: what lies behind it in the circle, such as
     the bias of a recurrent weight, acts from the first step on.
 
+    A graph of several Inputs takes a dictionary of arrays by their names, and of shapes in
+    ``init_state``; one of several Outputs gives a dictionary.
+
     Args:
         names: Names of the nodes.
         layers: The layer of each.
@@ -72,15 +75,15 @@ class Graph(SpikingModule):
             raise KeyError(f"`Graph[{name!r}]` is no node. The nodes are {self.names}.")
         return self.layers[self.names.index(name)]
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> GraphState:
-        """State at rest, for one step of input of ``shape``, ``(N, *)``."""
-        shape = check_shape("Graph", shape)
-        sample = self._outside(self.shapes[self.names.index(self.source.graph.input)])
-        batch = shape[: max(len(shape) - len(sample), 0)]
-        if (*batch, *sample) != shape:
+    def init_state(self, shape: Shape | dict[str, Shape], dtype: Any = jnp.float32) -> GraphState:
+        """State at rest, for one step of input of ``shape``, ``(N, *)``; of several by name."""
+        given = self._by_name("Graph.init_state(shape=...)", "shapes", shape)
+        batches = [self._batch(name, check_shape("Graph", s)) for name, s in given.items()]
+        batch = batches[0]
+        if any(other != batch for other in batches):
             raise ValueError(
-                f"`Graph.init_state(shape=...)` must be the shape of one step of input, "
-                f"(N, {', '.join(map(str, sample))}), got {shape}. The layout is {self.layout!r}."
+                "`Graph.init_state(shape=...)` must be of one batch in all Inputs, got "
+                f"{dict(zip(given, batches, strict=True))}."
             )
         shapes = {n: (*batch, *last(s)) for n, s in zip(self.names, self.shapes, strict=True)}
         return GraphState(
@@ -90,20 +93,22 @@ class Graph(SpikingModule):
                 if isinstance(layer, SpikingModule)
             },
             {name: jnp.zeros(shapes[name], dtype) for name in late_neurons(self.steps)},
-            Rank(len(shape)),
+            Rank(len(batch)),
         )
 
-    def __call__(self, state: GraphState, x: Array) -> tuple[GraphState, Any]:
+    def __call__(self, state: GraphState, x: Array | dict[str, Array]) -> tuple[GraphState, Any]:
         """One step ``[N, *]``, or a sequence ``[T, N, *]``; several Outputs give a dictionary."""
         axes = {n: len(s) for n, s in zip(self.names, self.shapes, strict=True)}
-        x = x.astype(output_dtype(x))
+        given = self._by_name("Graph(x=...)", "arrays", x)
+        given = {name: y.astype(output_dtype(y)) for name, y in given.items()}
         if self.layout == "channels_first":
-            x = batch_channels_last(x, axes[self.source.graph.input])
-        values: dict[Any, Array] = {(n, LATE): y.astype(x.dtype) for n, y in state.late.items()}
+            given = {name: batch_channels_last(y, axes[name]) for name, y in given.items()}
+        dtype = jnp.result_type(*given.values())
+        values: dict[Any, Array] = {(n, LATE): y.astype(dtype) for n, y in state.late.items()}
         neurons = {}
         for value, heard in self.steps:
             name, layer = value[0], self[value[0]]
-            y = sum((values[h] for h in heard[1:]), values[heard[0]]) if heard else x
+            y = sum((values[h] for h in heard[1:]), values[heard[0]]) if heard else given[name]
             if isinstance(layer, SpikingModule):
                 neurons[name], y = layer(state.neurons[name], y)
             elif layer is not None:
@@ -114,6 +119,29 @@ class Graph(SpikingModule):
         if self.layout == "channels_first":
             out = {name: batch_channels_first(y, axes[name]) for name, y in out.items()}
         return GraphState(neurons, late, state.rank), out if len(out) > 1 else out.popitem()[1]
+
+    def _by_name(self, call: str, what: str, value: Any) -> dict[str, Any]:
+        """What is given for each Input: a dictionary if there are several."""
+        inputs = self.source.graph.inputs
+        if len(inputs) == 1:
+            return {inputs[0]: value}
+        if not isinstance(value, dict) or value.keys() != {*inputs}:
+            got = sorted(value) if isinstance(value, dict) else type(value).__name__
+            raise ValueError(
+                f"`{call}` must be a dictionary of {what} for the Inputs {inputs}, got {got}."
+            )
+        return value
+
+    def _batch(self, name: str, shape: Shape) -> Shape:
+        """The axes in front of those of one sample."""
+        sample = self._outside(self.shapes[self.names.index(name)])
+        batch = shape[: max(len(shape) - len(sample), 0)]
+        if (*batch, *sample) != shape:
+            raise ValueError(
+                f"`Graph.init_state(shape=...)` must be the shape of one step of input, "
+                f"(N, {', '.join(map(str, sample))}), got {shape}. The layout is {self.layout!r}."
+            )
+        return batch
 
     def _outside(self, shape: Shape) -> Shape:
         return last(shape) if self.layout == "channels_last" and len(shape) > 1 else shape

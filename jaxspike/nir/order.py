@@ -1,6 +1,6 @@
 """In which order the nodes run, and which of them hear a neuron one step late.
 
-Neurons are put in reverse postorder of a walk from the Input, so that along every path that runs
+Neurons are put in reverse postorder of a walk from the Inputs, so that along every path that runs
 in no circle the order is that of the path.  A neuron hears the neurons before it as they are now,
 itself and those after it as they were one step ago: one step of delay a circle, at the output of
 the neuron that closes it.  What lies between (weights, sums) has no memory, so it is run once for
@@ -84,9 +84,10 @@ def _reverse_postorder(graph: FlatGraph) -> list[str]:
         for name in graph.sources[target]:
             targets[name].append(target)
     done: list[str] = []
-    seen = {graph.input}
-    path, todo = [graph.input], [iter(targets[graph.input])]
-    while todo:
+    seen: set[str] = set()
+    path: list[str] = []
+    todo = [iter(graph.inputs[::-1])]
+    while True:
         for name in todo[-1]:
             if name not in seen:
                 seen.add(name)
@@ -94,6 +95,7 @@ def _reverse_postorder(graph: FlatGraph) -> list[str]:
                 todo.append(iter(targets[name]))
                 break
         else:
-            done.append(path.pop())
             todo.pop()
-    return done[::-1]
+            if not path:
+                return done[::-1]
+            done.append(path.pop())

@@ -26,7 +26,7 @@ class Source:
     @property
     def dt(self) -> float:
         """Length of a time step."""
-        return self.conventions[self.graph.input].dt
+        return self.conventions[self.graph.inputs[0]].dt
 
 
 def from_nir(
@@ -75,7 +75,8 @@ def from_nir(
 
     Returns:
         The network: ``state, y = net(net.init_state((N, *)), x)`` for one step ``[N, *]`` or a
-        sequence ``[T, N, *]``. Its weights are `flax.nnx.Param`.
+        sequence ``[T, N, *]``. Its weights are `flax.nnx.Param`. Several Inputs take dictionaries
+        by name, of shapes and of arrays; several Outputs give one.
 
     Raises:
         FileNotFoundError: If there is no such file.

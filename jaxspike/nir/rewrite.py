@@ -15,15 +15,22 @@ from .nodes import layer_of, neuron_parameters
 from .trace import Wire
 
 
-def rewrite(writer: Any, net: Graph, name: str, wire: Wire) -> Any:
-    """Add the nodes of ``net``, which gets ``wire``; nested graphs stay flat."""
+def rewrite(writer: Any, net: Graph, name: str, wire: Wire | dict[str, Wire]) -> Any:
+    """Add the nodes of ``net``, which gets ``wire``, or several; nested graphs stay flat."""
     graph = net.source.graph
     shapes = dict(zip(net.names, net.shapes, strict=True))
-    if wire.order is not None or wire.nir_shape() != shapes[graph.input]:
-        fix = f"It was read for {shapes[graph.input]}, channels first."
-        raise writer.refusal(name or "net", f"an input of {wire.nir_shape()}", fix)
     prefix = f"{name}." if name else ""
-    places = {graph.input: wire.sources}  # what stands for the output of a node
+    given = wire if isinstance(wire, dict) else {graph.inputs[0]: wire}
+    if given.keys() != {*graph.inputs}:
+        fix = f"It was read for {graph.inputs}."
+        raise writer.refusal(name or "net", f"the inputs {sorted(given)}", fix)
+    places = {}  # what stands for the output of a node
+    for key, part in given.items():
+        part = writer.channels_last(part)
+        if part.nir_shape() != shapes[key]:
+            fix = f"It was read for {shapes[key]}, channels first."
+            raise writer.refusal(name or "net", f"an input of {part.nir_shape()}", fix)
+        places[key] = part.sources
     for node in graph.nodes.values():
         if node.kind not in ("Input", "Output"):
             inside = Wire(writer, (), last(shapes[node.name]))

@@ -14,17 +14,18 @@ Shapes = dict[str, tuple[Shape, Shape]]  # of the input and of the output of eac
 
 
 def infer_shapes(graph: FlatGraph) -> Shapes:
-    """The shapes of all nodes, from that of the Input.
+    """The shapes of all nodes, from those of the Inputs.
 
-    Batch axes left in the Input are dropped if the graph fits only then.  A Flatten whose axes
+    Batch axes left in the Inputs are dropped if the graph fits only then.  A Flatten whose axes
     count the batch is understood if the graph fits only then, with a warning.
     """
-    full = declared_shape(graph.nodes[graph.input])
+    full = {name: declared_shape(graph.nodes[name]) for name in graph.inputs}
+    axes = min(map(len, full.values()))
     first: ValueError | None = None
     for counts_batch in (False, True):
-        for start in range(len(full) + 1) if full else (0,):
+        for start in range(axes + 1):
             try:
-                shapes = _walk(graph, full[start:], counts_batch)
+                shapes = _walk(graph, {n: s[start:] for n, s in full.items()}, counts_batch)
             except ValueError as e:
                 first = first or e
                 continue
@@ -38,8 +39,8 @@ def infer_shapes(graph: FlatGraph) -> Shapes:
     raise first
 
 
-def _walk(graph: FlatGraph, shape: Shape, counts_batch: bool) -> Shapes:
-    shapes: Shapes = {graph.input: (shape, shape)}
+def _walk(graph: FlatGraph, inputs: dict[str, Shape], counts_batch: bool) -> Shapes:
+    shapes: Shapes = {name: (shape, shape) for name, shape in inputs.items()}
     while missing := [n for n in graph.nodes if n not in shapes]:
         for name in missing:
             heard = [s for s in graph.sources[name] if s in shapes]
@@ -61,7 +62,7 @@ def _check_declared(graph: FlatGraph, shapes: Shapes) -> None:
     # the package `nir` takes the height of a kernel for its width when it infers shapes
     loose = any(n.kind == "Conv2d" and len({*kernel_size(n)}) > 1 for n in graph.nodes.values())
     for name, node in graph.nodes.items():
-        if node.kind not in ("Input", "Output") or name == graph.input:
+        if node.kind not in ("Input", "Output") or name in graph.inputs:
             continue
         declared, got = declared_shape(node), shapes[name][0]
         if declared[len(declared) - len(got) :] == got or math.prod(declared) == 0:

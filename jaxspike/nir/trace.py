@@ -88,21 +88,22 @@ def _cannot(what: str) -> ValueError:
     )
 
 
-def trace(net: Any, wire: Wire, path: tuple[str, ...] = ()) -> Any:
+def trace(net: Any, wire: Wire | dict[str, Wire], path: tuple[str, ...] = ()) -> Any:
     """The wires that a network returns for ``wire``; its layers are written on the way.
 
     Args:
         net: A module, a neuron or a function.
-        wire: What it gets.
+        wire: What it gets, or several by name.
         path: Where it is.
     """
-    if isinstance(net, Neuron | SequenceNeuron):
-        return wire.writer.node(net, ".".join(path), wire)
+    writer = (next(iter(wire.values())) if isinstance(wire, dict) else wire).writer
     if isinstance(net, nnx.Module):
         net = nnx.clone(net)
         net.eval()
-        net = _replaced(net, path, wire.writer, {})
+        net = _replaced(net, path, writer, {})
     try:
+        if isinstance(net, Neuron | SequenceNeuron):
+            return writer.node(net, ".".join(path), wire)
         if isinstance(net, SpikingModule):
             return net(SealedState(TO_BE_BUILT), wire)[1]
         return net(wire)

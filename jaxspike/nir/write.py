@@ -20,7 +20,7 @@ VERSIONS = ("1.0.8", "1.0.4")
 
 def to_nir(
     net: Any,
-    input_shape: Shape,
+    input_shape: Shape | dict[str, Shape],
     dt: float | None = None,
     path: str | os.PathLike[str] | None = None,
     *,
@@ -42,6 +42,7 @@ def to_nir(
     Args:
         net: The network, in the state in which it is to be written.
         input_shape: Shape of one sample without batch and time, channels last: ``(28, 28, 1)``.
+            A dictionary of them for a network that gets a dictionary of inputs.
         dt: Length of a time step in seconds: a ``tau`` of ``n`` steps is written as ``n * dt``.
             None: that with which the network was read, else 1e-4.
         path: File to write; it appears whole or not at all. None writes none.
@@ -75,14 +76,18 @@ def to_nir(
     if dt is None:
         dt = 1e-4 if read is None else read.dt
     _check.positive_number("`to_nir(dt=...)`", dt)
-    sample = check_shape("to_nir", input_shape)
-    if read is not None and net.layout == "channels_first" and len(sample) > 1:
-        sample = last(sample)
     writer = Writer(float(dt), lossy)
-    start = "input" if read is None else read.graph.input
-    wire = Wire(writer, (start,), sample)
-    writer.trees[start] = {"type": "Input", "shape": np.array(wire.nir_shape(), int)}
-    outputs = trace(net, wire)
+    name = "input" if read is None else read.graph.inputs[0]
+    wires: dict[str, Wire] = {}
+    shapes = input_shape if isinstance(input_shape, dict) else {name: input_shape}
+    for start, shape in shapes.items():
+        sample = check_shape("to_nir", shape)
+        if read is not None and net.layout == "channels_first" and len(sample) > 1:
+            sample = last(sample)
+        wires[start] = Wire(writer, (start,), sample)
+        declared = np.array(wires[start].nir_shape(), int)
+        writer.trees[start] = {"type": "Input", "shape": declared}
+    outputs = trace(net, wires if isinstance(input_shape, dict) else wires[name])
     if not isinstance(outputs, dict):
         outputs = {"output" if read is None else read.graph.outputs[0]: outputs}
     for name, out in outputs.items():

@@ -49,10 +49,10 @@ class Writer:
 
     def node(self, layer: Any, name: str, wire: Wire) -> Any:
         """Add a layer."""
+        if isinstance(layer, Graph) and isinstance(wire, Wire | dict):
+            return rewrite(self, layer, name, wire)
         if not isinstance(wire, Wire):
             raise TypeError(f"the layer {name!r} gets {type(wire).__name__}")
-        if isinstance(layer, Graph):
-            return rewrite(self, layer, name, wire)
         name = name or type(layer).__name__.lower()
         if isinstance(layer, Recurrent):
             return self._recurrent(layer, name, wire)

@@ -6,8 +6,6 @@ from typing import Any
 import jax
 from jax.tree_util import register_pytree_node, register_static
 
-from .._types import Shape
-
 
 class SealedState:
     """The state of a composite as its ``__call__`` sees it: to be handed on, not computed with.
@@ -89,17 +87,18 @@ TO_BE_BUILT = _ToBeBuilt()
 class Owned:
     """In place of the state of a layer: whose it is, and the shape of one step of its input.
 
-    ``place`` is its position in the state of the network: a layer may be used in several places.
+    Several inputs have a tree of shapes. ``place`` is its position in the state of the network: a
+    layer may be used in several places.
     """
 
-    def __init__(self, owner: tuple[Any, ...], shape: Shape, place: int | None = None):
-        self.owner, self.shape, self.place = owner, tuple(shape), place
+    def __init__(self, owner: tuple[Any, ...], shape: Any, place: int | None = None):
+        self.owner, self.shape, self.place = owner, shape, place
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Owned) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
-        return hash((self.owner, self.shape, self.place))
+        return hash((self.owner, self.place))
 
     def __repr__(self) -> str:
         where = "" if self.place is None else f" (entry {self.place})"

@@ -72,11 +72,12 @@ class SpikingModule(nnx.Module):
             )
         super().__setattr__(name, value)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32, *args: Any, **kwargs: Any) -> Tree:
+    def init_state(self, shape: Any, dtype: Any = jnp.float32, *args: Any, **kwargs: Any) -> Tree:
         """State at rest, found by tracing ``__call__`` in evaluation mode.
 
         Args:
-            shape: Shape of ONE step of input, ``(N, *)``: no time axis.
+            shape: Shape of ONE step of input, ``(N, *)``: no time axis. A dictionary of them if
+                ``__call__`` takes a dictionary of inputs.
             dtype: Floating dtype of the state.
             *args: What else ``__call__`` takes.
             **kwargs: What else ``__call__`` takes.
@@ -86,7 +87,11 @@ class SpikingModule(nnx.Module):
             ValueError: If it hands a layer the state of another, or counts axes from the front
                 where that changes a shape, so that a sequence would not run as its steps do.
         """
-        shape = check_shape(type(self).__name__, shape)
+        name = type(self).__name__
+        if isinstance(shape, dict):
+            shape = {key: check_shape(name, s) for key, s in shape.items()}
+        else:
+            shape = check_shape(name, shape)
         refuse_time_blind(self)
         modules = {path: m for path, m in nnx.iter_modules(self) if isinstance(m, SpikingModule)}
         graph, variables = nnx.split(self)
@@ -98,18 +103,21 @@ class SpikingModule(nnx.Module):
             found.append(unseal(new))
             return y
 
-        def output_shapes(state, shape):
-            x = jax.ShapeDtypeStruct(shape, jnp.float32)
+        def output_shapes(state, *time):
+            def array(shape):
+                return jax.ShapeDtypeStruct((*time, *shape), jnp.float32)
+
+            x = _each_shape(array, shape)
             out = jax.eval_shape(lambda x: trace(state, x), x)
             return [leaf.shape for leaf in jax.tree.leaves(out)]
 
-        one_step = output_shapes(TO_BE_BUILT, shape)
+        one_step = output_shapes(TO_BE_BUILT)
         state = found[0]
         for leaf in jax.tree.leaves(state, is_leaf=_stands_for_a_state):
             if not is_owned(leaf):
                 got = "an entry that no layer used" if leaf is TO_BE_BUILT else _kind(leaf)
                 raise TypeError(
-                    f"`{type(self).__name__}.__call__` must return the states that its layers "
+                    f"`{name}.__call__` must return the states that its layers "
                     f"return, got {got} among them. A module with a state of its own must "
                     "define `init_state(self, shape, dtype)`."
                 )
@@ -117,11 +125,11 @@ class SpikingModule(nnx.Module):
         owned, structure = jax.tree.flatten(state, is_leaf=is_owned)
         places = [Owned(s.owner, s.shape, i) for i, s in enumerate(owned)]
         state = jax.tree.unflatten(structure, places)
-        over_time = output_shapes(state, (3, *shape))
+        over_time = output_shapes(state, 3)
         for want, got in zip([(3, *s) for s in one_step], over_time, strict=True):
             if want != got:
                 raise ValueError(
-                    f"`{type(self).__name__}.__call__` must give a sequence of T = 3 steps the "
+                    f"`{name}.__call__` must give a sequence of T = 3 steps the "
                     f"shape {want}, got {got}. "
                     "Count axes from the end: `[T, N, *]` has one more."
                 )
@@ -148,7 +156,7 @@ class SpikingModule(nnx.Module):
 
     def _trace_step(self, step: Callable[..., Any], x: Array, *args: Any, **kwargs: Any) -> Array:
         """An output as that of one step, for the trace of ``init_state`` to go on with."""
-        state = self.init_state(x.shape)
+        state = self.init_state(jax.tree.map(jnp.shape, x))
         return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
 
 
@@ -209,7 +217,8 @@ def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
         elif value is TO_BE_BUILT or is_owned(value):
             new, y = _trace_layer(self, step, value, x, args, kwargs)
         else:
-            new, y = _step_or_sequence(self, step, value, jnp.asarray(x), args, kwargs)
+            x = jax.tree.map(jnp.asarray, x)
+            new, y = _step_or_sequence(self, step, value, x, args, kwargs)
         new = unseal(new)
         if value is not TO_BE_BUILT and layout(new) != layout(value):
             raise ValueError(
@@ -252,47 +261,56 @@ def _trace_layer(self, step, value, x, args, kwargs):
             "Make it in `__init__` and keep it as an attribute."
         )
     if value is TO_BE_BUILT:
-        return Owned(self._path, x.shape), self._trace_step(step, x, *args, **kwargs)
+        shape = jax.tree.map(jnp.shape, x)
+        return Owned(self._path, shape), self._trace_step(step, x, *args, **kwargs)
     where = ".".join(map(str, self._path)) or name
     if value.owner != self._path:
         raise ValueError(
             f"The layer `{where}` must be given its own entry of the state, got {value!r}. "
             "Return the state of every layer under the entry that it is read from."
         )
-    if x.shape != (3, *value.shape):
+    want = _each_shape(lambda s: (3, *s), value.shape)
+    if (shape := jax.tree.map(jnp.shape, x)) != want:
         raise ValueError(
-            f"The layer `{where}` must get {(3, *value.shape)} in a sequence of T = 3 steps, "
-            f"got {x.shape}. Count axes from the end: `[T, N, *]` has one more."
+            f"The layer `{where}` must get {want} in a sequence of T = 3 steps, "
+            f"got {shape}. Count axes from the end: `[T, N, *]` has one more."
         )
-    y = self._trace_step(step, x[0], *args, **kwargs)
-    return value, jnp.broadcast_to(y, (3, *y.shape))
+    y = self._trace_step(step, jax.tree.map(lambda a: a[0], x), *args, **kwargs)
+    return value, jax.tree.map(lambda a: jnp.broadcast_to(a, (3, *a.shape)), y)
+
+
+def _each_shape(f: Callable[[Shape], Any], shape: Any) -> Any:
+    """``f`` of a shape, or of each of several inputs."""
+    return jax.tree.map(f, shape, is_leaf=lambda s: isinstance(s, tuple))
 
 
 def _step_or_sequence(self, step, state, x, args, kwargs):
     """The call of a module with a state of its own: the shapes of the state tell which."""
-    name = type(self).__name__
+    name, shape = type(self).__name__, jax.tree.map(jnp.shape, x)
+    one = jax.tree.map(lambda a: a.shape[1:], x)
 
     def at_rest(shape):
         return layout(jax.eval_shape(lambda: self.init_state(shape)))
 
-    one_step = at_rest(x.shape) == layout(state)
-    sequence = x.ndim > 0 and at_rest(x.shape[1:]) == layout(state)
+    one_step = at_rest(shape) == layout(state)
+    has_time = all(a.ndim > 0 for a in jax.tree.leaves(x))
+    sequence = has_time and at_rest(one) == layout(state)
     if one_step and sequence:
         raise ValueError(
             f"`{name}.init_state(shape)` must tell a step from a sequence, got the same state for "
-            f"{x.shape} and {x.shape[1:]}. Put `jaxspike.nn.Rank(len(shape))` into the state."
+            f"{shape} and {one}. Put `jaxspike.nn.Rank(len(shape))` into the state."
         )
     if one_step:
         return _pair(name, step(self, state, x, *args, **kwargs))
     if sequence:
         return self.sequence(state, x, *args, **kwargs)
-    want = at_rest(x.shape)[0]
-    if layout(state)[0] not in (want, at_rest(x.shape[1:])[0]):
+    want = at_rest(shape)[0]
+    if layout(state)[0] not in (want, at_rest(one)[0]):
         raise TypeError(
             f"`{name}(state=...)` must be a state of this layer, {want}, got {layout(state)[0]}. "
             "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
         )
-    raise shape_mismatch(name, state, x.shape)
+    raise shape_mismatch(name, state, shape)
 
 
 def refuse_time_blind(module: nnx.Module) -> None:
