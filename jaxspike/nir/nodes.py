@@ -14,8 +14,10 @@ from .graph import NEURONS, Node
 from .layers import Delays, FlattenChannelsFirst, Matrix, Scale, SumPool, Threshold
 from .layout import channels_first, channels_last
 from .neuron import Convention, discretise, per_step_r
-from .shapes import Shape, flatten_axes, full_parameter, kernel_size, paddings, sizes
+from .shapes import Shape, flatten_axes, full_parameter, kernel_size, paddings, sizes, weight_of
 from .warn import warn
+
+LONGEST = 10_000  # steps of a Delay, each of which is an array of its state
 
 
 def layer_of(
@@ -54,7 +56,7 @@ def _flatten(node: Node, shape: Shape, out: Shape) -> Any:
 
 
 def _matrix(node: Node, out: Shape) -> Any:
-    weight = np.asarray(node.fields["weight"], np.float32)
+    weight = weight_of(node)
     bias = full_parameter(node, "bias", out).astype(np.float32) if node.kind == "Affine" else None
     if weight.ndim > 2:
         return Matrix(jnp.asarray(weight), None if bias is None else jnp.asarray(bias))
@@ -69,7 +71,7 @@ def _matrix(node: Node, out: Shape) -> Any:
 
 
 def _conv(node: Node) -> nnx.Conv:
-    weight = np.asarray(node.fields["weight"], np.float32)
+    weight = weight_of(node)
     axes, groups = weight.ndim - 2, sizes(node, "groups", 1, 1)[0]
     bias = full_parameter(node, "bias", weight.shape[:1]).astype(np.float32)
     return nnx.Conv(
@@ -95,6 +97,9 @@ def _delay(node: Node, shape: Shape, dt: float) -> Any:
     if np.any(delay < 0) or not np.all(np.isfinite(delay)):
         raise node.error("have delays of at least 0", f"{delay.min()}", "It cannot see ahead.")
     steps = np.round(delay / dt)
+    if np.any(steps > LONGEST):
+        most = f"have delays of at most {LONGEST} steps of {dt:g}"
+        raise node.error(most, f"{delay.max():g}", "Check its unit and `dt`.")
     if np.any(np.abs(delay / dt - steps) > 1e-3):
         warn(node.name, node.kind, f"has a delay that is no multiple of dt={dt:g}; it is rounded")
     longest = int(steps.max(initial=0))
@@ -119,7 +124,8 @@ def _neuron(node: Node, shape: Shape, convention: Convention, surrogate: Surroga
     p = neuron_parameters(node, shape)
     for field, value in p.items():
         if not np.all(np.isfinite(value)) and field != "v_threshold":
-            raise node.error(f"have finite numbers as {field}", f"{value.max()}")
+            worst = value[~np.isfinite(value)].flat[0]
+            raise node.error(f"have finite numbers as {field}", f"{worst}")
         if field.startswith("tau") and np.any(value <= 0):
             raise node.error(f"have {field} above 0", f"{value.min()}")
     if "model" in node.metadata:

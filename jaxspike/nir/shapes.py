@@ -99,6 +99,14 @@ def output_shape(node: Node, shape: Shape, counts_batch: bool = False) -> Shape:
     return rule(node, shape, counts_batch) if rule else shape
 
 
+def weight_of(node: Node) -> Any:
+    """The weight of a matrix or convolution: real and finite."""
+    weight = np.asarray(node.fields["weight"])
+    if weight.dtype.kind not in "biuf" or not np.all(np.isfinite(weight)):
+        raise node.error("have finite real numbers as weight", f"others, of {weight.dtype}")
+    return weight.astype(np.float32)
+
+
 def _matrix(node: Node, shape: Shape, _: bool) -> Shape:
     weight = np.shape(node.fields["weight"])
     if len(weight) < 2:

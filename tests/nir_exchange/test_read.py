@@ -329,6 +329,18 @@ MALFORMED = [
     (chain(lif(3), shape=(3,), out=(5,)), "the node 'out' (Output) must get its shape (5,)"),
     (chain(lif(3, tau=full(3, 0)), shape=(3,)), "the node 'n0' (LIF) must have tau above 0"),
     (chain(lif(3, v_leak=full(3, np.nan)), shape=(3,)), "must have no NaN in v_leak, got one"),
+    (
+        chain(lif(3, r=np.array([1, -np.inf, 1])), shape=(3,)),
+        "must have finite numbers as r, got -inf",
+    ),
+    (
+        chain(nir.Linear(full((3, 3), np.nan)), shape=(3,)),
+        "the node 'n0' (Linear) must have finite real numbers as weight, got others, of float32",
+    ),
+    (
+        chain(nir.Delay(full(3, 5.0e3)), shape=(3,)),
+        "must have delays of at most 10000 steps of 0.001, got 5000. Check its unit and `dt`.",
+    ),
     (graph({"in": IN, "out": OUT}, ("in", "out"), ("in", "out")), "must have every edge once"),
     (graph({"in": IN, "out": OUT}, ("in", "x")), "got ('in', 'x') in the graph, where there is no"),
     (graph({"in": IN, "out": OUT}, ("out", "in")), "got ('out', 'in') in the graph: 0 ways out of"),
