@@ -175,7 +175,8 @@ def model_hint(neuron: Any) -> dict[str, Any]:
 
 def model_of(hint: dict[str, Any], surrogate: Surrogate | None) -> Any:
     """The neuron of a `model_hint`; None if there is no such model or it does not take that."""
-    cls = NIRNeuron if hint["model"] == "NIRNeuron" else getattr(models, str(hint["model"]), None)
+    model = str(hint["model"])
+    cls = NIRNeuron if model == "NIRNeuron" else getattr(models, model, None)
     if not (isinstance(cls, type) and issubclass(cls, Neuron)):
         return None
     fields: dict[str, Any] = {}

@@ -99,7 +99,7 @@ def flat_graph(tree: Tree) -> FlatGraph:
         {n: s for n, s in sources.items() if n in kept},
         sorted(inputs),
         outputs,
-        dict(tree.get("metadata") or {}),
+        _metadata(tree),
     )
 
 
@@ -182,13 +182,19 @@ def _node(name: str, member: Tree) -> Node:
         )
     required, optional = FIELDS[kind]
     fields = {k: v for k, v in member.items() if k in (*required, *optional) and v is not None}
-    node = Node(name, kind, fields, dict(member.get("metadata") or {}))
+    node = Node(name, kind, fields, _metadata(member))
     if missing := [k for k in required if k not in fields]:
         raise node.error(f"have the fields {', '.join(required)}", f"no {', '.join(missing)}")
     known = {*required, *optional, "type", "metadata", "input_type", "output_type"}
     for key in member.keys() - known:
         warn(name, kind, f"has a field {key!r} that NIR does not know; it is left out")
     return node
+
+
+def _metadata(tree: Tree) -> dict[str, Any]:
+    """The metadata, in which libraries may put what they like."""
+    found = tree.get("metadata")
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _pairs(edges: Any, where: str) -> list[tuple[str, str]]:

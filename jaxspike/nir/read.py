@@ -149,12 +149,14 @@ def _followed(metadata: dict[str, Any]) -> dict[str, Any]:
         value = metadata.get(field.name)
         if isinstance(value, bytes):
             value = value.decode("utf8")
-        if field.name == "max_spike_count" and value is not None:
-            found[field.name] = int(value) or None  # 0 is no limit
-        elif value in CHOICES.get(field.name, ()):
+        if field.name == "max_spike_count":
+            if isinstance(value, int | np.integer) and value >= 0:
+                found[field.name] = int(value) or None  # 0 is no limit
+        elif isinstance(value, str) and value in CHOICES.get(field.name, ()):
             found[field.name] = value
         elif isinstance(value, float | np.floating) and field.name in ("dt", "start"):
-            found[field.name] = float(value)
+            if np.isfinite(value) and (value > 0 or field.name == "start"):
+                found[field.name] = float(value)
     return found
 
 

@@ -151,6 +151,21 @@ def test_how_a_graph_was_read_is_written():
     assert js.nir.from_nir(twice)["lif"].neuron.v_decay == pytest.approx(np.exp(-0.5))
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"start": np.ones(3), "fire": np.ones(2), "method": 3, "max_spike_count": "few"},
+        {"start": np.nan, "dt": -1.0, "max_spike_count": -1, "model": np.ones(2)},
+        {"model": "LIF", "model.tau": "long", "reset": "none"},
+    ],
+)
+def test_metadata_of_others_is_no_hint(metadata):
+    graph = lif_graph()
+    want = jax.tree.leaves(js.nir.from_nir(graph, 1e-3)["lif"].neuron)
+    graph.metadata, graph.nodes["lif"].metadata = metadata, metadata
+    assert jax.tree.leaves(js.nir.from_nir(graph, 1e-3)["lif"].neuron) == want
+
+
 def test_a_loss_leaves_a_note(tmp_path):
     soft = js.nir.from_nir(lif_graph(), 1e-3, reset="subtract", max_spike_count=None)
     with pytest.raises(ValueError, match="got soft reset at 'lif'"):
