@@ -154,9 +154,10 @@ def _followed(metadata: dict[str, Any]) -> dict[str, Any]:
                 found[field.name] = int(value) or None  # 0 is no limit
         elif isinstance(value, str) and value in CHOICES.get(field.name, ()):
             found[field.name] = value
-        elif isinstance(value, float | np.floating) and field.name in ("dt", "start"):
-            if np.isfinite(value) and (value > 0 or field.name == "start"):
-                found[field.name] = float(value)
+        elif not isinstance(value, float | np.floating) or not np.isfinite(value):
+            continue
+        elif field.name == "start" or (field.name == "dt" and value > 0):
+            found[field.name] = float(value)
     return found
 
 
