@@ -209,18 +209,33 @@ def read_aedat4(path: str | Path) -> Events:
         import aedat
     except ImportError as e:
         raise ImportError("`read_aedat4` needs aedat: pip install 'jaxspike[data]'") from e
-    with Path(path).open("rb") as file:
-        begins = file.read(14)
-    if begins != b"#!AER-DAT4.0\r\n":
+    content = Path(path).read_bytes()
+    if not content.startswith(b"#!AER-DAT4.0\r\n"):
         raise _file.damaged(path, 0, "it does not begin with #!AER-DAT4.0")
+    packets, read = [], -1  # the first to be read is the header
     try:
         decoder = aedat.Decoder(str(path))
+        read = 0
         streams = [n for n, kind in decoder.id_to_stream().items() if kind["type"] == "events"]
-        packets = [p["events"] for p in decoder if p["stream_id"] in streams and "events" in p]
+        for packet in decoder:
+            read += 1
+            if packet["stream_id"] in streams and "events" in packet:
+                packets.append(packet["events"])
     except Exception as e:  # the package has no kind of error of its own
-        raise _file.damaged(path, 14, f"the package aedat cannot read it ({e})") from e
+        at = _packet(content, read)
+        raise _file.damaged(path, at, f"the package aedat cannot read it ({e})") from e
     if len(streams) != 1:
         raise _file.damaged(path, 14, f"it has {len(streams)} streams of events, not one")
     raw = np.concatenate(packets) if packets else np.zeros(0, "<u8, <u2, <u2, ?")
     t, x, y, p = (raw[name].astype(np.int64) for name in raw.dtype.names or ())
     return _file.by_time(Events(t, x, y, p))
+
+
+def _packet(content: bytes, number: int) -> int:
+    """Where a packet of an AEDAT4 file begins; each says its size."""
+    at = 14
+    for n in range(-1, number):
+        before = 0 if n < 0 else 4  # the number of the stream
+        if at + before + 4 <= len(content):
+            at += before + 4 + int.from_bytes(content[at + before : at + before + 4], "little")
+    return min(at, len(content))

@@ -12,7 +12,7 @@ Array = np.ndarray[Any, Any]
 
 
 def read_wav(path: str | Path) -> tuple[Array, int]:
-    """Read a WAV file of whole numbers (PCM, 8, 16 or 32 bits).
+    """Read a WAV file of whole numbers (PCM, 8, 16, 24 or 32 bits).
 
     Args:
         path: The file.
@@ -44,8 +44,12 @@ def read_wav(path: str | Path) -> tuple[Array, int]:
     if len(raw) != samples * channels * width:
         why = f"its header announces {samples * channels * width} bytes, and {len(raw)} follow"
         raise _file.damaged(path, start + len(raw), why)
-    if width not in (1, 2, 4):
+    if width not in (1, 2, 3, 4):
         raise _file.damaged(path, 0, f"samples of {8 * width} bits are not read")
+    if width == 3:  # as the upper bytes of 32 bits
+        wide = np.zeros((len(raw) // 3, 4), np.uint8)
+        wide[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
+        raw, width = wide.tobytes(), 4
     values = np.frombuffer(raw, "u1" if width == 1 else f"<i{width}").astype(np.float64)
     values = (values - 128 * (width == 1)) / 2 ** (8 * width - 1)
     return values.reshape((-1, channels) if channels > 1 else -1).astype(np.float32), rate
