@@ -7,16 +7,13 @@ too. The accuracy is that of the last epoch on the whole test set. Every pixel i
 that lasts T = 4 time steps, and the output is the number of spikes (mlp) or the mean current (cnn).
 """
 
-import argparse
 import functools
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
-from report import report
+from training import arguments, run
 
 import jaxspike as js
 
@@ -74,9 +71,9 @@ def cnn(rngs, width):
     )
 
 
-def encode(key, x, *, shift=0):
-    """The images as a lasting current, moved by up to ``shift`` pixels."""
-    if shift:
+def encode(key, x, train, shift):
+    """The images as a lasting current; in training moved by up to ``shift`` pixels."""
+    if train and shift:
         move = jax.random.randint(key, (len(x), 2), 0, 2 * shift + 1)
         wide = jnp.pad(x, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
         x = jax.vmap(lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), (28, 28, 1)))(
@@ -85,54 +82,18 @@ def encode(key, x, *, shift=0):
     return js.encode.direct(x, STEPS)
 
 
-def run(options, seed):
-    """Train from one seed; the history."""
-    (x, y), (x_test, y_test) = read(options.data)
-    rngs = nnx.Rngs(seed)
-    net = mlp(rngs) if options.net == "mlp" else cnn(rngs, options.width)
-    readout = js.readout.count if options.net == "mlp" else js.readout.rate
-    steps = options.epochs * (len(x) // options.batch)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, options.lr, steps // 20, steps)
-    optimizer = nnx.Optimizer(net, optax.adam(schedule), wrt=nnx.Param)
-
-    def train(epoch):
-        return js.data.batches((x, y), options.batch, seed=seed, epoch=epoch, drop_last=True)
-
-    def loss(out, labels):
-        return js.losses.cross_entropy(out, labels, readout)
-
-    def accuracy(out, labels):
-        return js.losses.accuracy(out, labels, readout)
-
-    history = js.train.fit(
-        net,
-        optimizer,
-        loss,
-        train,
-        options.epochs,
-        key=jax.random.key(seed),
-        encode=functools.partial(encode, shift=options.shift),
-        accuracy=accuracy,
-        checkpoints=options.checkpoints and options.checkpoints / str(seed),
-    )
-    test = js.data.batches((x_test, y_test), 500)
-    return history, js.train.evaluate(net, test, loss, accuracy=accuracy, encode=encode)
-
-
 def main():
     """Read the command line, train, report."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__, epochs=12, batch=128, lr=1e-3)
     parser.add_argument("--net", choices=("mlp", "cnn"), default="mlp")
     parser.add_argument("--width", type=int, default=16, help="channels of the first convolution")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--shift", type=int, default=0, help="move images by up to so many pixels")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--checkpoints", type=Path)
     options = parser.parse_args()
-    report(run, options)
+    make, readout = mlp, js.readout.count
+    if options.net == "cnn":
+        make, readout = functools.partial(cnn, width=options.width), js.readout.rate
+    move = functools.partial(encode, shift=options.shift)
+    run(options, make, *read(options.data), move, readout=readout)
 
 
 if __name__ == "__main__":

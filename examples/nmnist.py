@@ -7,14 +7,10 @@ files; an .npz with the events of all recordings ({train,test}_t, _x, _yy, _p, t
 labels _y) does too. The accuracy is that of the last epoch on the whole test set.
 """
 
-import argparse
-from pathlib import Path
-
 import jax
 import numpy as np
-import optax
 from flax import nnx
-from report import report
+from training import arguments, run
 
 import jaxspike as js
 
@@ -64,7 +60,7 @@ def network(rngs, width=16):
     )
 
 
-def encode(key, x, *, train):
+def encode(key, x, train):
     """Time in front; in training the camera is moved by up to two pixels."""
     x = x.swapaxes(0, 1)
     if train:
@@ -73,49 +69,12 @@ def encode(key, x, *, train):
     return x
 
 
-def run(options, seed):
-    """Train from one seed; the history, and the score on the test set."""
-    (x, y), (x_test, y_test) = (read(options.data, part) for part in ("train", "test"))
-    net = network(nnx.Rngs(seed))
-    steps = options.epochs * (len(x) // options.batch)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, options.lr, steps // 20, steps)
-    optimizer = nnx.Optimizer(net, optax.adamw(schedule, weight_decay=1e-3), wrt=nnx.Param)
-
-    def loss(out, labels):
-        return js.losses.cross_entropy(out, labels, js.readout.rate)
-
-    def accuracy(out, labels):
-        return js.losses.accuracy(out, labels, js.readout.rate)
-
-    def train(epoch):
-        return js.data.batches((x, y), options.batch, seed=seed, epoch=epoch, drop_last=True)
-
-    history = js.train.fit(
-        net,
-        optimizer,
-        loss,
-        train,
-        options.epochs,
-        key=jax.random.key(seed),
-        encode=lambda key, x: encode(key, x, train=True),
-        accuracy=accuracy,
-    )
-    test = list(js.data.batches((x_test, y_test), 100))
-    score = js.train.evaluate(
-        net, test, loss, accuracy=accuracy, encode=lambda key, x: encode(key, x, train=False)
-    )
-    return history, score
-
-
 def main():
     """Read the command line, train, report."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    report(run, parser.parse_args())
+    parser = arguments(__doc__, epochs=25, batch=32, lr=2e-3, weight_decay=1e-3)
+    options = parser.parse_args()
+    train, test = (read(options.data, part) for part in ("train", "test"))
+    run(options, network, train, test, encode)
 
 
 if __name__ == "__main__":

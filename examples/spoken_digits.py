@@ -7,15 +7,11 @@ numbers 0 to 4 are the official test set; an .npz with the sounds one behind the
 y, index, sample_rate) does too. The accuracy is that of the last epoch on the whole test set.
 """
 
-import argparse
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
-from report import report
+from training import arguments, run
 
 import jaxspike as js
 
@@ -66,7 +62,7 @@ def network(rngs, hidden=256):
     )
 
 
-def encode(key, x, *, train):
+def encode(key, x, train):
     """``[T, N, features]``; in training the voices are higher or lower by up to four channels."""
     x = x.swapaxes(0, 1)
     if train:
@@ -75,49 +71,11 @@ def encode(key, x, *, train):
     return x.reshape(*x.shape[:2], -1)
 
 
-def run(options, seed):
-    """Train from one seed; the history, and the score on the test set."""
-    (x, y), (x_test, y_test) = read(options.data)
-    net = network(nnx.Rngs(seed))
-    steps = options.epochs * (len(x) // options.batch)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, options.lr, steps // 20, steps)
-    optimizer = nnx.Optimizer(net, optax.adamw(schedule, weight_decay=1e-3), wrt=nnx.Param)
-
-    def loss(out, labels):
-        return js.losses.cross_entropy(out, labels, js.readout.rate)
-
-    def accuracy(out, labels):
-        return js.losses.accuracy(out, labels, js.readout.rate)
-
-    def train(epoch):
-        return js.data.batches((x, y), options.batch, seed=seed, epoch=epoch, drop_last=True)
-
-    history = js.train.fit(
-        net,
-        optimizer,
-        loss,
-        train,
-        options.epochs,
-        key=jax.random.key(seed),
-        encode=lambda key, x: encode(key, x, train=True),
-        accuracy=accuracy,
-    )
-    test = list(js.data.batches((x_test, y_test), 100))
-    score = js.train.evaluate(
-        net, test, loss, accuracy=accuracy, encode=lambda key, x: encode(key, x, train=False)
-    )
-    return history, score
-
-
 def main():
     """Read the command line, train, report."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    report(run, parser.parse_args())
+    parser = arguments(__doc__, epochs=20, batch=64, lr=2e-3, weight_decay=1e-3)
+    options = parser.parse_args()
+    run(options, network, *read(options.data), encode)
 
 
 if __name__ == "__main__":

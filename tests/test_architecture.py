@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "encode": {"_types", "_check", "surrogate"},
     "data": {"_check", "data"},
     "readout": {"_types", "_check"},
-    "losses": {"_types", "_check", "readout"},
+    "losses": {"_types", "_check", "readout", "losses"},
     "neurons.base": {"_types", "_pytree", "surrogate"},
     "neurons": {"_types", "_pytree", "surrogate", "neurons.base"},
     "presets": {"_types", "_check", "surrogate", "neurons"},

@@ -253,7 +253,6 @@ def test_snntorch(make):
     np.testing.assert_array_equal(y, SNNTORCH[f"{make.__name__}:y"])
 
 
-@pytest.mark.skipif(not hasattr(js, "presets"), reason="the neurons as snnTorch has them")
 def test_snntorch_with_the_reset_one_step_late():
     learned = js.nn.Spiking(js.presets.snntorch_leaky(0.5, 0.9), learn=("v_decay",))
     net = TwoLayers(js.presets.snntorch_leaky(0.9), learned)

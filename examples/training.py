@@ -1,0 +1,88 @@
+"""What the examples share: the command line, a training from each seed, what is printed."""
+
+import argparse
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+import jaxspike as js
+
+
+def arguments(doc, *, epochs, batch, lr, weight_decay=0.0):
+    """A command line with what every example takes."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--lr", type=float, default=lr, help="the highest learning rate")
+    parser.add_argument("--weight-decay", type=float, default=weight_decay)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--checkpoints", type=Path, help="a folder; what stopped goes on from there"
+    )
+    return parser
+
+
+def run(options, make, train, test, encode, *, readout=js.readout.rate):
+    """Train ``make(rngs)`` from every seed; print the last epoch of each, and mean and spread.
+
+    Args:
+        options: What `arguments` read.
+        make: The network.
+        train: Its data and labels.
+        test: The same to test with.
+        encode: ``encode(key, x, train)``: a batch as a sequence ``[T, N, *]``.
+        readout: What is made of the output, for the loss and for the accuracy.
+    """
+
+    def loss(out, labels):
+        return js.losses.cross_entropy(out, labels, readout)
+
+    def accuracy(out, labels):
+        return js.losses.accuracy(out, labels, readout)
+
+    rows = []
+    for seed in options.seeds:
+        net, folder = make(nnx.Rngs(seed)), options.checkpoints
+        steps = options.epochs * (len(train[1]) // options.batch)
+        schedule = optax.warmup_cosine_decay_schedule(0.0, options.lr, steps // 20, steps)
+        adam = optax.adamw(schedule, weight_decay=options.weight_decay)
+        optimizer = nnx.Optimizer(net, adam, wrt=nnx.Param)
+
+        def batches(epoch, seed=seed):
+            return js.data.batches(train, options.batch, seed=seed, epoch=epoch, drop_last=True)
+
+        history = js.train.fit(
+            net,
+            optimizer,
+            loss,
+            batches,
+            options.epochs,
+            key=jax.random.key(seed),
+            encode=lambda key, x: encode(key, x, True),
+            accuracy=accuracy,
+            checkpoints=folder and folder / str(seed),
+        )
+        score = js.train.evaluate(
+            net,
+            js.data.batches(test, 100),
+            loss,
+            accuracy=accuracy,
+            encode=lambda key, x: encode(key, x, False),
+        )
+        seconds = sum(epoch.seconds for epoch in history)
+        rows.append((100 * score.accuracy, 100 * score.firing_rate, seconds))
+        print(
+            f"seed {seed}: test accuracy {rows[-1][0]:.2f} % after epoch {len(history)}, "
+            f"training loss {history[-1].loss:.4f}, firing rate {rows[-1][1]:.1f} %, "
+            f"{seconds:.0f} s",
+            flush=True,
+        )
+    means = np.mean(rows, 0)
+    print(
+        f"{len(rows)} seeds: test accuracy {means[0]:.2f} +- {np.std(rows, 0)[0]:.2f} %, "
+        f"firing rate {means[1]:.1f} %, {means[2]:.0f} s each"
+    )
