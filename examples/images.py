@@ -71,10 +71,14 @@ def cnn(rngs, width):
     )
 
 
-def encode(key, x, train, shift):
-    """The images as a lasting current; in training moved by up to ``shift`` pixels."""
+def encode(key, x, train, shift, flip):
+    """The images as a lasting current; in training moved by up to ``shift`` pixels and mirrored."""
+    to_move, to_flip = jax.random.split(key)
+    if train and flip:
+        mirror = jax.random.bernoulli(to_flip, 0.5, (len(x), 1, 1, 1))
+        x = jnp.where(mirror, x[:, :, ::-1], x)
     if train and shift:
-        move = jax.random.randint(key, (len(x), 2), 0, 2 * shift + 1)
+        move = jax.random.randint(to_move, (len(x), 2), 0, 2 * shift + 1)
         wide = jnp.pad(x, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
         x = jax.vmap(lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), (28, 28, 1)))(
             wide, move
@@ -88,11 +92,12 @@ def main():
     parser.add_argument("--net", choices=("mlp", "cnn"), default="mlp")
     parser.add_argument("--width", type=int, default=16, help="channels of the first convolution")
     parser.add_argument("--shift", type=int, default=0, help="move images by up to so many pixels")
+    parser.add_argument("--flip", action="store_true", help="mirror half of the images")
     options = parser.parse_args()
     make, readout = mlp, js.readout.count
     if options.net == "cnn":
         make, readout = functools.partial(cnn, width=options.width), js.readout.rate
-    move = functools.partial(encode, shift=options.shift)
+    move = functools.partial(encode, shift=options.shift, flip=options.flip)
     run(options, make, *read(options.data), move, readout=readout)
 
 

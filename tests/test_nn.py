@@ -404,6 +404,38 @@ def test_padding_of_pools():
     assert js.nn.MaxPool((2, 2), padding="SAME")(jnp.ones((1, 3, 3, 1))).shape == (1, 2, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("window", "strides", "shape"),
+    [
+        ((2, 2), None, (6, 8)),
+        ((2, 2), None, (7, 5)),
+        ((3, 3), (2, 2), (8, 9)),
+        ((2, 3), (1, 2), (5, 7)),
+        ((4,), None, (9,)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.int32, jnp.bool])
+def test_max_pool_is_the_reduction_over_windows(window, strides, shape, dtype):
+    spikes = jax.random.bernoulli(jax.random.key(0), 0.3, (T, N, *shape, 2)).astype(dtype)
+    pool = js.nn.MaxPool(window, strides)
+
+    def oracle(x):
+        return nnx.max_pool(x, window, strides or window)
+
+    assert pool(spikes).dtype == dtype
+    np.testing.assert_array_equal(pool(spikes), oracle(spikes))
+    if dtype == jnp.float32:  # of equal entries, the first has the gradient
+        y, back = jax.vjp(pool, spikes)
+        cotangent = jax.random.normal(jax.random.key(1), y.shape)
+        np.testing.assert_allclose(
+            back(cotangent)[0], jax.vjp(oracle, spikes)[1](cotangent)[0], atol=1e-6
+        )
+        broken = spikes.at[0, 0, (0,) * len(window)].set(jnp.nan)
+        np.testing.assert_array_equal(pool(broken), oracle(broken))
+    few = spikes[0, 0, *(slice(1),) * len(window)]  # smaller than the window
+    assert pool(few).shape == oracle(few).shape
+
+
 def test_a_state_of_ones_own_without_the_shape_of_the_input():
     class Homeostasis(js.nn.SpikingModule):
         def init_state(self, shape, dtype=jnp.float32):

@@ -1,7 +1,11 @@
 """Pooling over the axes of one image, for steps and sequences alike."""
 
+import itertools
+import math
+import operator
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 from flax import nnx
 
 from .._types import Array
@@ -43,6 +47,10 @@ class MaxPool(_Pool):
     """
 
     def __call__(self, x: Array) -> Array:
+        space = x.shape[-1 - len(self.window) : -1]
+        fits = len(space) == len(self.window) and all(map(operator.ge, space, self.window))
+        if self.padding == "VALID" and fits and math.prod(self.window) <= 16:
+            return _max_of_slices(x, space, self.window, self.strides)
         return nnx.max_pool(x, self.window, self.strides, self.padding)
 
 
@@ -64,6 +72,24 @@ class AvgPool(_Pool):
 
     def __call__(self, x: Array) -> Array:
         return nnx.avg_pool(x.astype(output_dtype(x)), self.window, self.strides, self.padding)
+
+
+def _max_of_slices(
+    x: Array, space: Sequence[int], window: Sequence[int], strides: Sequence[int]
+) -> Array:
+    """The maximum as one strided slice after another; of equal entries the first has the gradient.
+
+    That is what `lax.reduce_window` gives, whose gradient is 18 times slower on a CPU.
+    """
+
+    def entries(offsets: tuple[int, ...]) -> Array:
+        ends = (n - w + at + 1 for n, w, at in zip(space, window, offsets, strict=True))
+        return x[(..., *map(slice, offsets, ends, strides), slice(None))]
+
+    first, *others = map(entries, itertools.product(*map(range, window)))
+    for other in others:
+        first = jnp.where((other > first) | jnp.isnan(other), other, first)
+    return first
 
 
 def sizes(name: str, argument: str, given: Sequence[int]) -> tuple[int, ...]:
