@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 
 from .._types import Array
 from ..neurons.base import output_dtype
@@ -79,8 +80,10 @@ def _max_of_slices(
 ) -> Array:
     """The maximum as one strided slice after another; of equal entries the first has the gradient.
 
-    That is what `lax.reduce_window` gives, whose gradient is 18 times slower on a CPU.
+    That is what `lax.reduce_window` gives, whose gradient is 18 times slower on a CPU. The barrier
+    keeps that of the slices out of the loops of the neurons before, which would repeat it.
     """
+    x = lax.optimization_barrier(x)
 
     def entries(offsets: tuple[int, ...]) -> Array:
         ends = (n - w + at + 1 for n, w, at in zip(space, window, offsets, strict=True))
