@@ -35,6 +35,7 @@ def test_there_are_notebooks():
 def test_it_runs(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, kernel_name="python3", timeout=120)
+    (tmp_path / "data").symlink_to(ROOT / "notebooks" / "data")
     client.execute(cwd=str(tmp_path))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [o for o in outputs if o.get("name") == "stderr"]  # no warnings for the reader
