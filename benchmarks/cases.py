@@ -32,16 +32,16 @@ def layer(steps: int, shape: tuple[int, ...]) -> Arrays:
     return {"x": x, "weight": rng.standard_normal(x.shape, np.float32)}
 
 
-def network(steps: int, batch: int, *shapes: tuple[int, int]) -> Arrays:
+def network(steps: int, batch: int, *shapes: tuple[int, int], gain: float = 2.0) -> Arrays:
     """Random spikes, weights that make every layer fire, a target rate and a learning rate.
 
-    Without ``steps`` the input is that of one step.
+    Without ``steps`` the input is that of one step. A deep network needs ``gain=3`` to fire.
     """
     rng = np.random.default_rng(0)
     size = (steps, batch, shapes[0][0]) if steps else (batch, shapes[0][0])
     x = (rng.random(size) < 0.2).astype(np.float32)
     params = [rng.standard_normal(s, np.float32) * (5 / s[0]) ** 0.5 for s in shapes]
-    params = [2.0 * p.astype(np.float32) for p in params]
+    params = [np.float32(gain) * p.astype(np.float32) for p in params]
     target = rng.random((batch, shapes[-1][1]), np.float32)
     return {"x": x, "params": params, "target": target, "rate": np.float32(1.0)}
 
@@ -86,8 +86,8 @@ def _layer(kind):
     ]
 
 
-def _network(name, kind, method, steps, batch, *shapes):
-    return Case(name, kind, method, lambda: network(steps, batch, *shapes))
+def _network(name, kind, method, steps, batch, *shapes, **options):
+    return Case(name, kind, method, lambda: network(steps, batch, *shapes, **options))
 
 
 TABLES = {
@@ -115,6 +115,14 @@ TABLES = {
             ("2 SEW blocks of 64", "residual", SEW),
         )
     ],
+    "memory": [
+        _network(f"T={steps}, B=16, 256-256-20", "train", "mlp", steps, 16, (256, 256), (256, 20))
+        for steps in (1000, 4000)
+    ],
+    "depth": [
+        _network(f"{n} layers of 256, T=20", "train", "mlp", 20, 16, *((256, 256),) * n, gain=3.0)
+        for n in (1, 5, 10, 20)
+    ],
     "latency": [_network("one step, B=1, 784-800-10", "latency", "step", 0, 1, *MLP)],
 }
 TITLES = {
@@ -124,5 +132,7 @@ TITLES = {
     "linear": "Train step, linear - neuron",
     "recurrent": "Train step, recurrent layer",
     "images": "Train step, spiking CNN and residual net",
+    "memory": 'Memory of a train step, MiB (step by step, segment="sqrt")',
+    "depth": "Compiling a train step, seconds",
     "latency": "Streaming, one step",
 }

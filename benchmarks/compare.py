@@ -162,7 +162,8 @@ def machine():
 def run(table, options, given, environment):
     """Measure one table and write its results."""
     print(f"\n{table}", flush=True)
-    wanted = [r for r in ROWS if not options.rows or r.name in options.rows]
+    wanted = [r for r in ROWS if not r.tables or table in r.tables]
+    wanted = [r for r in wanted if not options.rows or r.name in options.rows]
     processes = [Process(r, given, environment) for r in wanted]
     for process in processes:
         process.about = process.ask("describe")

@@ -18,18 +18,22 @@ class Row:
         module: The module of `benchmarks.libraries`.
         environment: The requirements file, without ``.txt``.
         key: Its name in the module's ``ROWS``, if not ``name``.
+        tables: The tables it is in; all, if there are none.
     """
 
     name: str
     module: str
     environment: str
     key: str = ""
+    tables: tuple[str, ...] = ()
 
 
+SEGMENTED = 'jaxspike, order="step", segment="sqrt"'
 ROWS = [
     Row("lax.scan", "hand_written", "jaxspike"),
     Row("jaxspike", "jaxspike", "jaxspike"),
     Row('jaxspike, order="step"', "jaxspike", "jaxspike"),
+    Row(SEGMENTED, "jaxspike", "jaxspike", tables=("memory",)),
     Row("floor", "hand_written", "jaxspike"),
     Row("lax.scan, jax 0.11", "hand_written", "sparxml", "lax.scan"),
     Row("jaxspike, jax 0.11", "jaxspike", "sparxml", "jaxspike"),

@@ -9,7 +9,7 @@ import re
 import statistics
 
 from .cases import TABLES, TITLES
-from .environments import HERE
+from .environments import HERE, SEGMENTED
 
 README = HERE.parent / "README.md"
 RESULTS = HERE / "results"
@@ -26,6 +26,8 @@ COLUMNS = [
     ("snnTorch", "snnTorch", None),
     ("Norse", "Norse", None),
 ]
+SHOWN = {"memory": "peak_mib", "depth": "compile_s"}  # in the README; else milliseconds
+BESIDE = {"memory": {"jaxspike": SEGMENTED}}  # in place of that of the columns
 
 
 def load(folder):
@@ -34,12 +36,18 @@ def load(folder):
     return [json.loads(p.read_text()) for p in paths if p.exists()]
 
 
-def milliseconds(answer):
-    """The median time, in three digits; or no number."""
-    if not answer or "ms" not in answer:
+def value(answer, quantity="ms"):
+    """The median time, or another quantity; None if there is none."""
+    if not answer or not answer.get(quantity):  # nothing to compile is no number either
+        return None
+    return statistics.median(answer["ms"]) if quantity == "ms" else answer[quantity]
+
+
+def digits(number):
+    """A number in three digits."""
+    if number is None:
         return NONE
-    median = statistics.median(answer["ms"])
-    return f"{median:.0f}" if median >= 100 else f"{median:.3g}"
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def small(results):
@@ -47,17 +55,19 @@ def small(results):
     lines = ["| milliseconds | " + " | ".join(c[0] for c in COLUMNS) + " |"]
     lines.append("|---|" + "--:|" * len(COLUMNS))
     for result in results:
-        lines.append(f"| **{TITLES[result['table']]}** |" + " |" * len(COLUMNS))
+        table = result["table"]
+        lines.append(f"| **{TITLES[table]}** |" + " |" * len(COLUMNS))
         for case, rows in result["cases"].items():
-            medians = {r: statistics.median(a["ms"]) for r, a in rows.items() if "ms" in a}
-            fastest = min(medians[r] for _, r, _ in COLUMNS if r in medians)
+            values = {r: value(a, SHOWN.get(table, "ms")) for r, a in rows.items()}
+            best = min(values[r] for _, r, _ in COLUMNS if values.get(r) is not None)
             cells = []
             for _, row, beside in COLUMNS:
-                cell = milliseconds(rows.get(row))
-                if medians.get(row) == fastest:
+                cell = digits(values.get(row))
+                if values.get(row) == best:
                     cell = f"**{cell}**"
-                if beside and (other := milliseconds(rows.get(beside))) != NONE:
-                    cell += f" ({other})"
+                beside = BESIDE.get(table, {}).get(row, beside)
+                if values.get(beside) is not None:
+                    cell += f" ({digits(values[beside])})"
                 cells.append(cell)
             lines.append(f"| {case} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -105,10 +115,11 @@ def full(results):
 def _line(row, answer):
     if "reason" in answer:
         return f"| {row} | {answer['reason']} | | | | | | |\n"
-    low, _, high = statistics.quantiles(answer["ms"], n=4, method="inclusive")
+    times = answer["ms"] * (1 if len(answer["ms"]) > 1 else 2)
+    low, _, high = statistics.quantiles(times, n=4, method="inclusive")
     memory, gradient = answer["peak_mib"], answer.get("gradient_difference")
     cells = [
-        milliseconds(answer),
+        digits(value(answer)),
         f"{low:.3g} to {high:.3g}",
         f"{answer['compile_s']:.2f}" if answer["compile_s"] else "",
         f"{memory:.0f}" if memory is not None and memory >= 1 else "",

@@ -71,6 +71,7 @@ ROWS = {
     "jaxspike": Jaxspike,
     'jaxspike, order="step"': partial(Jaxspike, order="step"),
     'jaxspike, js.scan order="layer"': partial(Jaxspike, order="layer"),
+    'jaxspike, order="step", segment="sqrt"': partial(Jaxspike, order="step", segment="sqrt"),
     "jaxspike, segment=50": partial(Jaxspike, segment=50),
     'jaxspike, segment="sqrt"': partial(Jaxspike, segment="sqrt"),
 }

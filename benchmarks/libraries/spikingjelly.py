@@ -21,7 +21,7 @@ class SpikingJelly(TorchLibrary):
         return versions("spikingjelly")
 
     def __init__(self):
-        self.neurons = [lif("m"), lif("m")]
+        self.neurons = [lif("m") for _ in range(20)]  # more than any case has layers
         self.one = lif("s")
 
     def _run(self, node, x):
@@ -32,7 +32,7 @@ class SpikingJelly(TorchLibrary):
         return self._run(self.neurons[0], x_seq)
 
     def mlp(self, params, x_seq):
-        for node, w in zip(self.neurons, params, strict=False):
+        for node, w in zip(self.neurons[: len(params)], params, strict=True):
             x_seq = self._run(node, linear(x_seq, w.T))
         return x_seq
 
