@@ -120,7 +120,15 @@ TABLES = {
         for steps in (1000, 4000)
     ],
     "depth": [
-        _network(f"{n} layers of 256, T=20", "train", "mlp", 20, 16, *((256, 256),) * n, gain=3.0)
+        _network(
+            f"depth {n}, width 256, T=20, B=16",
+            "train",
+            "mlp",
+            20,
+            16,
+            *((256, 256),) * n,
+            gain=3.0,
+        )
         for n in (1, 5, 10, 20)
     ],
     "latency": [_network("one step, B=1, 784-800-10", "latency", "step", 0, 1, *MLP)],

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import cases, compare, environments, table, worker
+from benchmarks import cases, compare, devices, environments, table, worker
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +110,35 @@ def test_the_readme_has_the_table_of_the_results():
     assert table.into(readme, table.small(results) + "\n" + table.about(results)) == readme
     with pytest.raises(ValueError, match="the README must have the lines"):
         table.into("# no marks", "")
+
+
+def test_devices_agree_with_one(tmp_path, capsys):
+    devices.main(["--counts", "1", "2", "--calls", "1", "--out", str(tmp_path / "d.json")])
+    one, two = json.loads((tmp_path / "d.json").read_text())["devices"]
+    assert (one["devices"], two["devices"]) == (1, 2)
+    assert one["spikes"] == two["spikes"] and 0 < two["firing_rate"] < 1
+    assert one["difference"] == 0 and two["difference"] < 1e-5
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"spikes": "b"}, "2 devices must give the spikes of one, got others."),
+        ({"loss": 1.1}, "2 devices must agree to 1e-5, differ by 1.0e-01."),
+        ({"moved": [[0.5, 1.0]]}, "2 devices must agree to 1e-5, differ by 5.0e-01."),
+    ],
+)
+def test_devices_that_differ_are_an_error(change, error):
+    one = {"devices": 2, "spikes": "a", "loss": 1.0, "moved": [[0.0, 1.0]]}
+    assert devices.difference(one, one) == 0
+    with pytest.raises(ValueError) as caught:
+        devices.difference(one | change, one)
+    assert str(caught.value) == error
+
+
+def test_a_quantity_of_a_row():
+    assert table.value({"ms": [1.0, 5.0, 2.0], "compile_s": 0.0}) == 2.0
+    assert table.value({"ms": [1.0], "compile_s": 0.0}, "compile_s") is None  # nothing compiles
+    assert table.value({"ms": [1.0], "peak_mib": 7.5}, "peak_mib") == 7.5
+    assert table.value({"reason": "cannot"}) is None and table.value(None) is None

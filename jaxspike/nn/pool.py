@@ -36,6 +36,8 @@ class _Pool(nnx.Module):
 class MaxPool(_Pool):
     """Maximum over windows of ``[..., H, W, C]``: of spikes, whether any neuron fired.
 
+    Of equal entries of a window, the first has the gradient.
+
     Args:
         window: Size of the window along each spatial axis, such as ``(2, 2)``.
         strides: Step of the window; the window itself if None.
