@@ -29,7 +29,7 @@ FILES = {
 def read(path):
     """Images ``[N, 28, 28, 1]``, 0 to 1, and labels, of the training and the test set."""
     if path.is_dir():
-        found = {key: next(path.glob(f"{name}*")) for key, name in FILES.items()}
+        found = {key: next(path.glob(f"{name}*"), path / name) for key, name in FILES.items()}
         arrays = {key: js.data.read_idx(file) for key, file in found.items()}
     else:
         arrays = np.load(path)

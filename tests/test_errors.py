@@ -1015,6 +1015,15 @@ def test_layers_without_state():
         js.nn.Flatten(),
         X[0],
     )
+    for pool in (js.nn.MaxPool, js.nn.AvgPool):
+        raises(
+            ValueError,
+            f"`{pool.__name__}(x=...)` must be `[..., space, features]` with one spatial axis for "
+            "each of the window (2, 2), got the shape (4, 8). "
+            "Pool before `Flatten`, and give images `[N, H, W, C]`.",
+            pool((2, 2)),
+            X[0],
+        )
     raises(
         ValueError,
         "`MaxPool(window=...)` must be a tuple of positive integers, one a spatial axis, got 2. "

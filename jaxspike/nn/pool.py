@@ -32,6 +32,17 @@ class _Pool(nnx.Module):
             )
         self.padding = padding if isinstance(padding, str) else _pairs(name, padding)
 
+    def _space(self, x: Array) -> tuple[int, ...]:
+        """The sizes of the spatial axes."""
+        space = x.shape[-1 - len(self.window) : -1]
+        if len(space) < len(self.window):
+            raise ValueError(
+                f"`{type(self).__name__}(x=...)` must be `[..., space, features]` with one spatial "
+                f"axis for each of the window {self.window}, got the shape {x.shape}. "
+                "Pool before `Flatten`, and give images `[N, H, W, C]`."
+            )
+        return space
+
 
 class MaxPool(_Pool):
     """Maximum over windows of ``[..., H, W, C]``: of spikes, whether any neuron fired.
@@ -50,8 +61,8 @@ class MaxPool(_Pool):
     """
 
     def __call__(self, x: Array) -> Array:
-        space = x.shape[-1 - len(self.window) : -1]
-        fits = len(space) == len(self.window) and all(map(operator.ge, space, self.window))
+        space = self._space(x)
+        fits = all(map(operator.ge, space, self.window))
         if self.padding == "VALID" and fits and math.prod(self.window) <= 16:
             return _max_of_slices(x, space, self.window, self.strides)
         return nnx.max_pool(x, self.window, self.strides, self.padding)
@@ -74,6 +85,7 @@ class AvgPool(_Pool):
     """
 
     def __call__(self, x: Array) -> Array:
+        self._space(x)
         return nnx.avg_pool(x.astype(output_dtype(x)), self.window, self.strides, self.padding)
 
 
