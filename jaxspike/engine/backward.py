@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from . import products
-from .flags import chosen
+from .flags import chosen, merge
 from .forward import Forward
 from .reverse import Reverse, late_products, spread, summed_in_loop
 from .rows import WHOLE, Window, finished, walk
@@ -25,6 +25,7 @@ class _Pass:
 
     Attributes:
         pull: One reverse step.
+        known: Where its rows are already; see `Reverse.known`.
         next_state: The state only, from the outputs of products.
         consts: Values of the constants.
         xs: The inputs.
@@ -33,6 +34,7 @@ class _Pass:
     """
 
     pull: Callable[..., Any]
+    known: list[tuple[str, int] | None]
     next_state: Callable[..., Any]
     consts: list[Array]
     xs: list[Array]
@@ -60,10 +62,12 @@ class Backward(Forward):
             # keep XLA from sharing the states with the forward pass: it would write them to memory
             starts = lax.optimization_barrier(starts)
         late, in_loop = late_products(step, wanted), summed_in_loop(step, wanted)
-        pull = self._reverse(wanted, consts, xs, starts, g, g_ys).function()
-        read = _Pass(pull, self.next_state, consts, xs, g_ys)
+        reverse = self._reverse(wanted, consts, xs, starts, g, g_ys)
         acc = [_sum_of(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
         gx = self.buffers(length, chosen(wanted.xs, step.xs))
+        if self.plan.in_place and length > self.plan.segment:
+            gx, g_ys = _in_place(gx, g_ys)
+        read = _Pass(reverse.function(), reverse.known(), self.next_state, consts, xs, g_ys)
         weights = {v for e in late for v in products.operands(step, e)[0]}
         total = {  # by position: gradients that are products over time, not sums in the loop
             n: _sum_of(consts[n])
@@ -105,11 +109,11 @@ class Backward(Forward):
             return self._back(wanted, consts, xs, starts, saved, g, g_ys)
         gx = tiles.rows(length, [v.aval.dtype for v in chosen(wanted.xs, step.xs)])
         g, g_ys, acc = tiles.flat_state(g), tiles.flat(g_ys), tiles.flat_state(acc)
-        if not tiles.overlap:
+        if self.plan.in_place and not tiles.overlap:
             gx, g_ys = _in_place(gx, g_ys)
         flat_consts, starts = tiles.flat_state(full), tiles.flat(starts)
         pull, next_state = reverse.function(tiles.function), self.tiled(tiles, self.next_state)
-        read = _Pass(pull, next_state, flat_consts, tiles.flat(xs), g_ys)
+        read = _Pass(pull, [], next_state, flat_consts, tiles.flat(xs), g_ys)
 
         def tile(window, state):
             last, acc, gx = state
@@ -133,6 +137,10 @@ class Backward(Forward):
         """
         moving = [products.operands(self.step, e)[1] for e in late]
         atoms = [v for m in moving for v in m] + [e.outvars[0] for e in late]
+        places = [
+            None if p and p[0] == "state" and self.plan.segment > 1 else p for p in read.known
+        ]
+        new = [p is None for p in places]
         consts, barrier = read.consts, lax.optimization_barrier
 
         def segment(i, t, k, state):
@@ -152,14 +160,16 @@ class Backward(Forward):
                 g, row, more, extra = read.pull(consts, before[j], x[j], made[j], g, gy[j])
                 acc = [_add(a, b) for a, b in zip(acc, more, strict=True)]
                 gx = window.put(gx, row, at + t + j)
-                rows = window.put(rows, extra, t + j)
+                rows = window.put(rows, chosen(new, extra), t + j)
                 if self.plan.barrier and j:
                     g, acc = barrier((g, acc))
             return g, acc, gx, rows
 
-        state = (g, acc, gx, self.buffers(length, atoms))
+        state = (g, acc, gx, self.buffers(length, chosen(new, atoms)))
         g, acc, gx, rows = walk(length, self.plan.segment, segment, state, reverse=True)
-        rows = iter(finished(rows))
+        there = {"state": (starts, 0), "x": (read.xs, at), "g_x": (gx, at)}
+        old = [_rows(there[p[0]][0][p[1]], there[p[0]][1], length) for p in places if p]
+        rows = iter(merge(new, finished(rows), old))
         operands = [[next(rows) for _ in m] for m in moving]
         return g, acc, gx, [(m, next(rows)) for m in operands]
 
@@ -172,6 +182,12 @@ class Backward(Forward):
             g = _unspread(a, consts[n])
             found[n] = found[n] + g if n in found else g
         return [found[n].astype(consts[n].dtype) for n, w in enumerate(wanted.consts) if w]
+
+
+def _rows(a: Array | list[Array], at: Any, length: int) -> Array:
+    """``length`` rows of a sequence from row ``at``."""
+    (a,) = finished([a])
+    return a if len(a) == length else lax.dynamic_slice_in_dim(a, at, length)
 
 
 def _in_place(gx: list[Array], g_ys: list[Array]) -> tuple[list[Array], list[Any]]:

@@ -5,11 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from . import products
 from .adjoint import lean_scan
 from .graph import Graph
 from .groups import Groups, Piece
 from .policy import Policy, plan
-from .trace import Step, function, inputs_of, is_var
+from .trace import Step, evaluate, function, inputs_of, is_var
 
 Array = jax.Array
 
@@ -78,8 +79,23 @@ def _evaluate(piece: Piece, graph: Graph, env: dict[Any, Array], length: int) ->
     """Evaluate equations that are on no cycle, once or under ``vmap`` over time."""
     ins = inputs_of(piece.eqns)
     outs = graph.loop_step(piece.eqns, []).ys
-    f = function(ins, outs, piece.eqns)
-    if piece.kind == "free" and ins:
-        axes = tuple(0 if v in graph.timed else None for v in ins)
-        f = jax.vmap(f, in_axes=axes, axis_size=length)
-    return dict(zip(outs, f(*[env[v] for v in ins]), strict=True))
+    if piece.kind != "free":
+        f = function(ins, outs, piece.eqns)
+        return dict(zip(outs, f(*[env[v] for v in ins]), strict=True))
+
+    def moves(v):
+        return is_var(v) and v in graph.timed
+
+    def all_steps(ins, outs, eqns):
+        f, axes = function(ins, outs, eqns), tuple(0 if moves(v) else None for v in ins)
+        return jax.vmap(f, in_axes=axes, axis_size=length) if ins else f
+
+    made = dict(env)
+    evaluate(
+        piece.eqns,
+        made,
+        lambda e: products.folds(e, moves),
+        lambda e, values: [products.folded(e, *values)],
+        all_steps,
+    )
+    return {v: made[v] for v in outs}

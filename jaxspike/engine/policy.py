@@ -8,23 +8,22 @@ them; a row that has not been measured says so.
   jaxlib 0.11 and 0.12: from 32,768 neurons and T = 6 on, tiles of 8,192 are between as fast and
   twice as fast as none, with half of the temporaries. Up to T = 4, written out, none are 1.5 to 6
   times (T = 2) as fast: all steps are one fused pass, and a tile takes room for one more sequence.
-  Segments of 4 and 8 are equally fast, and 8 compiles twice as long.
+  Segments of 4 and 8 are equally fast, and 8 compiles twice as long. Cotangents of inputs in the
+  place of those of outputs save one sequence and a fifth of the time (Zen 2, T = 500 and 1000).
   jaxlib 0.10: a tile copies the whole sequence, 4 to 30 times slower than none; segments of 1, 2
-  and 4 with barriers are equally fast (T = 16), 8 is 1.5 times slower.
+  and 4 with barriers are equally fast (T = 16), 8 is 1.5 times slower. Cotangents in place copy
+  the whole sequence at every turn, 2 to 20 times slower.
 - 20 dense layers, T = 16, jaxlib 0.12, compile time over that of `jax.lax.scan`: 1.7 with segments
   of 1, 4.7 with 2, 9.3 with 4; hence ``MANY_LOOPS``.
-- GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10.
+- GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10; in place on CPUs
+  only.
 """
 
 import dataclasses
-import functools
-import importlib.metadata
 import math
 from typing import Literal
 
-import jax
-
-from . import pointwise, products
+from . import device, pointwise, products
 from .trace import Step
 
 SEGMENT = 4  # steps written out in one turn of a loop
@@ -46,12 +45,14 @@ class Plan:
             computed again in the backward pass.
         tile: Neurons that one turn of a loop around the loop over time works on; None is all.
         barrier: Whether to keep XLA from computing a chain of steps again for each of its uses.
+        in_place: Whether cotangents of inputs are written over those of outputs.
     """
 
     segment: int
     outer: int | None = None
     tile: int | None = None
     barrier: bool = True
+    in_place: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,10 +128,14 @@ def plan(
     if segment is None or segment <= min(turn, LONGEST):
         turn = min(segment or turn, length)
         barrier = tile is not None or turn < length
-        return Plan(turn, tile=tile, barrier=_or(policy.barrier, barrier))
+        return Plan(turn, None, tile, _or(policy.barrier, barrier), _in_place())
     if unroll is None:
         turn = min(_turn(step, length, shape, tile, n_loops), SEGMENT)
-    return Plan(turn, outer=segment, tile=None, barrier=_or(policy.barrier, True))
+    return Plan(turn, segment, None, _or(policy.barrier, True), _in_place())
+
+
+def _in_place() -> bool:
+    return device.on_cpu() and device.jaxlib_minor() >= (0, 11)
 
 
 def _or(given: bool | None, chosen: bool) -> bool:
@@ -151,12 +156,6 @@ def _turn(step: Step, length: int, shape, tile: int | None, n_loops: int) -> int
 
 def _tile(shape: tuple[int, ...] | None) -> int | None:
     """How many neurons to work on at a time."""
-    one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
-    if shape is None or not one_cpu or _jaxlib_minor() < (0, 11):
+    if shape is None or not device.one_cpu() or device.jaxlib_minor() < (0, 11):
         return None
     return TILE if math.prod(shape) >= TILED_FROM else None
-
-
-@functools.cache
-def _jaxlib_minor() -> tuple[int, ...]:
-    return tuple(int(n) for n in importlib.metadata.version("jaxlib").split(".")[:2])

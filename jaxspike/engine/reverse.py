@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from . import pointwise, products
 from .flags import Wanted, chosen, merge
 from .rows import buffer
-from .trace import Atom, Step, flatten, function, prune, unique
+from .trace import Atom, Step, flatten, function, is_var, prune, unique
 
 Array = jax.Array
 Shape = tuple[int, ...]
@@ -62,7 +62,7 @@ class Reverse:
         made = [buffer(1, e.outvars[0].aval)[0] for e in products.find(step)]
         args = (list(consts), state, x, made, g, gy)
         jaxpr, self.values, out = flatten(self._trace, *args)
-        self.tree = jax.tree.structure(out)
+        self.tree, self.args = jax.tree.structure(out), jax.tree.structure(args)
         self.invars: list[Atom] = list(jaxpr.invars)
         self.outvars: list[Atom] = list(jaxpr.outvars)
         self.eqns = prune(jaxpr.eqns, jaxpr.outvars, effects=False)
@@ -100,6 +100,14 @@ class Reverse:
             g_consts,
             [v for i in index for v in moving[i]] + [g_made[i] for i in index],
         )
+
+    def known(self) -> list[tuple[str, int] | None]:
+        """Of each of the ``rows``: the "state", "x" or "g_x" that it is, by position, or None."""
+        _, state, x, *_ = jax.tree.unflatten(self.args, self.invars[len(self.values) :])
+        _, g_x, _, rows = jax.tree.unflatten(self.tree, self.outvars)
+        places = {"state": state, "x": x, "g_x": g_x}
+        found = {v: (name, i) for name, vs in places.items() for i, v in enumerate(vs) if is_var(v)}
+        return [found.get(v) if is_var(v) else None for v in rows]
 
     def is_elementwise(self) -> bool:
         """Whether it can run on tiles of its layer."""

@@ -151,14 +151,24 @@ def evaluate(
     env: dict[Any, Array],
     is_special: Callable[[Any], bool],
     special: Callable[[Any, list[Any]], Sequence[Any]],
+    run: Callable[..., Callable[..., Sequence[Any]]] | None = None,
 ) -> None:
-    """Evaluate equations and add what they make to ``env``; ``special(eqn, inputs)`` does some."""
+    """Evaluate equations and add what they make to ``env``.
+
+    Args:
+        eqns: The equations.
+        env: The values of variables.
+        is_special: Which equations ``special`` evaluates.
+        special: ``special(eqn, inputs)``, the outputs.
+        run: ``run(invars, outvars, eqns)``, the others as a function; None is `function`.
+    """
+    run = run or function
     pending: list[Any] = []
 
     def flush():
         if pending:
             ins, outs = inputs_of(pending), outputs_of(pending)
-            made = function(ins, outs, pending)(*[env[v] for v in ins])
+            made = run(ins, outs, list(pending))(*[env[v] for v in ins])
             env.update(zip(outs, made, strict=True))
             pending.clear()
 

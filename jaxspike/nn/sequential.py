@@ -1,11 +1,13 @@
 """`Sequential`: layers in order."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from flax import nnx
 
 from .._types import Array, Tree
+from ..engine.device import one_cpu
 from ..neurons import Neuron, SequenceNeuron
 from .module import SpikingModule, refuse_time_blind
 from .spiking import Spiking
@@ -56,9 +58,17 @@ class Sequential(SpikingModule):
             if isinstance(layer, SpikingModule):
                 s, x = layer(state[i], x)
             else:
-                s, x = (), layer(x)
+                s, x = (), _apply(layer, x)
             new.append(s)
         return tuple(new), x
+
+
+def _apply(layer: Callable[..., Any], x: Any) -> Any:
+    """``layer(x)``; see `jaxspike.engine.products.folds` for why a matrix gets rows."""
+    if type(layer) is not nnx.Linear or x.ndim < 3 or not one_cpu():
+        return layer(x)
+    y = layer(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
+    return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 def _say(layer: Any) -> str:

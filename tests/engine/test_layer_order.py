@@ -213,6 +213,44 @@ def test_what_rides_and_what_joins(data):
     assert_equal(js.scan(two_states, state, x), jax.lax.scan(two_states, state, x))
 
 
+def summed_axes(jaxpr):
+    """How many axes each matrix product sums over."""
+    found = []
+    for e in jaxpr.eqns:
+        if e.primitive.name == "dot_general":
+            found.append(len(e.params["dimension_numbers"][0][0]))
+        for p in jax.tree.leaves(list(e.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+            if hasattr(inner := getattr(p, "jaxpr", p), "eqns"):
+                found += summed_axes(inner)
+    return found
+
+
+def test_time_and_batch_are_one_axis_in_the_gradient_of_a_weight(data):
+    """XLA for CPU transposes a sequence to sum over two axes, which takes twice as long."""
+    w, _, x = data
+    rngs = nnx.Rngs(0)
+    linear = nnx.Linear(C, C, rngs=rngs)
+    recurrent = js.nn.Recurrent(js.LIF(), linear)
+    stack = js.nn.Sequential(linear, js.LIF(), nnx.Linear(C, 3, rngs=rngs), js.LI())
+    rest = jnp.zeros((N, C))
+
+    def scanned(w):
+        return js.scan(lambda s, x: feed_forward(w, s, x), (rest, rest), x)[1].sum()
+
+    def of(net):
+        graph, params = nnx.split(net)
+
+        def loss(params):
+            net = nnx.merge(graph, params)
+            return net(net.init_state((N, C)), x)[1].sum()
+
+        return loss, params
+
+    for f, params in ((scanned, w), of(recurrent), of(stack)):
+        axes = summed_axes(jax.make_jaxpr(jax.grad(f))(params).jaxpr)
+        assert len(axes) >= 2 and set(axes) == {1}
+
+
 def test_components():
     assert components([[1], [2], [1], []]) == [[3], [0], [2, 1]]
     assert components([[1], [0], [1]]) == [[2], [1, 0]]

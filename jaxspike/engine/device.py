@@ -1,0 +1,22 @@
+"""What a program is going to run on."""
+
+import functools
+import importlib.metadata
+
+import jax
+
+
+def on_cpu() -> bool:
+    """Whether it is the CPU."""
+    return jax.default_backend() == "cpu"
+
+
+def one_cpu() -> bool:
+    """Whether there is one device, a CPU."""
+    return on_cpu() and jax.device_count() == 1
+
+
+@functools.cache
+def jaxlib_minor() -> tuple[int, ...]:
+    """The version of jaxlib: major, minor."""
+    return tuple(int(n) for n in importlib.metadata.version("jaxlib").split(".")[:2])
