@@ -17,19 +17,28 @@ class Case:
         kind: The program: "forward", "gradient", "train" or "latency"; see `Library.compile`.
         network: The method of `Library` that is the network.
         arrays: Makes the arrays that every library gets.
+        dtype: What they are made to in the library: "float32" or "bfloat16".
+        alone: Whether only one row at a time can be in memory; then no turns are taken.
     """
 
     name: str
     kind: str
     network: str
     arrays: Callable[[], Arrays]
+    dtype: str = "float32"
+    alone: bool = False
 
 
 def layer(steps: int, shape: tuple[int, ...]) -> Arrays:
-    """Input of a neuron layer, and a weight for every spike."""
+    """Input of a neuron layer, and a weight for every spike; both are exact in bfloat16."""
     rng = np.random.default_rng(0)
     x = 2 * rng.standard_normal((steps, *shape), np.float32)
-    return {"x": x, "weight": rng.standard_normal(x.shape, np.float32)}
+    return {"x": bfloat16(x), "weight": bfloat16(rng.standard_normal(x.shape, np.float32))}
+
+
+def bfloat16(x: np.ndarray) -> np.ndarray:
+    """float32 with the last 16 bits cut off."""
+    return (x.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
 def network(steps: int, batch: int, *shapes: tuple[int, int], gain: float = 2.0) -> Arrays:
@@ -62,46 +71,51 @@ def images(steps, batch, *shapes):
 
 CNN = (3, 3, 1, 128), (3, 3, 128, 128), (7 * 7 * 128, 10)
 SEW = (3, 3, 1, 64), *((3, 3, 64, 64),) * 4, (7 * 7 * 64, 10)
-LAYERS = {
-    4: (32, 64, 32, 32),
-    8: (32, 64, 16, 16),
-    16: (64, 4096),
-    37: (24, 4000),
-    100: (128, 512),
-    500: (16, 512),
-}
+LAYERS = (
+    (4, (32, 64, 32, 32)),
+    (8, (32, 64, 16, 16)),
+    (16, (64, 4096)),
+    (32, (24, 4000)),
+    (32, (64, 65536)),
+    (100, (128, 512)),
+    (500, (16, 512)),
+)
 MLP = (784, 800), (800, 10)
 SHD = (700, 256), (256, 256), (256, 20)
 
 
-def _layer(kind):
+def _layer(kind, dtype="float32"):
     return [
         Case(
             f"T={steps}, {' x '.join(map(str, shape))}",
             kind,
             "layer",
             lambda steps=steps, shape=shape: layer(steps, shape),
+            dtype,
         )
-        for steps, shape in LAYERS.items()
+        for steps, shape in LAYERS
     ]
 
 
-def _network(name, kind, method, steps, batch, *shapes, **options):
-    return Case(name, kind, method, lambda: network(steps, batch, *shapes, **options))
+def _network(name, kind, method, steps, batch, *shapes, alone=False, **options):
+    return Case(name, kind, method, lambda: network(steps, batch, *shapes, **options), alone=alone)
 
 
 TABLES = {
     "neuron_layer": _layer("gradient"),
     "neuron_layer_forward": _layer("forward"),
+    "neuron_layer_bfloat16": _layer("gradient", "bfloat16"),
+    "neuron_layer_forward_bfloat16": _layer("forward", "bfloat16"),
     "mlp": [
         _network(f"T={steps}, B=128, 784-800-10", "train", "mlp", steps, 128, *MLP)
         for steps in (4, 20, 100)
     ],
     "linear": [
-        _network(f"T=500, B=16, {n}-{n}", "train", "mlp", 500, 16, (n, n)) for n in (512, 4096)
+        _network(f"T=500, B=16, {n}-{n}", "train", "mlp", 500, 16, (n, n), alone=n > 512)
+        for n in (512, 4096, 16384)
     ],
     "recurrent": [
-        _network("T=250, B=64, 700-256r-20", "train", "recurrent", 250, 64, *SHD),
+        _network("T=250, B=256, 700-256r-20", "train", "recurrent", 250, 256, *SHD),
     ],
     "images": [
         Case(
@@ -117,7 +131,7 @@ TABLES = {
     ],
     "memory": [
         _network(f"T={steps}, B=16, 256-256-20", "train", "mlp", steps, 16, (256, 256), (256, 20))
-        for steps in (1000, 4000)
+        for steps in (250, 1000, 2000, 4000)
     ],
     "depth": [
         _network(
@@ -136,6 +150,8 @@ TABLES = {
 TITLES = {
     "neuron_layer": "Neuron layer, spikes and gradient of the input",
     "neuron_layer_forward": "Neuron layer, spikes",
+    "neuron_layer_bfloat16": "Neuron layer, spikes and gradient of the input, bfloat16",
+    "neuron_layer_forward_bfloat16": "Neuron layer, spikes, bfloat16",
     "mlp": "Train step, linear - neuron - linear - neuron",
     "linear": "Train step, linear - neuron",
     "recurrent": "Train step, recurrent layer",

@@ -2,14 +2,17 @@
 
     python -m benchmarks.compare neuron_layer mlp      # some tables
     python -m benchmarks.compare                       # every table
+    python -m benchmarks.compare --device gpu          # the same on a GPU (NVIDIA, Linux)
     python -m benchmarks.table                         # the README's table from the results
 
 Each row is a library in a process and an environment of its own (Python 3.12 or newer, made from
 `requirements/`). All get the same arrays and run the same neuron. Their spikes and gradients are
 compared with those of a loop written by hand before anything is timed; then the processes take
 turns, so that a busy machine is busy for all of them. Compilation is timed apart. A timed call ends
-when its results are there. Memory is what the operating system gave the process during a call.
-Results go to ``results/LABEL/TABLE.json``, every time of every call in them.
+when its results are there. Memory is what the operating system gave the process during a call; on a
+GPU it is what XLA and PyTorch say that a call takes of the device's. Products of float32 are of
+float32 on a GPU too, not of TF32. Results go to ``results/LABEL/TABLE.json``, every time of every
+call in them.
 """
 
 import argparse
@@ -31,19 +34,29 @@ from .environments import HERE, ROWS, python
 RESULTS = HERE / "results"
 SHORTEST = 3.0  # ms: a call faster than this is repeated
 ENOUGH = 8.0  # seconds: a row that took so long is not run more than three times
+LONG = 30e3  # ms: a call that takes so long is timed once, after one that is not timed
 BURST = 50.0  # seconds of real-time priority, then as long a pause
+
+ON = {  # how JAX is told about the device
+    "cpu": {"JAX_PLATFORMS": "cpu"},
+    "gpu": {
+        "JAX_PLATFORMS": "cuda",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # the rows share the device
+        "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+    },
+}
 
 
 class Process:
     """A worker that answers requests."""
 
-    def __init__(self, row, given, environment):
-        command = [python(row.environment, given), "-m", "benchmarks.worker"]
+    def __init__(self, row, given, environment, device):
+        command = [python(row.environment, given, device), "-m", "benchmarks.worker"]
         self.row = row
         self.process = subprocess.Popen(
-            [*command, row.module, row.key or row.name],
+            [*command, row.module, row.key or row.name, device],
             cwd=HERE.parent,
-            env=os.environ | {"PYTHONPATH": str(HERE.parent)} | environment,
+            env=os.environ | {"PYTHONPATH": str(HERE.parent)} | ON[device] | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -78,13 +91,17 @@ def differences(results, reference, start):
     return found
 
 
-def prepare(processes, case, folder):
-    """Compile a case everywhere; a result per row, with what its spikes and gradients differ in."""
+def prepare(processes, case, folder, reference=None):
+    """Compile a case in every process and compare its results with those of the first.
+
+    Returns:
+        The answers by row, and the results that the others are compared with.
+    """
     arrays = case.arrays()
     start = arrays.get("params", [])
     flat = {k: v for k, v in arrays.items() if k != "params"}
     np.savez(folder / "arrays.npz", **flat, **{f"params.{i}": p for i, p in enumerate(start)})
-    rows, reference = {}, None
+    rows = {}
     for process in processes:
         path = folder / "results.npz"
         answer = process.ask(
@@ -92,6 +109,7 @@ def prepare(processes, case, folder):
             kind=case.kind,
             network=case.network,
             arrays=str(folder / "arrays.npz"),
+            dtype=case.dtype,
             results=str(path),
         )
         if "reason" not in answer:
@@ -105,19 +123,22 @@ def prepare(processes, case, folder):
         print(
             f"  {process.row.name:28}", *(f"{k} {_short(v)}" for k, v in answer.items()), flush=True
         )
-    return rows
+    return rows, reference
 
 
 def measure(processes, rows, rounds, realtime):
     """Let the processes take turns; every row gets its times in ``ms``."""
     turns = [p for p in processes if "reason" not in rows[p.row.name]]
-    repeats = {p.row.name: max(1, round(SHORTEST / rows[p.row.name].pop("ms"))) for p in turns}
-    times = {name: [] for name in repeats}
+    first = {p.row.name: rows[p.row.name].pop("ms") for p in turns}
+    repeats = {name: max(1, round(SHORTEST / ms)) for name, ms in first.items()}
+    times = {name: [ms] if ms > LONG else [] for name, ms in first.items()}
     for _ in range(rounds):
         for process in turns:
             name = process.row.name
             repeat, so_far = repeats[name], times[name]
-            if len(so_far) >= 3 and sum(so_far) * repeat > 1e3 * ENOUGH:
+            if (len(so_far) >= 3 and sum(so_far) * repeat > 1e3 * ENOUGH) or max(
+                so_far, default=0
+            ) > LONG:
                 continue
             with realtime(process):
                 so_far.append(process.ask("run", repeat=repeat)["ms"])
@@ -150,13 +171,18 @@ class RealTime:
         time.sleep(0.02)  # for threads that spin after a call
 
 
-def machine():
-    """The class of this machine."""
+def machine(device="cpu"):
+    """The class of this machine, and its GPU if that is the device."""
     name = platform.processor()
     with contextlib.suppress(OSError), open("/proc/cpuinfo") as f:
         name = next(line.split(":")[1].strip() for line in f if line.startswith("model name"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {"cpu": name, "cores": os.cpu_count(), "memory_gib": round(memory)}
+    found = {"cpu": name, "cores": os.cpu_count(), "memory_gib": round(memory)}
+    if device == "gpu":
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        found["gpu"] = subprocess.run(query, check=True, stdout=subprocess.PIPE, text=True).stdout
+        found["gpu"] = found["gpu"].splitlines()[0]
+    return found
 
 
 def run(table, options, given, environment):
@@ -164,31 +190,35 @@ def run(table, options, given, environment):
     print(f"\n{table}", flush=True)
     wanted = [r for r in ROWS if not r.tables or table in r.tables]
     wanted = [r for r in wanted if not options.rows or r.name in options.rows]
-    processes = [Process(r, given, environment) for r in wanted]
+    processes = [Process(r, given, environment, options.device) for r in wanted]
     for process in processes:
         process.about = process.ask("describe")
     realtime = RealTime() if options.realtime else usual
-    cases = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for case in TABLES[table][: options.cases]:
-            print(case.name, flush=True)
-            cases[case.name] = prepare(processes, case, pathlib.Path(folder))
-            measure(processes, cases[case.name], options.rounds, realtime)
+    path = RESULTS / options.label / f"{table}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     result = {
         "table": table,
         "date": datetime.date.today().isoformat(),
-        "machine": machine(),
+        "machine": machine(options.device),
         "environment": environment,
         "realtime": options.realtime,
         "rows": {p.row.name: p.about for p in processes},
-        "cases": cases,
+        "cases": {},
     }
+    with tempfile.TemporaryDirectory() as folder:
+        for case in TABLES[table][: options.cases]:
+            print(case.name, flush=True)
+            rows, reference = {}, None
+            for group in [[p] for p in processes] if case.alone else [processes]:
+                found, reference = prepare(group, case, pathlib.Path(folder), reference)
+                measure(group, found, options.rounds, realtime)
+                rows |= found
+                if case.alone:
+                    group[0].ask("release")
+            result["cases"][case.name] = rows
+            path.write_text(json.dumps(result, indent=1) + "\n")  # what there is, if it is stopped
     for process in processes:
         process.close()
-    path = RESULTS / options.label / f"{table}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    return result
 
 
 def _short(value):
@@ -202,13 +232,15 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=9, help="timed calls of every row")
     parser.add_argument("--rows", nargs="*", help="only these rows")
     parser.add_argument("--cases", type=int, help="only so many cases of each table")
-    parser.add_argument("--label", default="cpu", help="the folder of the results")
+    parser.add_argument("--device", choices=list(ON), default="cpu")
+    parser.add_argument("--label", help="the folder of the results; else the name of the device")
     parser.add_argument("--realtime", action="store_true", help="real-time priority; needs root")
     parser.add_argument(
         "--python", nargs="*", default=[], help="ENVIRONMENT=PATH of a Python that is ready"
     )
     parser.add_argument("--env", nargs="*", default=[], help="NAME=VALUE for every process")
     options = parser.parse_args(arguments)
+    options.label = options.label or options.device
     unknown = set(options.tables) - set(TABLES)
     if unknown:
         parser.error(f"no table {', '.join(unknown)}; there are {', '.join(TABLES)}")

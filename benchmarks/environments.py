@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -49,15 +50,24 @@ ROWS = [
 ]
 
 
-def python(environment, given):
+def python(environment, given, device="cpu"):
     """The Python of an environment: as given, else made from the requirements."""
     if environment in given:
         return given[environment]
-    folder = ENVIRONMENTS / environment
+    folder = ENVIRONMENTS / device / environment
     path = folder / "bin" / "python"
     if not (folder / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        requirements = HERE / "requirements" / f"{environment}.txt"
-        subprocess.run([path, "-m", "pip", "install", "-q", "-r", requirements], check=True)
+        packages = requirements(environment, device)
+        subprocess.run([path, "-m", "pip", "install", "-q", *packages], check=True)
         (folder / "complete").touch()
     return str(path)
+
+
+def requirements(environment, device):
+    """The pinned packages of an environment; JAX with its plugin for the GPU, if it is for one."""
+    lines = (HERE / "requirements" / f"{environment}.txt").read_text().splitlines()
+    packages = [line for line in lines if not line.startswith("#")]
+    if device == "gpu":  # PyTorch for Linux comes with CUDA
+        packages = [re.sub("^jax==", "jax[cuda13]==", p) for p in packages]
+    return packages

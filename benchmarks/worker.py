@@ -1,6 +1,6 @@
 """The process of one row: it keeps a program ready and runs it when told to.
 
-    python -m benchmarks.worker MODULE ROW
+    python -m benchmarks.worker MODULE ROW DEVICE
 
 Requests and answers are lines of JSON on standard input and output.
 """
@@ -16,23 +16,24 @@ import traceback
 
 import numpy as np
 
-from .libraries.library import MissingError
+from .libraries.library import Library, MissingError
+
+SLOW = 2e3  # ms: the memory of such a call is measured once
 
 
 def load(path):
     """The arrays of a case."""
     arrays = dict(np.load(path))
-    names = sorted(k for k in arrays if k.startswith("params."))
-    if names:
-        arrays["params"] = [arrays.pop(k) for k in names]
+    n = sum(k.startswith("params.") for k in arrays)
+    if n:
+        arrays["params"] = [arrays.pop(f"params.{i}") for i in range(n)]
     return arrays
 
 
 def save(path, results, scale):
     """Write results in the units of the case: undo the scale of inputs and weights."""
     units = {"gradient": scale} | {k: 1 / scale for k in results if k.startswith("p")}
-    shown = {k: np.asarray(v) for k, v in results.items() if k != "state"}
-    np.savez(path, **{k: v * np.float32(units.get(k, 1)) for k, v in shown.items()})
+    np.savez(path, **{k: v * np.float32(units.get(k, 1)) for k, v in results.items()})
 
 
 class Worker:
@@ -50,12 +51,25 @@ class Worker:
             "same_neuron": library.same_neuron,
         }
 
-    def prepare(self, kind, network, arrays, results):
+    def prepare(self, kind, network, arrays, dtype, results):
         """Compile a case, write its results, and measure the memory of a call."""
+        self.call, library = None, self.library
+        self.call, compile_s = library.compile(kind, network, load(arrays), dtype)
+        found = {k: library.numpy(v) for k, v in self.call().items() if k != "state"}
+        save(results, found, library.input_scale)
+        del found
+        ms = self.run(1)["ms"]
+        if library.device == "cpu":
+            memory = peak(self.call, 1 if ms > SLOW else 3)
+        else:
+            memory = library.device_memory(self.call) / 2**20
+        return {"compile_s": compile_s, "peak_mib": memory, "ms": ms}
+
+    def release(self):
+        """Forget the program and its arrays."""
         self.call = None
-        self.call, compile_s = self.library.compile(kind, network, load(arrays))
-        save(results, self.call(), self.library.input_scale)
-        return {"compile_s": compile_s, "peak_mib": peak(self.call), "ms": self.run(1)["ms"]}
+        gc.collect()
+        return {}
 
     def run(self, repeat):
         """Time of a call, of ``repeat`` calls one after the other."""
@@ -75,12 +89,12 @@ class Worker:
         return {}
 
 
-def peak(call):
+def peak(call, times=3):
     """MiB that the process takes in a call beyond what it had, by the operating system."""
     if not os.path.exists("/proc/self/clear_refs"):
         return None
     taken = []
-    for _ in range(3):
+    for _ in range(times):
         gc.collect()
         time.sleep(0.1)  # buffers are freed by other threads
         ctypes.CDLL(None).malloc_trim(0)
@@ -101,7 +115,7 @@ def main():
     """Answer requests until standard input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is not an answer
-    module, row = sys.argv[1:]
+    module, row, Library.device = sys.argv[1:]
     worker = Worker(importlib.import_module(f"benchmarks.libraries.{module}").ROWS[row]())
     for line in sys.stdin:
         request = json.loads(line)

@@ -54,7 +54,8 @@ def test_differences_are_seen():
 
 def test_results_are_in_the_units_of_the_case(tmp_path):
     # a neuron that does not scale its input is given half of it and half of the weights
-    worker.save(tmp_path / "a.npz", {"spikes": [1.0], "gradient": [4.0], "p0": [3.0]}, 0.5)
+    results = {"spikes": np.ones(1), "gradient": np.full(1, 4.0), "p0": np.full(1, 3.0)}
+    worker.save(tmp_path / "a.npz", results, 0.5)
     with np.load(tmp_path / "a.npz") as file:
         assert {k: v.item() for k, v in file.items()} == {"spikes": 1, "gradient": 2, "p0": 6}
 

@@ -17,10 +17,10 @@ spike.defvjp(lambda x: (spike(x), x), lambda x, g: (g / (1 + jnp.abs(x)) ** 2,))
 
 
 def neuron(v, x):
-    """One step of the neuron."""
-    h = v + (x - v) / 2
+    """One step of the neuron; the membrane is float32 whatever the input is."""
+    h = v + (x.astype(v.dtype) - v) / 2
     s = spike(h - 1)
-    return h * (1 - s), s
+    return h * (1 - s), s.astype(x.dtype)
 
 
 class Plain(JaxLibrary):
@@ -30,7 +30,7 @@ class Plain(JaxLibrary):
         return versions("jaxlib")
 
     def layer(self, x_seq):
-        return jax.lax.scan(neuron, jnp.zeros_like(x_seq[0]), x_seq)[1]
+        return jax.lax.scan(neuron, jnp.zeros(x_seq.shape[1:]), x_seq)[1]
 
     def mlp(self, params, x_seq):
         state, step = self.step(params, x_seq[0])

@@ -4,6 +4,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from . import images
 from .library import Library
@@ -53,13 +54,24 @@ class JaxLibrary(Library):
         step = images.stepwise(topology, params, self.operations, one)
         return step, [rest(shape) for shape in shapes]
 
-    def compile(self, kind, network, arrays):
+    def compile(self, kind, network, arrays, dtype):
         program, args = getattr(self, f"_{kind}")(getattr(self, network), arrays)
-        args = jax.block_until_ready(jax.tree.map(jnp.asarray, args))
+
+        def put(a):
+            return jnp.asarray(a, None if dtype == "float32" else dtype)
+
+        args = jax.block_until_ready(jax.tree.map(put, args))
         start = time.perf_counter()
-        compiled = jax.jit(program).lower(*args).compile()
+        self.compiled = compiled = jax.jit(program).lower(*args).compile()
         seconds = time.perf_counter() - start
         return lambda: jax.block_until_ready(compiled(*args)), seconds
+
+    def numpy(self, array):
+        return np.asarray(array, np.float32)
+
+    def device_memory(self, call):
+        found = self.compiled.memory_analysis()
+        return found.temp_size_in_bytes + found.output_size_in_bytes
 
     def _forward(self, network, arrays):
         return lambda x: {"spikes": network(x)}, (arrays["x"] * self.input_scale,)

@@ -7,6 +7,9 @@ from torch.nn import functional
 
 from .library import Library
 
+if Library.device == "gpu":
+    torch.set_default_device("cuda")  # of every tensor and module made from here on
+
 
 def conv(x, w):
     """A 3 x 3 convolution of ``[..., C, H, W]``, the weight as ``[3, 3, in, out]``."""
@@ -40,16 +43,29 @@ class TorchLibrary(Library):
     def residual(self, params, x_seq):
         return super().residual(params, x_seq.movedim(-1, -3))
 
-    def compile(self, kind, network, arrays):
+    def compile(self, kind, network, arrays, dtype):
+        def put(a):
+            return torch.tensor(a, dtype=getattr(torch, dtype))
+
         arrays = {
-            k: [torch.tensor(p) for p in a]
-            if k == "params"
-            else a
-            if k == "rate"
-            else torch.tensor(a)
+            k: [put(p) for p in a] if k == "params" else a if k == "rate" else put(a)
             for k, a in arrays.items()
         }
-        return getattr(self, f"_{kind}")(getattr(self, network), arrays), 0.0
+        run = getattr(self, f"_{kind}")(getattr(self, network), arrays)
+        return run if self.device == "cpu" else lambda: self._finished(run()), 0.0
+
+    def _finished(self, results):
+        torch.cuda.synchronize()
+        return results
+
+    def numpy(self, array):
+        return array.float().numpy(force=True)
+
+    def device_memory(self, call):
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return torch.cuda.max_memory_allocated() - before
 
     def _forward(self, network, arrays):
         x = arrays["x"] * self.input_scale

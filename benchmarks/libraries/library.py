@@ -20,11 +20,13 @@ class Library:
             gradients scaled back: all are powers of two, so nothing is rounded.
         same_neuron: Whether the library can run this neuron; else its own differs as ``note`` says.
         note: What to know about the row.
+        device: "cpu" or "gpu", where everything runs; set before a library's module is imported.
     """
 
     input_scale = 1.0
     same_neuron = True
     note = ""
+    device = "cpu"
 
     def versions(self):
         """Versions of the packages that matter, by name."""
@@ -57,14 +59,22 @@ class Library:
         """Spikes of `images.residual`, ``[T, N, H, W, C] -> [T, N, classes]``."""
         return self.image(images.residual, params, x_seq)
 
-    def step(self, params):
+    def step(self, params, x):
         """One step of `mlp`: the state at rest, and ``(state, x [N, in]) -> state, spikes``."""
         raise MissingError("not written")
 
-    def compile(self, kind, network, arrays):
+    def compile(self, kind, network, arrays, dtype):
         """The program of a case: ``run() -> {name: array}``, and the seconds its compilation took.
 
         ``run`` returns when the results are there. Kinds: "forward", the spikes; "gradient", the
         spikes and the gradient of the input; "train", a loss and new weights; "latency", one step.
         """
+        raise NotImplementedError
+
+    def numpy(self, array):
+        """An array of the library as float32 of NumPy."""
+        raise NotImplementedError
+
+    def device_memory(self, call):
+        """Bytes that a call takes on a GPU beyond its arguments."""
         raise NotImplementedError
