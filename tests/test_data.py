@@ -643,6 +643,14 @@ def test_the_clock_of_nmnist_begins_again(tmp_path):
     assert [a.tolist() for a in data.read_nmnist(path)] == [[9, 8193], [1, 3], [2, 4], [0, 1]]
 
 
+def test_cifar10_dvs_is_turned_upright(tmp_path):
+    path = tmp_path / "cifar10_airplane_0.aedat"
+    path.write_bytes(aedat2(TRUE))
+    e = data.read_cifar10_dvs(path)
+    for got, true in zip(e, (TRUE.t, 127 - TRUE.y, 127 - TRUE.x, 1 - TRUE.p), strict=True):
+        assert np.array_equal(got, true)
+
+
 def test_gestures(tmp_path):
     path, table = tmp_path / "user01_led.aedat", tmp_path / "user01_led_labels.csv"
     path.write_bytes(aedat3(TRUE))

@@ -95,6 +95,10 @@ def test_events_of_several_packets(tmp_path):
         sentence = f"`{path}` is damaged or of another kind at byte {offset}: {why}"
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
             read_aedat4(path)
+    path.write_bytes(aedat4([first, [0, *np.array([[10**16], [31], [24], [0]])]])[0])
+    outside = f"at byte {starts[1]}: the pixel x=31, y=24 is not on a sensor of 32 x 24"
+    with pytest.raises(ValueError, match=outside):
+        read_aedat4(path)
     path.write_bytes(announced + b"the table")
     assert len(read_aedat4(path).t) == 20
     for cut in range(len(announced)):

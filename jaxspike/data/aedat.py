@@ -218,7 +218,8 @@ def read_aedat4(path: str | Path) -> Events:
     Raises:
         ImportError: Without ``pip install 'jaxspike[data]'``.
         OSError: If the file cannot be read.
-        ValueError: If it is damaged, or has none or several streams of events.
+        ValueError: If it is damaged, or has none or several streams of events, or if an event is
+            outside of the sensor that it names; the byte is that of the packet.
 
     Example:
         >>> import jaxspike.data
@@ -234,15 +235,17 @@ def read_aedat4(path: str | Path) -> Events:
     if not content.startswith(b"#!AER-DAT4.0\r\n"):
         raise _file.damaged(path, 0, "it does not begin with #!AER-DAT4.0")
     starts = _packets(path, content)
-    parts, read = [], -1  # the first to be read is the header
+    parts, offsets, read = [], [], -1  # the first to be read is the header
     try:
         decoder = aedat.Decoder(str(path))
         read = 0
-        streams = [n for n, kind in decoder.id_to_stream().items() if kind["type"] == "events"]
+        kinds = decoder.id_to_stream()
+        streams = [n for n, kind in kinds.items() if kind["type"] == "events"]
         for packet in decoder:
             read += 1
             if packet["stream_id"] in streams and "events" in packet:
                 parts.append(packet["events"])
+                offsets.append(np.full(len(parts[-1]), starts[read]))
     except BaseException as e:  # the package panics, which is no Exception
         if isinstance(e, KeyboardInterrupt | SystemExit):
             raise
@@ -252,7 +255,9 @@ def read_aedat4(path: str | Path) -> Events:
         raise _file.damaged(path, 14, f"it has {len(streams)} streams of events, not one")
     raw = np.concatenate(parts) if parts else np.zeros(0, "<u8, <u2, <u2, ?")
     t, x, y, p = (raw[name].astype(np.int64) for name in raw.dtype.names or ())
-    return _file.by_time(Events(t, x, y, p))
+    size = kinds[streams[0]]["height"], kinds[streams[0]]["width"]
+    where = np.concatenate(offsets) if offsets else offsets
+    return _file.by_time(_file.on_sensor(path, Events(t, x, y, p), size, where))
 
 
 def _packets(path: str | Path, content: bytes) -> list[int]:
