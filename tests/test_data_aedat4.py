@@ -101,6 +101,9 @@ def test_events_of_several_packets(tmp_path):
         read_aedat4(path)
     path.write_bytes(announced + b"the table")
     assert len(read_aedat4(path).t) == 20
+    path.write_bytes(aedat4([first, second], table=0)[0])
+    with pytest.raises(ValueError, match=f"at byte {len(content)}: the package aedat"):
+        read_aedat4(path)
     for cut in range(len(announced)):
         path.write_bytes(announced[:cut])
         with pytest.raises(ValueError, match="is damaged or of another kind at byte"):

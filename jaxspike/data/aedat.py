@@ -271,14 +271,14 @@ def _packets(path: str | Path, content: bytes) -> list[int]:
         root += begin
         (fields,) = struct.unpack_from("<i", content, root)
         length, _, _, second = struct.unpack_from("<4H", content, max(root - fields, 0))
-        table = -1  # where the packets end, if that is known
+        table = 0  # where the packets end, if that is known
         if length > 6 and second:
             (table,) = struct.unpack_from("<q", content, root + second)
         header = content[begin : begin + size]
         header[header.find(b"<") : header.rfind(b">") + 1].decode()
     except (struct.error, UnicodeDecodeError) as e:
         raise _file.damaged(path, at, "its header cannot be read") from e
-    end = len(content) if table < 0 else table
+    end = len(content) if table <= 0 else table
     if end > len(content):
         why = f"its header announces packets up to byte {end}"
         raise _file.damaged(path, len(content), why)

@@ -111,7 +111,7 @@ def membrane(
     if v_threshold is not None:
         ax.axhline(v_threshold, color=QUIET, linestyle="--", linewidth=1.2, label="threshold")
     tops = [potential.max(), *([] if v_threshold is None else [v_threshold])]
-    top, tall = max(tops), 0.12 * max(float(max(tops) - potential.min()), 1e-6)
+    top, tall = max(tops), 0.12 * max(float(max(tops)) - float(potential.min()), 1e-6)
     for n in range(potential.shape[1]):
         color = LINES[n % len(LINES)]
         label = "membrane" if potential.shape[1] == 1 else f"neuron {n}"
