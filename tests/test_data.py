@@ -1,7 +1,14 @@
 """`jaxspike.data`: every event is counted once, and damaged files are refused at the byte."""
 
 import functools
+import gzip
+import io
+import json
+import os
+import pathlib
 import re
+import struct
+import subprocess
 import sys
 import wave
 
@@ -9,8 +16,10 @@ import numpy as np
 import pytest
 
 import jaxspike as js
+from jaxspike.data import _code
 
 data = js.data
+ROOT = pathlib.Path(js.__file__).parent.parent
 SIZE = (5, 7)
 
 
@@ -89,6 +98,14 @@ def events(t=(0, 5), x=(1, 2), y=(0, 0), p=(0, 1)):
     return data.Events(*(np.array(a) for a in (t, x, y, p)))
 
 
+def count_bytes(path, plus=0):
+    return np.array([len(path.read_bytes()) + plus])
+
+
+def returned(value, dtype=None, path=None):
+    return value if path is None else np.array(value, dtype)
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
@@ -157,6 +174,40 @@ def events(t=(0, 5), x=(1, 2), y=(0, 0), p=(0, 1)):
             "got float64 [3] and float64 [4] behind it.",
         ),
         (
+            lambda: data.to_frames(np.zeros((4, 3), int), SIZE, frames=2),
+            TypeError,
+            "`to_frames(events=...)` must be `Events(t, x, y, p)`, got a ndarray. Of a structured "
+            'array e make `Events(e["t"], e["x"], e["y"], e["p"])`.',
+        ),
+        (
+            lambda: data.to_frames(events(t=np.array([1, 2**63], "u8")), SIZE, frames=2),
+            ValueError,
+            "`to_frames(events.t)` must be from -4611686018427387904 to 4611686018427387903, "
+            "got 9223372036854775808.",
+        ),
+        (
+            lambda: data.to_frames(
+                data.Events(*np.zeros((4, 2049), int)), SIZE, frames=1, dtype=np.float16
+            ),
+            ValueError,
+            "`to_frames(dtype=...)` must hold counts up to 2049, got float16. Give a wider one.",
+        ),
+        (
+            lambda: data.to_frames(events(), SIZE, frames=1, dtype=bool),
+            TypeError,
+            "`to_frames(dtype=...)` must be integers or floats, got bool.",
+        ),
+        (
+            lambda: data.read_nmnist("a", size=34),
+            TypeError,
+            "`read_nmnist(size=...)` must be (H, W), got 34.",
+        ),
+        (
+            lambda: data.read_aedat2("a", x_bits=(26, 7), y_bits=(8, 7), p_bit=0),
+            ValueError,
+            "`read_aedat2(x_bits=...)` must be in the 32 bits of the address, got 7 from bit 26.",
+        ),
+        (
             lambda: data.pad([np.zeros((5, 3))], length=4),
             ValueError,
             "`pad(length=...)` must be at least 5, the longest sequence, got 4.",
@@ -182,6 +233,47 @@ def events(t=(0, 5), x=(1, 2), y=(0, 0), p=(0, 1)):
             "`batches(size=...)` must be at most 3, the number of rows, got 4.",
         ),
         (
+            lambda: data.batches(np.zeros((3, 4)), 2),
+            TypeError,
+            "`batches(arrays=...)` must be a tuple of arrays, got a ndarray. "
+            "Of one array make `(x,)`.",
+        ),
+        (
+            lambda: data.batches((np.zeros(()),), 2),
+            ValueError,
+            "`batches(arrays=...)` must have equally many rows, got [0].",
+        ),
+        (
+            lambda: data.batches((np.zeros(5),), 2, start=4),
+            ValueError,
+            "`batches(start=...)` must be from 0 to 3, got 4.",
+        ),
+        (
+            lambda: data.batches((np.zeros(5),), 2, start=3, drop_last=True),
+            ValueError,
+            "`batches(start=...)` must be from 0 to 2, got 3.",
+        ),
+        (
+            lambda: data.mask([1], 1.5),
+            TypeError,
+            "`mask(steps=...)` must be an integer, got 1.5. Give an int.",
+        ),
+        (
+            lambda: data.cochlea(1j * np.zeros(9), 8000),
+            TypeError,
+            "`cochlea(audio=...)` must be numbers [samples], got complex128 [9].",
+        ),
+        (
+            lambda: data.cochlea(np.zeros(9), 999, high=300),
+            ValueError,
+            "`cochlea(rate=...)` must be at least 1000, got 999.",
+        ),
+        (
+            lambda: data.cochlea(np.zeros(9), 8000, level=1.5),
+            ValueError,
+            "`cochlea(level=...)` must be above 0, up to 1, got 1.5.",
+        ),
+        (
             lambda: data.cochlea(np.zeros(9), 8000, high=5000),
             ValueError,
             "`cochlea(low=..., high=...)` must be 0 < low < high < 4000, half of the rate, "
@@ -197,6 +289,30 @@ def events(t=(0, 5), x=(1, 2), y=(0, 0), p=(0, 1)):
             TypeError,
             "`cached(transform=...)` must be a function of a module, or functools.partial of one "
             "with plain arguments, got <function",
+        ),
+        (
+            lambda: data.cached(data.Events._make, __file__, "."),
+            TypeError,
+            "`cached(transform=...)` must be a function of a module, or functools.partial of one "
+            "with plain arguments, got <bound method",
+        ),
+        (
+            lambda: data.cached(count_bytes, "/", "."),
+            IsADirectoryError,
+            "`cached(path=...)` must be a file, got the folder `/`.",
+        ),
+        *(
+            (
+                lambda call=call: data.cached(call, __file__, "."),
+                TypeError,
+                "`cached(transform=...)` must return a NumPy array of a type that .npy files "
+                f"have, got a {got}.",
+            )
+            for call, got in (
+                (functools.partial(returned, [3]), "list of no type of values"),
+                (functools.partial(returned, 3, "bfloat16"), "ndarray of bfloat16"),
+                (functools.partial(returned, 3, "O"), "ndarray of object"),
+            )
         ),
     ],
 )
@@ -237,8 +353,80 @@ def test_batches_are_resumed_and_every_row_is_met_once():
     assert len(orders) == 4
 
 
-def count_bytes(path, plus=0):
-    return np.array([len(path.read_bytes()) + plus])
+SCRIPT = """
+import functools, helper
+SIDE, NAMES = 34, {"a", "b"}
+def inner(x):
+    return x in {"on", "off"}
+def frames_of(path, frames=10):
+    return [inner(name) for name in NAMES], helper.scale(SIDE), sorted(NAMES)
+call = functools.partial(frames_of, frames=4)
+"""
+HELPER = "def scale(x):\n    return 2 * x\n"
+KEYS = """
+import json, sys, types
+from jaxspike.data import _code
+for script, helper in json.loads(sys.argv[1]):
+    space, module = {"__name__": "script"}, types.ModuleType("helper")
+    sys.modules["helper"] = module
+    exec(helper, vars(module))
+    exec(script, space)
+    key = _code.text(space["call"], set())
+    for _ in range(100):
+        space["frames_of"]("a")
+    assert _code.text(space["call"], set()) == key  # though it is specialised now
+    print(key)
+"""
+
+
+def test_the_key_of_a_cache_is_the_code_that_runs():
+    changes = (
+        ("frames=10", "frames=11"),
+        ("frames=4", "frames=5"),
+        ("SIDE, NAMES = 34", "SIDE, NAMES = 35"),
+        ('{"on", "off"}', '{"on"}'),
+        ("sorted(NAMES)", "set(NAMES)"),
+    )
+    programs = [(SCRIPT.replace(old, new), HELPER) for old, new in changes]
+    programs += [(SCRIPT, HELPER.replace("2", "3")), (SCRIPT, HELPER)]
+    programs += [("# a comment\n" + SCRIPT.replace("    ", "  "), HELPER)]
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", KEYS, json.dumps(programs)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+        ).stdout.splitlines()
+        for seed in "01"
+    )
+    assert first == second
+    *different, unchanged, commented = first
+    assert len({*different, unchanged}) == 7
+    assert commented == unchanged
+
+
+def test_the_key_of_a_cache_tells_arguments_apart():
+    class Other:
+        def __call__(self, path):
+            return path
+
+    partial = functools.partial
+    calls = [
+        count_bytes,
+        partial(count_bytes, ("plus", 1)),
+        partial(count_bytes, ["plus", 1]),
+        partial(count_bytes, "plus", 1),
+        partial(count_bytes, plus=1),
+        partial(count_bytes, plus=1.0),
+        partial(count_bytes, plus={1: 2}),
+        np.load,
+        np.fromfile,
+    ]
+    assert len({_code.text(call, set()) for call in calls}) == len(calls)
+    assert np.__version__ in _code.text(np.load, set())
+    with pytest.raises(TypeError, match="Other object"):
+        _code.text(partial(count_bytes, Other()), set())
 
 
 def test_a_cache_knows_its_transform_and_its_file(tmp_path):
@@ -355,11 +543,11 @@ def test_readers(tmp_path, name):
         (
             data.read_aedat4,
             b"#!AER-DAT4.0\r\nand nothing",
-            "14: the package aedat cannot read it (",
+            "14: its header cannot be read.",
         ),
         (data.read_idx, b"\0\0\x08\1\0\0", "6: its 1 lengths are cut short"),
         (data.read_shd, b"no HDF5", "0: it cannot be read as HDF5 with spikes/times,"),
-        (data.read_wav, b"RIFF....WAVE", "0: it is not a WAV file of whole numbers ("),
+        (data.read_wav, b"RIFF....WAVE", "0: it is not a WAV file of whole numbers: "),
     ],
 )
 def test_damaged_files(tmp_path, read, content, problem):
@@ -374,10 +562,99 @@ def test_damaged_files(tmp_path, read, content, problem):
     assert str(info.value).startswith(f"`{path}` is damaged or of another kind at byte {problem}")
 
 
+def wav(data, channels=1, rate=8000, bits=16):
+    size = channels * bits // 8
+    kind = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * size, size, bits)
+    rest = b"WAVEfmt " + kind + b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(rest)) + rest
+
+
+IDX = bytes([0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6])
+PACKED = gzip.compress(IDX, mtime=0)
+HEADS = {"nmnist": 0, "dat": 37, "aedat2": 14}  # and then events, without their number
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "idx", "idx.gz", "wav"])
+def test_a_file_cut_anywhere_is_refused_or_ends_with_a_whole_record(tmp_path, name):
+    if name in FORMATS:
+        content, read = FORMATS[name][0](TRUE), FORMATS[name][1]
+    else:
+        files = {
+            "idx": IDX,
+            "idx.gz": PACKED,
+            "wav": wav(bytes(24), channels=2),
+        }
+        content, read = files[name], data.read_wav if name == "wav" else data.read_idx
+    path, silent = tmp_path / "a", []
+    for cut in range(len(content)):
+        path.write_bytes(content[:cut])
+        try:
+            read(path)
+            silent.append(cut)
+        except ValueError as e:
+            at = re.match(rf"`{path}` is damaged or of another kind at byte (\d+): .*\.$", str(e))
+            assert at, e
+            assert int(at[1]) <= cut
+    if name == "aedat3":
+        assert silent == [42, 134, 170, 326]  # between packets
+    elif name in HEADS:
+        size = 5 if name == "nmnist" else 8
+        start = len(content) - 20 * size
+        assert silent == sorted({HEADS[name], *range(start, len(content), size)})
+    else:
+        assert not silent
+
+
+@pytest.mark.parametrize(
+    ("read", "content", "problem"),
+    [
+        (data.read_wav, wav(bytes(5)), "48: the last sample has 1 of 2 bytes"),
+        (data.read_wav, wav(bytes(4), rate=0), "0: it has 0 samples per second"),
+        (data.read_wav, wav(bytes(8), bits=64), "0: samples of 64 bits are not read"),
+        (data.read_wav, b"RIFF" + bytes(4) + b"WAVEfmt " + b"\xff" * 9, "0: it is not a WAV"),
+        (data.read_idx, PACKED[:-9], "27: what .gz holds is cut short"),
+        (
+            data.read_idx,
+            PACKED[:-8] + bytes(8),
+            "0: what .gz holds cannot be unp",
+        ),
+        (
+            data.read_idx,
+            bytes([0, 0, 8, 70, *[0, 0, 0, 1] * 70, 1]),
+            "4: its 70 lengths are not of an array (",
+        ),
+        (
+            data.read_aedat3,
+            aedat3(TRUE)[:43] + b"\x80" + aedat3(TRUE)[44:],
+            "42: compressed packets are not read",
+        ),
+        (
+            functools.partial(data.read_aedat3, size=(34, 30)),
+            aedat3(data.Events(*(np.array([n]) for n in (5, 31, 2, 1))), spare=0),
+            "134: the pixel x=31, y=2 is not on a sensor of 30 x 34",
+        ),
+    ],
+)
+def test_damage_inside_a_file(tmp_path, read, content, problem):
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as info:
+        read(path)
+    assert str(info.value).startswith(f"`{path}` is damaged or of another kind at byte {problem}")
+
+
 def test_the_clock_of_nmnist_begins_again(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(bytes([1, 2, 0, 0, 9, 0, 240, 0, 0, 0, 3, 4, 0x80, 0, 1]))
     assert [a.tolist() for a in data.read_nmnist(path)] == [[9, 8193], [1, 3], [2, 4], [0, 1]]
+
+
+def test_cifar10_dvs_is_turned_upright(tmp_path):
+    path = tmp_path / "cifar10_airplane_0.aedat"
+    path.write_bytes(aedat2(TRUE))
+    e = data.read_cifar10_dvs(path)
+    for got, true in zip(e, (TRUE.t, 127 - TRUE.y, 127 - TRUE.x, 1 - TRUE.p), strict=True):
+        assert np.array_equal(got, true)
 
 
 def test_gestures(tmp_path):
@@ -389,6 +666,15 @@ def test_gestures(tmp_path):
     assert classes.tolist() == [1, 10]
     assert [len(first.t), len(second.t)] == [8, 12]
     assert np.array_equal(np.r_[first.x, second.x], TRUE.x)
+    table.write_text(f"2,0,{middle}\n11,{middle},99999\n")
+    with pytest.raises(ValueError, match="at byte 0: the first line does not begin with class,"):
+        data.read_dvs128_gesture(path)
+    table.write_text("class,startTime_usec,endTime_usec\n2,0,7\n3,9999,99999\n")
+    ends = (
+        f"at byte {path.stat().st_size}: the recording ends before gesture 1 of user01_led_labels"
+    )
+    with pytest.raises(ValueError, match=ends):
+        data.read_dvs128_gesture(path)
     table.write_text("class,startTime_usec,endTime_usec\n2,0,7\n12,0,5\n")
     with pytest.raises(ValueError, match="at byte 40: a line is not a class from 1 to 11, start,"):
         data.read_dvs128_gesture(path)
@@ -408,8 +694,31 @@ def test_spoken_digits_in_hdf5(tmp_path):
     assert (second.t.tolist(), labels.tolist()) == ([500000], [7, 19])
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="at byte 0: it cannot be read as HDF5"):
+    half = f"at byte {len(content) // 2}: it cannot be read as HDF5"
+    with pytest.raises(ValueError, match=half):
         data.read_shd(path)
+    for name, value, why in (
+        ("labels", [7.5, 19], r"its labels are not a list of integers but float64 \[2\]"),
+        ("labels", [7], "it has 2 times, 2 units and 1 labels"),
+        ("times", [1e300], "recording 1 is not as many finite times as channels from 0 to 699"),
+        ("times", [np.nan], "recording 1 is not as many finite times"),
+        ("units", [700], "recording 1 is not as many finite times"),
+        ("units", [3, 3], "recording 1 is not as many finite times"),
+    ):
+        with h5py.File(io.BytesIO(content), "r+") as file:
+            if name == "labels":
+                del file["labels"]
+                file["labels"] = value
+            else:
+                kind = "f8" if name == "times" else "u2"
+                before = file[f"spikes/{name}"][:]
+                del file[f"spikes/{name}"]
+                stored = file.create_dataset(f"spikes/{name}", 2, h5py.vlen_dtype(kind))
+                stored[0], stored[1] = before[0], np.array(value, kind)
+            file.flush()
+            path.write_bytes(file.id.get_file_image())
+        with pytest.raises(ValueError, match=f"at byte 0: {why}"):
+            data.read_shd(path)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", ">i2", ">i4", ">f4", ">f8"])
@@ -455,6 +764,9 @@ def test_a_cochlea_hears_the_pitch_and_sends_changes():
         assert frames.sum() == len(e.t)
     louder = data.cochlea(7 * np.sin(2 * np.pi * 2400 * t), 8000, channels=32)
     assert all(np.array_equal(a, b) for a, b in zip(e, louder, strict=True))
+    for scale in (1e-30, 1e300):
+        other = data.cochlea(scale * np.sin(2 * np.pi * 2400 * t), 8000, channels=32)
+        assert len(other.t) == len(e.t)
     assert len(data.cochlea(np.zeros(4000), 8000).t) == len(data.cochlea([], 8000).t) == 0
 
 

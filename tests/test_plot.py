@@ -56,6 +56,8 @@ def test_a_raster_of_one_sample_of_booleans_and_of_silence(ax):
     silent = Figure().subplots()
     js.plot.raster(np.zeros((6, 4)), ax=silent)
     assert len(silent.collections) == 0
+    assert [text.get_text() for text in silent.texts] == ["no spikes"]
+    assert not ax.texts
     assert silent.get_xlim() == (-0.5, 5.5)
 
 
@@ -109,10 +111,24 @@ def test_firing_rates_mark_silent_and_saturated_layers(ax):
 def test_training_curves(ax):
     curves = {"training": [2.0, 1.0, 0.5], "test": jnp.array([2.5, 1.5])}
     assert js.plot.training_curves(curves, ylabel="loss", log=True, ax=ax) is ax
-    np.testing.assert_array_equal(lines(ax)["training"], [[1, 2, 3], [2.0, 1.0, 0.5]])
-    np.testing.assert_array_equal(lines(ax)["test"], [[1, 2], [2.5, 1.5]])
-    assert [text.get_text() for text in ax.texts] == ["0.5", "1.5"]
+    np.testing.assert_array_equal(lines(ax)["training  0.5"], [[1, 2, 3], [2.0, 1.0, 0.5]])
+    np.testing.assert_array_equal(lines(ax)["test  1.5"], [[1, 2], [2.5, 1.5]])
+    assert [line.get_markevery() for line in ax.get_lines()] == [[2], [1]]
     assert (ax.get_yscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "epoch", "loss")
+
+
+def test_a_single_step_and_a_single_neuron_are_seen():
+    one = np.ones((1, 1))
+    for draw in (js.plot.membrane, js.plot.spike_counts, js.plot.raster):
+        ax = draw(one, ax=Figure().subplots())
+        for line in ax.get_lines():
+            assert line.get_marker() == "o"
+        low, high = ax.get_xlim()
+        assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [0]
+    low, high = ax.get_ylim()
+    assert [tick for tick in ax.get_yticks() if low <= tick <= high] == [0]
+    longer = js.plot.membrane(np.ones((2, 1)), ax=Figure().subplots())
+    assert longer.get_lines()[0].get_marker() == ""
 
 
 # ---- events
@@ -139,6 +155,8 @@ def test_event_frames_lie_in_rows(ax):
         y, x = (t // 3) * 4, (t % 3) * 5
         np.testing.assert_array_equal(picture[y : y + 3, x : x + 4], want[t])
     assert (picture[:, 4] == 255).all()
+    few = js.plot.event_frames(EVENTS[:2], columns=9, ax=Figure().subplots())
+    assert sheet(few).shape == (3, 2 * 4 + 1, 3)
 
 
 def test_the_colours_of_events(ax):
@@ -161,6 +179,19 @@ def test_an_animation_has_the_frames(tmp_path):
             assert gif.info["duration"] == 50
             got = np.asarray(gif.convert("RGB"))[::2, ::2]
             np.testing.assert_array_equal(got, sheet(ax)[:, 5 * t : 5 * t + 4])
+
+
+def test_an_animation_keeps_its_time(tmp_path):
+    for fps, hundredths in ((15, 7), (30, 3), (0.01, 10_000)):
+        with Image.open(js.plot.event_animation(EVENTS, tmp_path / "e.gif", fps=fps)) as gif:
+            assert gif.info["duration"] == 10 * hundredths
+    still = np.repeat(EVENTS[:2], (1, 3), axis=0)
+    with Image.open(js.plot.event_animation(still, tmp_path / "e.gif")) as gif:
+        durations = []
+        for t in range(gif.n_frames):
+            gif.seek(t)
+            durations.append(gif.info["duration"])
+        assert durations == [100, 300]
 
 
 # ---- surrogates
@@ -246,7 +277,83 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.raster(ONES((3, 2, 4)), sample=2),
             ValueError,
-            "`raster(sample=...)` must be one of the 2 samples, got 2.",
+            "`raster(sample=...)` must be from -2 to 1, got 2.",
+        ),
+        (
+            lambda: js.plot.raster(ONES((3, 2)), sample=1),
+            ValueError,
+            "`raster(sample=...)` must be from -1 to 0, got 1.",
+        ),
+        (
+            lambda: js.plot.raster(ONES((3, 2, 4)), sample=0.5),
+            TypeError,
+            "`raster(sample=...)` must be an integer, got 0.5. Give an int.",
+        ),
+        (
+            lambda: js.plot.raster([[np.nan, 1]]),
+            ValueError,
+            "`raster(spikes=...)` must be finite, got a NaN or an infinity.",
+        ),
+        (
+            lambda: js.plot.raster([["a", "b"]]),
+            TypeError,
+            "`raster(spikes=...)` must be numbers, got <U1.",
+        ),
+        (
+            lambda: js.plot.raster(1j * ONES((3, 2))),
+            TypeError,
+            "`raster(spikes=...)` must be numbers, got complex128.",
+        ),
+        (
+            lambda: js.plot.raster(ONES((0, 2))),
+            ValueError,
+            f"`raster(spikes=...)` must be [T, neurons] or [T, N, *], {SHAPE} (0, 2).",
+        ),
+        (
+            lambda: js.plot.membrane([0.0, np.nan]),
+            ValueError,
+            "`membrane(v=...)` must be finite, got a NaN or an infinity.",
+        ),
+        (
+            lambda: js.plot.membrane(ONES((3, 2)), v_threshold=ONES(2)),
+            TypeError,
+            f"`membrane(v_threshold=...)` must be one number, {SHAPE} (2,).",
+        ),
+        (
+            lambda: js.plot.spike_counts({}),
+            TypeError,
+            "`spike_counts(spikes=...)` must be a dict from names to values, got {}.",
+        ),
+        (
+            lambda: js.plot.firing_rates(FiringReport({}, (), (), ())),
+            ValueError,
+            "`firing_rates(report=...)` must have a layer that spikes, got none.",
+        ),
+        (
+            lambda: js.plot.event_frames(np.full((2, 4, 4, 2), np.nan)),
+            ValueError,
+            "`event_frames(frames=...)` must be finite, got a NaN or an infinity.",
+        ),
+        (
+            lambda: js.plot.surrogate(js.surrogate.ATan(), x=[]),
+            ValueError,
+            "`surrogate(x=...)` must rise from below 0 to above, in one axis.",
+        ),
+        (
+            lambda: js.plot.surrogate(js.surrogate.ATan(), x=[-np.inf, 0, np.inf]),
+            ValueError,
+            "`surrogate(x=...)` must rise from below 0 to above, in one axis.",
+        ),
+        (
+            lambda: js.plot.training_curves({"loss": [1.0, 0.0]}, log=True),
+            ValueError,
+            "`training_curves(curves=...)['loss']` must be above 0 on a logarithmic scale, got 0. "
+            "Draw it with `log=False`.",
+        ),
+        (
+            lambda: js.plot.training_curves({"loss": [1.0, np.nan]}),
+            ValueError,
+            "`training_curves(curves=...)['loss']` must be finite, got a NaN or an infinity.",
         ),
         (
             lambda: js.plot.membrane(ONES((3, 2, 4))),
@@ -297,7 +404,7 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.event_animation(ONES((2, 4, 4, 2)), "events.gif", fps=60),
             ValueError,
-            "`event_animation(fps=...)` must be above 0, up to 50, got 60.",
+            "`event_animation(fps=...)` must be from 0.01 to 50, got 60.",
         ),
         (
             lambda: js.plot.event_animation(ONES((2, 4, 4, 2)), "events.gif", vmax=0),

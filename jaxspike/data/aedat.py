@@ -1,14 +1,16 @@
 """Recordings in the formats of jAER and DV, and the data sets that use them."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
 
 from . import _file
-from .events import Events, IntArray
+from .events import Events, IntArray, sensor
 
 PACKET = 28  # bytes of the header of a packet
 POLARITY = 1  # type of a packet of polarity events
+COMPRESSED = 0x8000  # mark in the type of a packet
 
 
 def read_aedat2(
@@ -27,7 +29,7 @@ def read_aedat2(
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is cut short, or is not of version 2.
+        ValueError: If it is cut short, or is not of version 2; or if bits are not in the address.
 
     Example:
         >>> import jaxspike.data, numpy as np, pathlib, tempfile
@@ -40,6 +42,12 @@ def read_aedat2(
 
     The format: inivation, AEDAT file formats.
     """
+    for name, (first, n) in (("x_bits", x_bits), ("y_bits", y_bits), ("p_bit", (p_bit, 1))):
+        if first < 0 or n < 1 or first + n > 32:
+            raise ValueError(
+                f"`read_aedat2({name}=...)` must be in the 32 bits of the address, "
+                f"got {n} from bit {first}."
+            )
     content = Path(path).read_bytes()
     if not content.startswith(b"#!AER-DAT2.0"):
         raise _file.damaged(path, 0, "it does not begin with #!AER-DAT2.0")
@@ -78,7 +86,7 @@ def read_cifar10_dvs(path: str | Path) -> Events:
     return Events(e.t, 127 - e.y, 127 - e.x, 1 - e.p)
 
 
-def read_aedat3(path: str | Path) -> Events:
+def read_aedat3(path: str | Path, *, size: tuple[int, int] | None = None) -> Events:
     r"""Read the polarity events of an AEDAT 3.1 file, such as those of DVS128 Gesture.
 
     A header of lines, then packets: 28 bytes that say what follows, and the events, of 32 bits
@@ -87,10 +95,11 @@ def read_aedat3(path: str | Path) -> Events:
 
     Args:
         path: The file.
+        size: Height and width of the sensor; an event outside of it is an error. None is any.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is cut short, or is not of version 3.
+        ValueError: If it is cut short, is not of version 3, or is compressed.
 
     Example:
         >>> import jaxspike.data, numpy as np, pathlib, tempfile
@@ -103,6 +112,8 @@ def read_aedat3(path: str | Path) -> Events:
 
     The format: inivation, AEDAT file formats.
     """
+    if size is not None:
+        sensor("read_aedat3", size, axes=(2,))
     content, parts = Path(path).read_bytes(), []
     if not content.startswith(b"#!AER-DAT3"):
         raise _file.damaged(path, 0, "it does not begin with #!AER-DAT3")
@@ -114,20 +125,24 @@ def read_aedat3(path: str | Path) -> Events:
         if len(content) < at + PACKET:
             raise _file.damaged(path, at, f"the packet has {len(content) - at} of {PACKET} bytes")
         kind = int.from_bytes(content[at : at + 2], "little")
-        size, _, overflow, capacity, number, _ = np.frombuffer(content, "<u4", 6, at + 4).tolist()
-        begin, length = at + PACKET, capacity * size
+        width, _, overflow, capacity, number, _ = np.frombuffer(content, "<u4", 6, at + 4).tolist()
+        begin, length = at + PACKET, capacity * width
         if len(content) < begin + length:
             why = f"the packet has {len(content) - begin} of {length} bytes"
             raise _file.damaged(path, begin, why)
+        if kind & COMPRESSED:
+            raise _file.damaged(path, at, "compressed packets are not read")
         if kind == POLARITY:
-            if size != 8 or number > capacity:
-                raise _file.damaged(path, at, f"events of {size} bytes are not polarity events")
+            if width != 8 or number > capacity:
+                raise _file.damaged(path, at, f"events of {width} bytes are not polarity events")
             raw = np.frombuffer(content, "<u4", 2 * number, begin).astype(np.int64)
             word, t = raw[0::2], raw[1::2] | overflow << 31
-            parts.append(np.stack([word, t])[:, word & 1 == 1])
+            offsets = begin + 8 * np.arange(number)
+            parts.append(np.stack([word, t, offsets])[:, word & 1 == 1])
         at = begin + length
-    word, t = np.concatenate(parts, 1) if parts else np.zeros((2, 0), np.int64)
-    return _file.by_time(Events(t, word >> 17, word >> 2 & 0x7FFF, word >> 1 & 1))
+    word, t, offsets = np.concatenate(parts, 1) if parts else np.zeros((3, 0), np.int64)
+    events = Events(t, word >> 17, word >> 2 & 0x7FFF, word >> 1 & 1)
+    return _file.by_time(_file.on_sensor(path, events, size, offsets) if size else events)
 
 
 def read_dvs128_gesture(
@@ -146,7 +161,8 @@ def read_dvs128_gesture(
 
     Raises:
         OSError: If a file cannot be read.
-        ValueError: As in `read_aedat3`; or if the table is not such a one.
+        ValueError: As in `read_aedat3`; or if the table is not such a one, or goes on after the
+            recording.
 
     Example:
         >>> import jaxspike.data, numpy as np, pathlib, tempfile
@@ -165,8 +181,11 @@ def read_dvs128_gesture(
     path = Path(path)
     table = path.with_name(f"{path.stem}_labels.csv") if labels is None else Path(labels)
     rows = _table(table)
-    e, gestures = read_aedat3(path), []
-    for _, start, end in rows:
+    e, gestures = read_aedat3(path, size=(128, 128)), []
+    for n, (_, start, end) in enumerate(rows):
+        if not len(e.t) or start > e.t[-1]:
+            why = f"the recording ends before gesture {n} of {table.name}"
+            raise _file.damaged(path, path.stat().st_size, why)
         a, b = np.searchsorted(e.t, (start, end))
         gestures.append(Events(*(field[a:b] for field in e)))
     return gestures, np.array([number - 1 for number, *_ in rows], np.int64)
@@ -175,6 +194,8 @@ def read_dvs128_gesture(
 def _table(path: Path) -> list[list[int]]:
     """Class, start and end of each gesture."""
     first, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
+    if not first.startswith(b"class,"):
+        raise _file.damaged(path, 0, "the first line does not begin with class,")
     rows, at = [], len(first)
     for line in lines:
         try:
@@ -197,7 +218,8 @@ def read_aedat4(path: str | Path) -> Events:
     Raises:
         ImportError: Without ``pip install 'jaxspike[data]'``.
         OSError: If the file cannot be read.
-        ValueError: If it is damaged, or has none or several streams of events.
+        ValueError: If it is damaged, or has none or several streams of events, or if an event is
+            outside of the sensor that it names; the byte is that of the packet.
 
     Example:
         >>> import jaxspike.data
@@ -212,30 +234,61 @@ def read_aedat4(path: str | Path) -> Events:
     content = Path(path).read_bytes()
     if not content.startswith(b"#!AER-DAT4.0\r\n"):
         raise _file.damaged(path, 0, "it does not begin with #!AER-DAT4.0")
-    packets, read = [], -1  # the first to be read is the header
+    starts = _packets(path, content)
+    parts, offsets, read = [], [], -1  # the first to be read is the header
     try:
         decoder = aedat.Decoder(str(path))
         read = 0
-        streams = [n for n, kind in decoder.id_to_stream().items() if kind["type"] == "events"]
+        kinds = decoder.id_to_stream()
+        streams = [n for n, kind in kinds.items() if kind["type"] == "events"]
         for packet in decoder:
             read += 1
             if packet["stream_id"] in streams and "events" in packet:
-                packets.append(packet["events"])
-    except Exception as e:  # the package has no kind of error of its own
-        at = _packet(content, read)
+                parts.append(packet["events"])
+                offsets.append(np.full(len(parts[-1]), starts[read]))
+    except BaseException as e:  # the package panics, which is no Exception
+        if isinstance(e, KeyboardInterrupt | SystemExit):
+            raise
+        at = starts[min(read + 1, len(starts) - 1)]
         raise _file.damaged(path, at, f"the package aedat cannot read it ({e})") from e
     if len(streams) != 1:
         raise _file.damaged(path, 14, f"it has {len(streams)} streams of events, not one")
-    raw = np.concatenate(packets) if packets else np.zeros(0, "<u8, <u2, <u2, ?")
+    raw = np.concatenate(parts) if parts else np.zeros(0, "<u8, <u2, <u2, ?")
     t, x, y, p = (raw[name].astype(np.int64) for name in raw.dtype.names or ())
-    return _file.by_time(Events(t, x, y, p))
+    size = kinds[streams[0]]["height"], kinds[streams[0]]["width"]
+    where = np.concatenate(offsets) if offsets else offsets
+    return _file.by_time(_file.on_sensor(path, Events(t, x, y, p), size, where))
 
 
-def _packet(content: bytes, number: int) -> int:
-    """Where a packet of an AEDAT4 file begins; each says its size."""
-    at = 14
-    for n in range(-1, number):
-        before = 0 if n < 0 else 4  # the number of the stream
-        if at + before + 4 <= len(content):
-            at += before + 4 + int.from_bytes(content[at + before : at + before + 4], "little")
-    return min(at, len(content))
+def _packets(path: str | Path, content: bytes) -> list[int]:
+    """Where the header of an AEDAT4 file and its packets begin, which must be whole.
+
+    The package takes a cut at some bytes for the end, and a header of other bytes for memory.
+    """
+    at, begin = 14, 18
+    try:
+        size, root = struct.unpack_from("<II", content, at)
+        root += begin
+        (fields,) = struct.unpack_from("<i", content, root)
+        length, _, _, second = struct.unpack_from("<4H", content, max(root - fields, 0))
+        table = 0  # where the packets end, if that is known
+        if length > 6 and second:
+            (table,) = struct.unpack_from("<q", content, root + second)
+        header = content[begin : begin + size]
+        header[header.find(b"<") : header.rfind(b">") + 1].decode()
+    except (struct.error, UnicodeDecodeError) as e:
+        raise _file.damaged(path, at, "its header cannot be read") from e
+    end = len(content) if table <= 0 else table
+    if end > len(content):
+        why = f"its header announces packets up to byte {end}"
+        raise _file.damaged(path, len(content), why)
+    starts, head = [at], 4  # then 8: the number of the stream, the size
+    while at < end:
+        if at + head > end:
+            raise _file.damaged(path, at, f"the packet has {end - at} of {head} bytes")
+        size = head + int.from_bytes(content[at + head - 4 : at + head], "little")
+        if at + size > end:
+            raise _file.damaged(path, at, f"the packet has {end - at} of {size} bytes")
+        at, head = at + size, 8
+        starts.append(at)
+    return starts

@@ -28,7 +28,7 @@ def batches(
         size: Rows in a batch.
         seed: Of the order; None is the order of the arrays.
         epoch: Each has an order of its own.
-        start: How many batches to leave out.
+        start: How many batches to leave out, up to all of them.
         drop_last: Whether to leave out the last batch if it is smaller. A batch of another size is
             compiled again, and weighs more per row in a mean over batches.
 
@@ -36,7 +36,9 @@ def batches(
         A tuple with ``[size, *]`` of each array.
 
     Raises:
-        ValueError: If the arrays differ in their number of rows, or have none.
+        TypeError: If ``arrays`` is not a tuple or a list.
+        ValueError: If the arrays differ in their number of rows, or have none; or if there are not
+            as many batches as ``start``.
 
     Example:
         >>> import jaxspike.data, numpy as np
@@ -46,12 +48,16 @@ def batches(
         >>> [len(rows) for _, rows in jaxspike.data.batches((x, y), 4, seed=0, drop_last=True)]
         [4, 4]
     """
+    if not isinstance(arrays, tuple | list):
+        raise TypeError(
+            f"`batches(arrays=...)` must be a tuple of arrays, got a {type(arrays).__name__}. "
+            "Of one array make `(x,)`."
+        )
     rows: list[Any] = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
-    lengths = sorted({len(a) for a in rows})
+    lengths = sorted({a.shape[0] if a.shape else 0 for a in rows})
     if len(lengths) != 1 or not lengths[0]:
         raise ValueError(f"`batches(arrays=...)` must have equally many rows, got {lengths}.")
     size = _check.integer("`batches(size=...)`", size, low=1)
-    start = _check.integer("`batches(start=...)`", start, low=0)
     epoch = _check.integer("`batches(epoch=...)`", epoch, low=0)
     if seed is not None:
         seed = _check.integer("`batches(seed=...)`", seed, low=0)
@@ -60,6 +66,8 @@ def batches(
         raise ValueError(
             f"`batches(size=...)` must be at most {n}, the number of rows, got {size}."
         )
+    most = n // size if drop_last else -(-n // size)
+    start = _check.integer("`batches(start=...)`", start, low=0, high=most)
     return _walk(rows, n, size, seed, epoch, start, drop_last)
 
 

@@ -31,7 +31,7 @@ def cochlea(
 
     Args:
         audio: Sound, ``[samples]``, of any scale.
-        rate: Samples per second.
+        rate: Samples per second, at least 1000.
         channels: The number of filters.
         low: Centre of the first filter in Hz.
         high: Centre of the last in Hz; None is 0.45 of ``rate``.
@@ -41,8 +41,9 @@ def cochlea(
         The events; t in microseconds, x is the filter, y is 0.
 
     Raises:
-        TypeError: If ``audio`` is not flat, or ``rate`` or ``channels`` are not integers.
-        ValueError: If ``0 < low < high < rate / 2`` does not hold, ``level`` is not above 0, or the
+        TypeError: If ``audio`` is not a flat array of numbers, or ``rate`` or ``channels`` are
+            not integers.
+        ValueError: If ``0 < low < high < rate / 2`` or ``0 < level <= 1`` does not hold, or the
             sound is not finite.
 
     Example:
@@ -56,12 +57,16 @@ def cochlea(
     1987; Glasberg and Moore, Derivation of auditory filter shapes from notched-noise data, 1990.
     Sending on change: Liu et al., Asynchronous binaural spatial audition sensor, 2014.
     """
-    sound = np.asarray(audio, np.float64)
-    if sound.ndim != 1:
-        raise TypeError(f"`cochlea(audio=...)` must be [samples], got the shape {sound.shape}.")
+    sound = np.asarray(audio)
+    if sound.ndim != 1 or sound.dtype.kind not in "iuf":
+        raise TypeError(
+            f"`cochlea(audio=...)` must be numbers [samples], got {sound.dtype} "
+            f"{list(sound.shape)}."
+        )
+    sound = sound.astype(np.float64)
     if not np.isfinite(sound).all():
         raise ValueError("`cochlea(audio=...)` must be finite, got a NaN or an infinity.")
-    rate = _check.integer("`cochlea(rate=...)`", rate, low=1)
+    rate = _check.integer("`cochlea(rate=...)`", rate, low=STEP)
     channels = _check.integer("`cochlea(channels=...)`", channels, low=1)
     high = 0.45 * rate if high is None else high
     if not 0 < low < high < rate / 2:
@@ -69,7 +74,9 @@ def cochlea(
             f"`cochlea(low=..., high=...)` must be 0 < low < high < {rate / 2:g}, half of the "
             f"rate, got {low} and {high}."
         )
-    _check.positive_number("`cochlea(level=...)`", level)
+    if not 0 < level <= 1:
+        raise ValueError(f"`cochlea(level=...)` must be above 0, up to 1, got {level}.")
+    sound = sound / (np.abs(sound).max(initial=0) or 1)  # a quiet recording is not a silent one
     loud = _envelopes(sound, rate, _centres(low, high, channels))
     loud = (loud / max(loud.max(initial=0), 1e-12)) ** 0.3
     return _on_change(loud, level)
@@ -96,7 +103,7 @@ def _envelopes(sound: Array, rate: int, centres: Array) -> Array:
 
 
 def _on_change(loud: Array, level: float) -> Events:
-    last, sent = np.zeros(loud.shape[1]), np.zeros(loud.shape, np.int64)
+    last, sent = np.zeros(loud.shape[1]), np.zeros_like(loud, np.int64)
     for i, now in enumerate(loud):
         sent[i] = np.trunc((now - last) / level + 1e-9 * np.sign(now - last))
         last = last + sent[i] * level

@@ -4,7 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import _check
+
 IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
+TIME = 2**62  # so that a difference of two times is a 64-bit integer
 
 
 class Events(NamedTuple):
@@ -30,9 +33,22 @@ class Events(NamedTuple):
     p: IntArray
 
 
+def sensor(call: str, size: tuple[int, ...], *, axes: tuple[int, ...] = (1, 2)) -> tuple[int, ...]:
+    """The size of a sensor, which must have one of ``axes`` many axes."""
+    if not isinstance(size, tuple) or len(size) not in axes:
+        layout = "(H, W)" if axes == (2,) else "(H, W) or (channels,)"
+        raise TypeError(f"`{call}(size=...)` must be {layout}, got {size!r}.")
+    return tuple(_check.integer(f"`{call}(size=...)`", n, low=1) for n in size)
+
+
 def check(call: str, events: Events, size: tuple[int, ...]) -> Events:
     """``events`` as 64-bit integers, which must lie on a sensor of ``size``."""
-    arrays = [np.asarray(a) for a in events]
+    if not isinstance(events, tuple) or len(events) != len(Events._fields):
+        raise TypeError(
+            f"`{call}(events=...)` must be `Events(t, x, y, p)`, got a {type(events).__name__}. "
+            'Of a structured array e make `Events(e["t"], e["x"], e["y"], e["p"])`.'
+        )
+    arrays: list[np.ndarray[Any, Any]] = [np.asarray(a) for a in events]
     for name, a in zip(Events._fields, arrays, strict=True):
         if a.ndim != 1 or (len(a) and a.dtype.kind not in "iub"):
             raise TypeError(
@@ -42,15 +58,16 @@ def check(call: str, events: Events, size: tuple[int, ...]) -> Events:
     lengths = [len(a) for a in arrays]
     if len(set(lengths)) > 1:
         raise ValueError(f"`{call}(events=...)` must have as many t as x, y and p, got {lengths}.")
-    t, x, y, p = (a.astype(np.int64) for a in arrays)
     rows = size[0] if len(size) == 2 else 1
-    for name, a, end in (("x", x, size[-1]), ("y", y, rows), ("p", p, 2)):
-        if len(a) and (a.min() < 0 or a.max() >= end):
-            wrong = a.min() if a.min() < 0 else a.max()
+    limits = ((-TIME, TIME), (0, size[-1]), (0, rows), (0, 2))
+    for name, a, (low, end) in zip(Events._fields, arrays, limits, strict=True):
+        if len(a) and (int(a.min()) < low or int(a.max()) >= end):
+            wrong = a.min() if int(a.min()) < low else a.max()
             raise ValueError(
-                f"`{call}(events.{name})` must be from 0 to {end - 1}, got {wrong}. "
-                f"The size of the sensor is {size}."
+                f"`{call}(events.{name})` must be from {low} to {end - 1}, got {wrong}."
+                + (f" The size of the sensor is {size}." if name != "t" else "")
             )
+    t, x, y, p = (a.astype(np.int64) for a in arrays)
     if np.any(np.diff(t) < 0):
         at = int(np.argmax(np.diff(t) < 0)) + 1
         raise ValueError(

@@ -61,7 +61,7 @@ def to_frames(
     The steps are those of SpikingJelly 2.0.0 (``integrate_events_by_fixed_frames_number``,
     ``..._duration``), which are ``[T, 2, H, W]`` there.
     """
-    size = _size("to_frames", size)
+    size = _events.sensor("to_frames", size)
     _check.one_of("`to_frames(split_by=...)`", split_by, ("time", "count"))
     e = _events.check("to_frames", events, size)
     steps, step = _steps(e.t, frames, duration, split_by, start)
@@ -99,24 +99,18 @@ def to_voxels(events: Events, size: tuple[int, ...], *, frames: int) -> Array:
 
     Zhu et al., Unsupervised event-based learning of optical flow, depth, and egomotion, CVPR 2019.
     """
-    size = _size("to_voxels", size)
+    size = _events.sensor("to_voxels", size)
     frames = _check.integer("`to_voxels(frames=...)`", frames, low=1)
     e = _events.check("to_voxels", events, size)
     shape = (frames, *size, 2)
     out = np.zeros(shape)
     if len(e.t):
-        at = (frames - 1) * (e.t - e.t[0]) / max(int(e.t[-1] - e.t[0]), 1)
+        at = (frames - 1.0) * (e.t - e.t[0]) / max(int(e.t[-1] - e.t[0]), 1)
         step = np.floor(at).astype(np.int64)
         part = at - step
         np.add.at(out, _position(e, step, size), 1 - part)
         np.add.at(out, _position(e, np.minimum(step + 1, frames - 1), size), part)
     return out.astype(np.float32)
-
-
-def _size(call: str, size: tuple[int, ...]) -> tuple[int, ...]:
-    if not isinstance(size, tuple) or len(size) not in (1, 2):
-        raise TypeError(f"`{call}(size=...)` must be (H, W) or (channels,), got {size!r}.")
-    return tuple(_check.integer(f"`{call}(size=...)`", n, low=1) for n in size)
 
 
 def _position(e: Events, step: IntArray, size: tuple[int, ...]) -> tuple[IntArray, ...]:
@@ -134,7 +128,9 @@ def _steps(t, frames, duration, split_by, start) -> tuple[int, IntArray]:
         raise TypeError('`to_frames(split_by="count")` goes with `frames`, and without `start`.')
     first = int(t[0]) if len(t) else 0
     if start is not None:
-        start = _check.integer("`to_frames(start=...)`", start, low=-(2**62))
+        start = _check.integer(
+            "`to_frames(start=...)`", start, low=-_events.TIME, high=_events.TIME
+        )
         if len(t) and start > first:
             raise ValueError(
                 f"`to_frames(start=...)` must not be after the first event at {first}, got {start}."
@@ -152,10 +148,11 @@ def _steps(t, frames, duration, split_by, start) -> tuple[int, IntArray]:
 
 
 def _as(counts: Array, dtype: np.dtype[Any]) -> Array:
-    most = int(counts.max(initial=0))
     if dtype.kind not in "iuf":
-        raise TypeError(f"`to_frames(dtype=...)` must be a type of numbers, got {dtype}.")
-    if dtype.kind in "iu" and most > np.iinfo(dtype).max:
+        raise TypeError(f"`to_frames(dtype=...)` must be integers or floats, got {dtype}.")
+    most = int(counts.max(initial=0))
+    exact = np.iinfo(dtype).max if dtype.kind in "iu" else 2 ** (np.finfo(dtype).nmant + 1)
+    if most > exact:
         raise ValueError(
             f"`to_frames(dtype=...)` must hold counts up to {most}, got {dtype}. Give a wider one."
         )

@@ -18,6 +18,7 @@ def read_idx(path: str | Path) -> Array:
     """Read an IDX file, plain or .gz: images ``[N, H, W]`` or labels ``[N]``.
 
     Two zero bytes, the type, the number of axes; each length in 32 bits; the values; big-endian.
+    Of a .gz, errors name the byte of what is packed in it.
 
     Args:
         path: The file.
@@ -39,8 +40,10 @@ def read_idx(path: str | Path) -> Array:
     if content[:2] == b"\x1f\x8b":
         try:
             content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as e:
-            raise _file.damaged(path, 0, "what .gz holds cannot be unpacked") from e
+        except EOFError as e:
+            raise _file.damaged(path, len(content), "what .gz holds is cut short") from e
+        except (OSError, zlib.error) as e:
+            raise _file.damaged(path, 0, f"what .gz holds cannot be unpacked ({e})") from e
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in DTYPES:
         raise _file.damaged(path, 0, "it does not begin as an IDX file does")
     dtype, start = np.dtype(DTYPES[content[2]]), 4 + 4 * content[3]
@@ -52,5 +55,8 @@ def read_idx(path: str | Path) -> Array:
         at = start + min(there, announced)
         why = f"its header announces {announced} bytes of values, and {there} follow"
         raise _file.damaged(path, at, why)
-    values = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    try:
+        values = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    except ValueError as e:
+        raise _file.damaged(path, 4, f"its {content[3]} lengths are not of an array ({e})") from e
     return values.astype(dtype.newbyteorder("="))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from . import _file
-from .events import Events
+from .events import Events, sensor
 
 OVERFLOW = 240  # as y: not an event, but the clock that began again
 PERIOD = 2**13
@@ -35,12 +35,13 @@ def read_nmnist(path: str | Path, *, size: tuple[int, int] = (34, 34)) -> Events
     Orchard et al., Converting static image datasets to spiking neuromorphic datasets using
     saccades, 2015; the overflow mark is that of its Matlab reader.
     """
+    h, w = sensor("read_nmnist", size, axes=(2,))
     raw = _file.records(path, Path(path).read_bytes(), 0, (np.uint8, 5)).astype(np.int64)
     x, y, p = raw[:, 0], raw[:, 1], raw[:, 2] >> 7
     t = (raw[:, 2] & 127) << 16 | raw[:, 3] << 8 | raw[:, 4]
-    overflow = (y == OVERFLOW) & (size[0] <= OVERFLOW)
+    overflow = (y == OVERFLOW) & (h <= OVERFLOW)
     t = t + PERIOD * np.cumsum(overflow)
     keep = ~overflow
     offsets = 5 * np.flatnonzero(keep)
     events = Events(t[keep], x[keep], y[keep], p[keep])
-    return _file.by_time(_file.on_sensor(path, events, size, offsets))
+    return _file.by_time(_file.on_sensor(path, events, (h, w), offsets))

@@ -73,6 +73,7 @@ def mask(lengths: ArrayLike, steps: int) -> Array:
         array([[1, 1],
                [0, 1]])
     """
+    steps = _check.integer("`mask(steps=...)`", steps, low=0)
     n = np.asarray(lengths)
     if n.ndim != 1 or n.dtype.kind not in "iu" or np.any(n < 0) or np.any(n > steps):
         raise ValueError(f"`mask(lengths=...)` must be integers from 0 to {steps}, got {n}.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from . import _file
-from .events import Events, IntArray
+from .events import TIME, Events, IntArray
 
 CHANNELS = 700
 
@@ -51,23 +51,26 @@ def read_shd(path: str | Path) -> tuple[list[Events], IntArray]:
     try:
         with h5py.File(content, "r") as file:
             times, units = file["spikes/times"][:], file["spikes/units"][:]
-            labels = np.asarray(file["labels"][:]).astype(np.int64)
+            labels = np.asarray(file["labels"][:])
     except (KeyError, OSError, RuntimeError, TypeError, ValueError) as e:
         why = f"it cannot be read as HDF5 with spikes/times, spikes/units and labels ({e})"
-        raise _file.damaged(path, 0, why) from e
+        cut = "truncated file" in str(e)
+        raise _file.damaged(path, content.stat().st_size if cut else 0, why) from e
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        why = f"its labels are not a list of integers but {labels.dtype} {list(labels.shape)}"
+        raise _file.damaged(path, 0, why)
     if not len(times) == len(units) == len(labels):
         why = f"it has {len(times)} times, {len(units)} units and {len(labels)} labels"
         raise _file.damaged(path, 0, why)
-    return [_recording(path, n, t, x) for n, (t, x) in enumerate(zip(times, units, strict=True))], (
-        labels
-    )
+    pairs = enumerate(zip(times, units, strict=True))
+    return [_recording(path, n, t, x) for n, (t, x) in pairs], labels.astype(np.int64)
 
 
 def _recording(path, n, seconds, units) -> Events:
-    t = np.rint(np.asarray(seconds, np.float64) * 1e6)
-    x = np.asarray(units).astype(np.int64)
-    if len(t) != len(x) or not np.isfinite(t).all() or np.any((x < 0) | (x >= CHANNELS)):
+    t, x = np.rint(np.asarray(seconds, np.float64) * 1e6), np.asarray(units)
+    on_it = x.dtype.kind in "iu" and np.all((x >= 0) & (x < CHANNELS))
+    if len(t) != len(x) or not np.all(np.abs(t) < TIME) or not on_it:
         why = f"recording {n} is not as many finite times as channels from 0 to {CHANNELS - 1}"
         raise _file.damaged(path, 0, why)
     zeros = np.zeros(len(t), np.int64)
-    return _file.by_time(Events(t.astype(np.int64), x, zeros, zeros))
+    return _file.by_time(Events(t.astype(np.int64), x.astype(np.int64), zeros, zeros))

@@ -1,5 +1,6 @@
 """Recorded sound."""
 
+import io
 import wave
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,25 @@ def read_wav(path: str | Path) -> tuple[Array, int]:
         >>> jaxspike.data.read_wav(path)
         (array([0. , 0.5], dtype=float32), 8000)
     """
+    content = Path(path).read_bytes()
     try:
-        with Path(path).open("rb") as stream, wave.open(stream) as file:
-            samples, channels, width = file.getnframes(), file.getnchannels(), file.getsampwidth()
-            rate, start = file.getframerate(), stream.tell()
-            raw = file.readframes(samples)
-    except (wave.Error, EOFError) as e:
-        raise _file.damaged(path, 0, f"it is not a WAV file of whole numbers ({e})") from e
-    if len(raw) != samples * channels * width:
-        why = f"its header announces {samples * channels * width} bytes, and {len(raw)} follow"
-        raise _file.damaged(path, start + len(raw), why)
+        stream = io.BytesIO(content)
+        with wave.open(stream) as file:
+            channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            start = stream.tell()
+    except (wave.Error, EOFError, RuntimeError) as e:
+        why = f": {e}" if str(e) else ""
+        raise _file.damaged(path, 0, f"it is not a WAV file of whole numbers{why}") from e
+    announced, there = int.from_bytes(content[start - 4 : start], "little"), len(content) - start
+    if there < announced:
+        why = f"its header announces {announced} bytes, and {there} follow"
+        raise _file.damaged(path, len(content), why)
+    if rest := announced % (channels * width):
+        why = f"the last sample has {rest} of {channels * width} bytes"
+        raise _file.damaged(path, start + announced - rest, why)
+    if not rate:
+        raise _file.damaged(path, 0, "it has 0 samples per second")
+    raw = content[start : start + announced]
     if width not in (1, 2, 3, 4):
         raise _file.damaged(path, 0, f"samples of {8 * width} bits are not read")
     if width == 3:  # as the upper bytes of 32 bits

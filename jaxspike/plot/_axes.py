@@ -28,7 +28,7 @@ def whole_numbers(axis: Any) -> None:
     """Let an axis have its ticks at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
 def legend_above(ax: Axes) -> None:
@@ -43,12 +43,21 @@ def time_axis(ax: Axes, steps: int) -> None:
 
 
 def array(where: str, value: Any, *ranks: int, layout: str) -> np.ndarray[Any, Any]:
-    """``value`` as a NumPy array of numbers with one of ``ranks`` many axes."""
+    """``value`` as a NumPy array of finite numbers with one of ``ranks`` many axes."""
     a = np.asarray(value)
+    if a.dtype.kind in "cOSUmM":
+        raise TypeError(f"{where} must be numbers, got {a.dtype}.")
     a = a if a.dtype.kind in "biuf" else a.astype(np.float32)  # bfloat16
     if a.ndim not in ranks or not a.size:
         raise ValueError(f"{where} must be {layout}, got the shape {a.shape}.")
+    if not np.isfinite(a).all():
+        raise ValueError(f"{where} must be finite, got a NaN or an infinity.")
     return a
+
+
+def dots(steps: int) -> str:
+    """The marker of a line, which is needed to see one of a single step."""
+    return "o" if steps == 1 else ""
 
 
 def named(where: str, values: Any) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._check import integer
 from ._axes import (
     INK,
     LINES,
@@ -14,7 +15,9 @@ from ._axes import (
     Axes,
     array,
     axes,
+    dots,
     legend_above,
+    named,
     time_axis,
     whole_numbers,
 )
@@ -26,12 +29,13 @@ def raster(spikes: ArrayLike, *, sample: int = 0, ax: Axes | None = None, color:
     Args:
         spikes: ``[T, neurons]``, or ``[T, N, *]``, whose neurons are counted as they lie in memory.
             Whatever is not 0 is a spike; negative ones are drawn in another colour.
-        sample: Which of the N samples to draw.
+        sample: Which of the N samples to draw; one of ``[T, neurons]`` is the only one.
         ax: Where to draw; None is a new figure.
         color: Colour of the spikes.
 
     Raises:
-        ValueError: If ``spikes`` has less than two axes, or there is no such sample.
+        ValueError: If ``spikes`` has less than two axes or is not finite, or there is no such
+            sample.
 
     Example:
         >>> import jax, jaxspike as js
@@ -39,12 +43,9 @@ def raster(spikes: ArrayLike, *, sample: int = 0, ax: Axes | None = None, color:
         >>> ax = js.plot.raster(spikes, sample=2)
     """
     a = array("`raster(spikes=...)`", spikes, *range(2, 9), layout="[T, neurons] or [T, N, *]")
-    if a.ndim > 2:
-        if not -a.shape[1] <= sample < a.shape[1]:
-            raise ValueError(
-                f"`raster(sample=...)` must be one of the {a.shape[1]} samples, got {sample}."
-            )
-        a = a[:, sample].reshape(len(a), -1)
+    samples = a.shape[1] if a.ndim > 2 else 1
+    sample = integer("`raster(sample=...)`", sample, low=-samples, high=samples - 1)
+    a = a[:, sample].reshape(len(a), -1) if a.ndim > 2 else a
     ax = axes(ax, figsize=(7, 3.2))
     steps, neurons = a.shape
     width = ax.get_position().width * ax.figure.get_figwidth() * 72  # in points
@@ -53,6 +54,9 @@ def raster(spikes: ArrayLike, *, sample: int = 0, ax: Axes | None = None, color:
         when, which = np.nonzero(fired)
         if len(when):
             ax.vlines(when, which - 0.4, which + 0.4, color=paint, linewidth=wide)
+    if not a.any():
+        middle = {"ha": "center", "va": "center", "transform": ax.transAxes}
+        ax.text(0.5, 0.5, "no spikes", color="#52606d", **middle)
     time_axis(ax, steps)
     ax.set(ylabel="neuron", ylim=(-0.7, neurons - 0.3))
     whole_numbers(ax.yaxis)
@@ -76,7 +80,9 @@ def membrane(
         ax: Where to draw; None is a new figure.
 
     Raises:
-        ValueError: If ``v`` has another number of axes, or ``spikes`` another shape.
+        TypeError: If ``v_threshold`` is not one number.
+        ValueError: If ``v`` has another number of axes or is not finite, or ``spikes`` another
+            shape.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -86,23 +92,31 @@ def membrane(
         >>> ax = js.plot.membrane(lif["v"][:, 0], spikes=lif["output"][:, 0], v_threshold=1.0)
     """
     potential = array("`membrane(v=...)`", v, 1, 2, layout="[T] or [T, neurons]")
-    fired = np.zeros_like(potential) if spikes is None else np.asarray(spikes)
+    fired = np.zeros_like(potential)
+    if spikes is not None:
+        fired = array("`membrane(spikes=...)`", spikes, 1, 2, layout="[T] or [T, neurons]")
     if fired.shape != potential.shape:
         raise ValueError(
             f"`membrane(spikes=...)` must have the shape of v, {potential.shape}, "
             f"got {fired.shape}."
+        )
+    if v_threshold is not None and np.ndim(v_threshold):
+        raise TypeError(
+            "`membrane(v_threshold=...)` must be one number, got the shape "
+            f"{np.shape(v_threshold)}."
         )
     steps = len(potential)
     potential, fired = potential.reshape(steps, -1), fired.reshape(steps, -1)
     ax = axes(ax, figsize=(7, 3))
     if v_threshold is not None:
         ax.axhline(v_threshold, color=QUIET, linestyle="--", linewidth=1.2, label="threshold")
-    tops = [np.nanmax(potential), *([] if v_threshold is None else [v_threshold])]
-    top, tall = max(tops), 0.12 * max(float(max(tops) - np.nanmin(potential)), 1e-6)
+    tops = [potential.max(), *([] if v_threshold is None else [v_threshold])]
+    top, tall = max(tops), 0.12 * max(float(max(tops)) - float(potential.min()), 1e-6)
     for n in range(potential.shape[1]):
         color = LINES[n % len(LINES)]
         label = "membrane" if potential.shape[1] == 1 else f"neuron {n}"
-        ax.plot(np.arange(steps), potential[:, n], color=color, linewidth=1.4, label=label)
+        line = {"color": color, "linewidth": 1.4, "label": label, "marker": dots(steps)}
+        ax.plot(np.arange(steps), potential[:, n], **line)
         when, low = np.flatnonzero(fired[:, n]), top + tall * (0.5 + 1.2 * n)
         if len(when):
             alone = {"color": MARK, "label": "spikes"} if potential.shape[1] == 1 else {}
@@ -122,7 +136,8 @@ def spike_counts(spikes: ArrayLike | Mapping[str, Any], *, ax: Axes | None = Non
         ax: Where to draw; None is a new figure.
 
     Raises:
-        ValueError: If an array has less than two axes.
+        TypeError: If a dict is empty.
+        ValueError: If an array has less than two axes, or is not finite.
 
     Example:
         >>> import jax, jaxspike as js
@@ -130,11 +145,13 @@ def spike_counts(spikes: ArrayLike | Mapping[str, Any], *, ax: Axes | None = Non
         >>> ax = js.plot.spike_counts({"hidden": spikes})
     """
     layers = spikes if isinstance(spikes, Mapping) else {"": spikes}
+    named("`spike_counts(spikes=...)`", layers)
     ax, steps = axes(ax, figsize=(7, 3)), 1
     for i, (name, values) in enumerate(layers.items()):
         a = array("`spike_counts(spikes=...)`", values, *range(2, 9), layout="[T, N, *]")
         counts = (a != 0).reshape(*a.shape[:2], -1).sum(axis=-1).mean(axis=-1)
-        ax.plot(counts, color=LINES[i % len(LINES)], linewidth=1.4, label=name)
+        line = {"color": LINES[i % len(LINES)], "linewidth": 1.4, "label": name}
+        ax.plot(counts, **line, marker=dots(len(a)), clip_on=False)  # to see one at zero
         steps = max(steps, len(a))
     time_axis(ax, steps)
     ax.set(ylabel="spikes per time step")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ._axes import LINES, Axes, array, axes, named, whole_numbers
+from ._axes import LINES, Axes, array, axes, legend_above, named, whole_numbers
 
 
 def training_curves(
@@ -15,7 +15,7 @@ def training_curves(
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Losses, or accuracies, over the epochs, each with its last value.
+    """Losses, or accuracies, over the epochs; the last value of each is beside its name.
 
     Args:
         curves: From names to a value an epoch; the first is epoch 1.
@@ -26,7 +26,7 @@ def training_curves(
 
     Raises:
         TypeError: If ``curves`` is not a dict, or empty.
-        ValueError: If a curve is not a series of numbers.
+        ValueError: If a curve is not a series of finite numbers, or not above 0 with ``log``.
 
     Example:
         >>> import jaxspike as js
@@ -36,13 +36,24 @@ def training_curves(
     named("`training_curves(curves=...)`", curves)
     ax = axes(ax, figsize=(6, 3.2))
     for i, (name, values) in enumerate(curves.items()):
-        y = array(f"`training_curves(curves=...)[{name!r}]`", values, 1, layout="a list of numbers")
-        color, x = LINES[i % len(LINES)], np.arange(1, len(y) + 1)
-        ax.plot(x, y, color=color, linewidth=1.6, label=name)
-        ax.plot(x[-1:], y[-1:], "o", color=color, markersize=4)
-        beside = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
-        ax.annotate(f"{y[-1]:.3g}", (x[-1], y[-1]), color=color, fontsize=9, **beside)
+        where = f"`training_curves(curves=...)[{name!r}]`"
+        y = array(where, values, 1, layout="a list of numbers")
+        if log and y.min() <= 0:
+            raise ValueError(
+                f"{where} must be above 0 on a logarithmic scale, got {y.min():g}. "
+                "Draw it with `log=False`."
+            )
+        ax.plot(
+            np.arange(1, len(y) + 1),
+            y,
+            color=LINES[i % len(LINES)],
+            linewidth=1.6,
+            marker="o",
+            markersize=4,
+            markevery=[len(y) - 1],
+            label=f"{name}  {y[-1]:.3g}",
+        )
     ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
     whole_numbers(ax.xaxis)
-    ax.legend(frameon=False)
+    legend_above(ax)
     return ax

@@ -25,7 +25,7 @@ def event_frames(
 
     Args:
         frames: Events per pixel, ``[T, H, W, 2]``; off is channel 0, on is channel 1.
-        columns: Frames in a row; None makes the picture about twice as wide as high.
+        columns: Frames in a row, at most; None makes the picture about twice as wide as high.
         vmax: The number of events that gets the full colour; None is the 99th percentile of
             the pixels with events.
         ax: Where to draw; None is a new figure.
@@ -43,7 +43,7 @@ def event_frames(
     steps, height, width = images.shape[:3]
     if columns is None:
         columns = min(steps, max(1, round(math.sqrt(2 * steps * height / width))))
-    columns = integer("`event_frames(columns=...)`", columns, low=1)
+    columns = min(steps, integer("`event_frames(columns=...)`", columns, low=1))
     rows = -(-steps // columns)
     gap = max(1, round(0.03 * width))
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
@@ -81,7 +81,8 @@ def event_animation(
     Args:
         frames: Events per pixel, ``[T, H, W, 2]``; off is channel 0, on is channel 1.
         path: The file, ending in ``.gif``.
-        fps: Frames per second, up to 50; a GIF counts in hundredths of a second.
+        fps: Frames per second, from 0.01 to 50; each lasts the nearest hundredth of a second,
+            which GIF counts in. Equal frames behind each other are one that lasts as long.
         scale: Side of a pixel of the frames in pixels of the file.
         vmax: The number of events that gets the full colour; None is the 99th percentile of
             the pixels with events.
@@ -102,8 +103,8 @@ def event_animation(
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ValueError(f"`event_animation(path=...)` must end in .gif, got {path.name!r}.")
-    if not 0 < fps <= 50:
-        raise ValueError(f"`event_animation(fps=...)` must be above 0, up to 50, got {fps}.")
+    if not 0.01 <= fps <= 50:
+        raise ValueError(f"`event_animation(fps=...)` must be from 0.01 to 50, got {fps}.")
     scale = integer("`event_animation(scale=...)`", scale, low=1)
     images = _images("event_animation", frames, vmax)
     try:
@@ -112,7 +113,7 @@ def event_animation(
         raise ImportError("`jaxspike.plot` needs pillow: pip install 'jaxspike[plot]'") from e
     large = images.repeat(scale, axis=1).repeat(scale, axis=2)
     first, *rest = [Image.fromarray(image) for image in large]
-    first.save(path, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
+    first.save(path, save_all=True, append_images=rest, duration=10 * round(100 / fps), loop=0)
     return path
 
 

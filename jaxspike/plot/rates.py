@@ -17,6 +17,7 @@ def firing_rates(report: FiringReport, *, ax: Axes | None = None) -> Axes:
 
     Raises:
         TypeError: If ``report`` is none.
+        ValueError: If no layer is in it.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -29,6 +30,8 @@ def firing_rates(report: FiringReport, *, ax: Axes | None = None) -> Axes:
             f"`firing_rates(report=...)` must be a report, got a {type(report).__name__}. "
             "Make one: `jaxspike.debug.firing_rates(net, state, x_seq)`."
         )
+    if not report.layers:
+        raise ValueError("`firing_rates(report=...)` must have a layer that spikes, got none.")
     ax = axes(ax, figsize=(6, 0.8 + 0.3 * len(report.layers)))
     rows, rates = np.arange(len(report.layers)), [r.rate for r in report.layers.values()]
     colors = dict.fromkeys(report.layers, QUIET)
@@ -42,7 +45,7 @@ def firing_rates(report: FiringReport, *, ax: Axes | None = None) -> Axes:
         text.set(color="black" if color == QUIET else color, fontsize=9)
     ax.set_yticks(rows, list(report.layers))
     ax.set(xlabel="firing rate, % of the time steps", ylabel="layer")
-    ax.set(xlim=(0, max(130 * max(rates, default=0), 1)), ylim=(len(rows) - 0.4, -0.6))
+    ax.set(xlim=(0, max(130 * max(rates), 1)), ylim=(len(rows) - 0.4, -0.6))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value <= 100 else "")
     ax.tick_params(axis="y", length=0)
     return ax

@@ -21,7 +21,7 @@ def surrogate(surrogate: Surrogate, *, x: ArrayLike | None = None, ax: Axes | No
 
     Raises:
         TypeError: If ``surrogate`` is none.
-        ValueError: If ``x`` does not rise from below 0 to above.
+        ValueError: If ``x`` does not rise from below 0 to above, or is not finite.
 
     Example:
         >>> import jaxspike as js
@@ -33,7 +33,8 @@ def surrogate(surrogate: Surrogate, *, x: ArrayLike | None = None, ax: Axes | No
             "Give one of `jaxspike.surrogate`, such as `ATan()`."
         )
     at = np.linspace(-3.0, 3.0, 1201) if x is None else np.asarray(x, np.float64)
-    if at.ndim != 1 or not (np.diff(at) > 0).all() or not at[0] < 0 < at[-1]:
+    rises = at.ndim == 1 and at.size > 0 and np.isfinite(at).all() and (np.diff(at) > 0).all()
+    if not (rises and at[0] < 0 < at[-1]):
         raise ValueError("`surrogate(x=...)` must rise from below 0 to above, in one axis.")
     slope = np.asarray(surrogate(jnp.asarray(at, jnp.float32)), np.float64)
     area = np.concatenate([[0.0], np.cumsum(np.diff(at) * (slope[1:] + slope[:-1]) / 2)])

@@ -1,0 +1,83 @@
+"""The scripts in `examples/` train and report, on a few made recordings in the published files."""
+
+import gzip
+import os
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import wave
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+RNG = np.random.default_rng(0)
+
+
+def images(folder):
+    for part, n in (("train", 40), ("t10k", 10)):
+        pixels = RNG.integers(0, 256, (n, 28, 28), np.uint8)
+        head = bytes([0, 0, 8, 3]) + struct.pack(">3I", n, 28, 28)
+        packed = gzip.compress(head + pixels.tobytes())
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(packed)
+        labels = bytes([0, 0, 8, 1]) + struct.pack(">I", n) + bytes(i % 10 for i in range(n))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+
+
+def nmnist(folder):
+    for part, n in (("Train", 20), ("Test", 10)):
+        for i in range(n):
+            events = RNG.integers(0, 34, (200, 5), np.uint8)
+            events[:, 2] = np.sort(RNG.integers(0, 4, 200))
+            path = folder / part / str(i % 10) / f"{i:05}.bin"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(events.tobytes())
+
+
+def spoken_digits(folder):
+    for digit in range(10):
+        for number in (0, 5, 6):  # below 5 to test
+            with wave.open(str(folder / f"{digit}_jackson_{number}.wav"), "wb") as file:
+                file.setparams((1, 2, 8000, 0, "NONE", ""))
+                file.writeframes(RNG.integers(-9999, 9999, 1000).astype("<i2").tobytes())
+
+
+@pytest.mark.parametrize(
+    ("script", "make", "options"),
+    [
+        ("images", images, ["--seeds", "0", "1"]),
+        ("images", images, ["--net", "cnn", "--width", "2", "--shift", "1", "--flip"]),
+        ("nmnist", nmnist, []),
+        ("spoken_digits", spoken_digits, []),
+    ],
+    ids=["images-mlp", "images-cnn", "nmnist", "spoken_digits"],
+)
+def test_it_trains_and_reports(tmp_path, script, make, options):
+    make(tmp_path)
+    small = ["--data", tmp_path, "--epochs", "1", "--batch", "10"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / f"{script}.py", *small, *options],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    accuracy = r"test accuracy \d+\.\d\d"
+    *each, both = done.stdout.splitlines()
+    assert len(each) == (2 if "--seeds" in options else 1)
+    for seed, line in enumerate(each):
+        assert re.match(rf"seed {seed}: {accuracy} % after epoch 1, training loss \d", line)
+    assert re.match(rf"{len(each)} seeds: {accuracy} \+- \d+\.\d\d %, firing rate \d", both)
+
+
+def test_data_that_are_not_there(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "images.py", "--data", tmp_path],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert "train-images-idx3-ubyte" in done.stderr.splitlines()[-1]
