@@ -9,7 +9,7 @@ from xla import AS_USERS
 
 import jaxspike as js
 
-OLD = pytest.mark.skipif(jax.__version_info__ < (0, 11), reason="a loop copies what it writes over")
+IN_PLACE = pytest.mark.skipif(jax.__version_info__ < (0, 11), reason="a loop copies what it writes over")
 
 
 def fire(v, x):
@@ -75,7 +75,7 @@ def test_products_are_kept_only_between_segments_that_are():
     assert run("sqrt") < 0.3 < 1.0 < run(1)
 
 
-@OLD
+@IN_PLACE
 def test_cotangents_of_inputs_take_the_place_of_those_of_outputs():
     def run(x):
         def loss(x):
@@ -111,7 +111,7 @@ def late(v, x):
     return 0.5 * v + x - s, s
 
 
-@OLD
+@IN_PLACE
 @pytest.mark.parametrize("step", [fire, late])
 def test_no_sequence_is_copied_for_every_tile(step):
     run = gradient(step, policy=js.engine.Policy(tile=64))
