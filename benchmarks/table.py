@@ -28,6 +28,8 @@ COLUMNS = [
 ]
 SHOWN = {"memory": "peak_mib", "depth": "compile_s"}  # in the README; else milliseconds
 BESIDE = {"memory": {"jaxspike": SEGMENTED}}  # in place of that of the columns
+LONG = ("neuron_layer_forward", "neuron_layer_bfloat16", "neuron_layer_forward_bfloat16")
+DEVICES = ("cpu", "gpu")  # those of the README, if there are results
 
 
 def load(folder):
@@ -55,15 +57,17 @@ def small(results):
     lines = ["| milliseconds | " + " | ".join(c[0] for c in COLUMNS) + " |"]
     lines.append("|---|" + "--:|" * len(COLUMNS))
     for result in results:
-        table = result["table"]
+        if (table := result["table"]) in LONG:
+            continue
         lines.append(f"| **{TITLES[table]}** |" + " |" * len(COLUMNS))
         for case, rows in result["cases"].items():
             values = {r: value(a, SHOWN.get(table, "ms")) for r, a in rows.items()}
-            best = min(values[r] for _, r, _ in COLUMNS if values.get(r) is not None)
+            found = [values[r] for _, r, _ in COLUMNS if values.get(r) is not None]
+            best = min(found, default=None)
             cells = []
             for _, row, beside in COLUMNS:
                 cell = digits(values.get(row))
-                if values.get(row) == best:
+                if values.get(row) is not None and values[row] == best:
                     cell = f"**{cell}**"
                 beside = BESIDE.get(table, {}).get(row, beside)
                 if values.get(beside) is not None:
@@ -82,9 +86,10 @@ def about(results):
                 versions.setdefault(package, set()).add(version)
     versions = ", ".join(f"{p} {' and '.join(sorted(v))}" for p, v in sorted(versions.items()))
     m = first["machine"]
+    device = f"{m['gpu']}; " if "gpu" in m else ""
     return (
-        f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB; {first['date']}; "
-        f"{versions}; float32.\n"
+        f"{device}{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB; {first['date']}; "
+        f"{versions}.\n"
     )
 
 
@@ -130,6 +135,12 @@ def _line(row, answer):
     return f"| {row} | " + " | ".join(cells) + " |\n"
 
 
+def shown():
+    """The small tables, of every device that has results."""
+    found = [load(RESULTS / device) for device in DEVICES]
+    return "\n".join(small(results) + "\n" + about(results) for results in found if results)
+
+
 def into(readme, text):
     """The README with ``text`` between its marks."""
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
@@ -142,8 +153,7 @@ def main():
     """Write every table."""
     for folder in sorted(p for p in RESULTS.iterdir() if p.is_dir()):
         (folder / "README.md").write_text(full(load(folder)))
-    results = load(RESULTS / "cpu")
-    README.write_text(into(README.read_text(), small(results) + "\n" + about(results)))
+    README.write_text(into(README.read_text(), shown()))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,7 +16,8 @@ def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmarks")
     small = [
         cases.Case("layer", "gradient", "layer", lambda: cases.layer(5, (2, 8))),
-        cases._network("loop", "train", "recurrent", 5, 8, (20, 16), (16, 16), (16, 6)),
+        cases.Case("half", "gradient", "layer", lambda: cases.layer(5, (2, 8)), "bfloat16"),
+        cases._network("loop", "train", "recurrent", 5, 8, (20, 16), (16, 16), (16, 6), alone=True),
         cases.Case("none", "gradient", "no_such_network", lambda: cases.layer(2, (3,))),
     ]
     with pytest.MonkeyPatch.context() as patch:
@@ -27,10 +29,10 @@ def measured(tmp_path_factory):
 
 
 def test_a_run_compares_and_measures(measured):
-    for name in ("layer", "loop"):
+    for name, equal in (("layer", 1e-5), ("half", 1e-2), ("loop", 1e-5)):
         first, ours = (measured["cases"][name][row] for row in ("lax.scan", "jaxspike"))
         assert first["different_spikes"] == ours["different_spikes"] == 0
-        assert first["gradient_difference"] == 0 and ours["gradient_difference"] < 1e-5
+        assert first["gradient_difference"] == 0 and ours["gradient_difference"] < equal
         assert 0 < first["firing_rate"] == ours["firing_rate"] < 1
         assert len(ours["ms"]) == 3 and min(ours["ms"]) > 0 and ours["compile_s"] > 0
     assert measured["environment"] == {"SOME": "thing"}
@@ -58,6 +60,39 @@ def test_results_are_in_the_units_of_the_case(tmp_path):
     worker.save(tmp_path / "a.npz", results, 0.5)
     with np.load(tmp_path / "a.npz") as file:
         assert {k: v.item() for k, v in file.items()} == {"spikes": 1, "gradient": 2, "p0": 6}
+
+
+def test_parameters_come_back_in_their_order(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros(2), **{f"params.{i}": np.full(2, i) for i in range(12)})
+    arrays = worker.load(tmp_path / "a.npz")
+    assert [p[0] for p in arrays["params"]] == list(range(12)) and set(arrays) == {"x", "params"}
+
+
+def test_bfloat16_is_exact():
+    x = np.float32([1.0, -3.1415927, 1e-30])
+    y = cases.bfloat16(x)
+    assert np.all(np.abs(y) <= np.abs(x)) and np.allclose(y, x, rtol=2**-7)
+    assert np.array_equal(np.asarray(jnp.asarray(y, jnp.bfloat16), np.float32), y)
+
+
+def test_a_long_call_is_timed_once():
+    class Process:
+        row = environments.ROWS[0]
+
+        def ask(self, do, **_):
+            raise AssertionError(do)
+
+    rows = {Process.row.name: {"ms": 1e6}}
+    compare.measure([Process()], rows, 9, compare.usual)
+    assert rows[Process.row.name]["ms"] == [1e6]
+
+
+def test_environments_for_a_gpu():
+    assert "jax==0.12.0.1" in environments.requirements("jaxspike", "cpu")
+    assert "jax[cuda13]==0.12.0.1" in environments.requirements("jaxspike", "gpu")
+    on = [environments.requirements("norse", device) for device in ("cpu", "gpu")]
+    assert on[0] == on[1]
+    assert set(compare.ON) == set(table.DEVICES)
 
 
 def test_memory_of_a_call_is_seen():
@@ -107,8 +142,8 @@ def test_the_full_table(measured):
 
 
 def test_the_readme_has_the_table_of_the_results():
-    readme, results = table.README.read_text(), table.load(table.RESULTS / "cpu")
-    assert table.into(readme, table.small(results) + "\n" + table.about(results)) == readme
+    readme = table.README.read_text()
+    assert table.into(readme, table.shown()) == readme
     with pytest.raises(ValueError, match="the README must have the lines"):
         table.into("# no marks", "")
 

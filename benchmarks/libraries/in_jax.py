@@ -78,7 +78,7 @@ class JaxLibrary(Library):
 
     def _gradient(self, network, arrays):
         def program(x, weight):
-            spikes, pull = jax.vjp(network, x)
+            spikes, pull = jax.vjp(lambda x: network(x).astype(x.dtype), x)
             return {"spikes": spikes, "gradient": pull(weight)[0]}
 
         return program, (arrays["x"] * self.input_scale, arrays["weight"])

@@ -6,16 +6,18 @@ from torch.nn.functional import linear
 
 from .in_torch import TorchLibrary, versions
 
+SURROGATE = surrogate.SuperSpike(alpha=1.0)
+
 
 def lif(mode):
     """The neuron of the cases."""
-    return neuron.LIFNode(
-        tau=2.0, surrogate_function=surrogate.SuperSpike(alpha=1.0), step_mode=mode
-    )
+    return neuron.LIFNode(tau=2.0, surrogate_function=SURROGATE, step_mode=mode)
 
 
 class SpikingJelly(TorchLibrary):
     """Layer by layer in multi-step mode; a recurrent layer in a loop."""
+
+    note = "with bfloat16 its functional form, which takes a float32 membrane"
 
     def versions(self):
         return versions("spikingjelly")
@@ -29,7 +31,10 @@ class SpikingJelly(TorchLibrary):
         return node(x)
 
     def layer(self, x_seq):
-        return self._run(self.neurons[0], x_seq)
+        if x_seq.dtype == torch.float32:
+            return self._run(self.neurons[0], x_seq)
+        rest = torch.zeros(x_seq.shape[1:])  # float32: else it leaves its fused path
+        return functional.lif_multi_step(x_seq, rest, surrogate_function=SURROGATE)[0]
 
     def mlp(self, params, x_seq):
         for node, w in zip(self.neurons[: len(params)], params, strict=True):

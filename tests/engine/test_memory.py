@@ -9,7 +9,9 @@ from xla import AS_USERS
 
 import jaxspike as js
 
-IN_PLACE = pytest.mark.skipif(jax.__version_info__ < (0, 11), reason="a loop copies what it writes over")
+IN_PLACE = pytest.mark.skipif(
+    jax.__version_info__ < (0, 11), reason="a loop copies what it writes over"
+)
 
 
 def fire(v, x):
