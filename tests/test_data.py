@@ -237,6 +237,14 @@ def test_batches_are_resumed_and_every_row_is_met_once():
     assert len(orders) == 4
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("size", [3, 5, 10])
+@pytest.mark.parametrize("start", [0, 2, 4])
+def test_the_number_of_batches_is_known(size, start, drop_last):
+    walk = data.batches((np.arange(10),), size, start=start, drop_last=drop_last)
+    assert len(walk) == sum(1 for _ in walk)
+
+
 def count_bytes(path, plus=0):
     return np.array([len(path.read_bytes()) + plus])
 
