@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import jax
@@ -144,7 +142,7 @@ def test_it_is_compiled_once():
         return LOSS(out, y)
 
     net, optimizer = make()
-    fit(net, optimizer, loss, data=batches, epochs=3)
+    fit(net, optimizer, loss=loss, data=batches, epochs=3)
     assert traced == [(STEPS, 10, 3)]
 
 
@@ -203,8 +201,7 @@ def test_ctrl_c_during_every_write_leaves_the_last_batch(tmp_path, monkeypatch):
 
     def interrupted(manager, step, **args):
         writes.append(step)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        time.sleep(0.1)
+        signal.raise_signal(signal.SIGINT)
         return save(manager, step, **args)
 
     monkeypatch.setattr(ocp.CheckpointManager, "save", interrupted)
@@ -212,6 +209,7 @@ def test_ctrl_c_during_every_write_leaves_the_last_batch(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fit(*small(), **options)
     assert writes == [10**9]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     monkeypatch.setattr(ocp.CheckpointManager, "save", save)
     net, optimizer = small()
     history = fit(net, optimizer, **options)
@@ -440,35 +438,28 @@ def test_a_gradient_that_is_not_finite_names_its_parameter():
     [
         (optax.sgd(float("nan")), 1.0, "layers/0/bias, layers/0/kernel"),
         (
-            optax.sgd(1e-30, momentum=0.9),
-            2e38,  # the second sum of gradients overflows; a step is finite
-            "optimizer/opt_state/0/trace/layers/0/",
+            optax.adam(1e-3),
+            1e25,  # the gradient is finite, its square is not, and Adam would never learn again
+            "optimizer/opt_state/0/nu/layers/0/bias, optimizer/opt_state/0/nu/layers/0/kernel",
         ),
     ],
     ids=["parameters", "optimizer"],
 )
 def test_an_update_that_is_not_finite_is_undone(optimizer, factor, names):
     net, state = small(optimizer)
-    seen = []
-
-    def data(epoch):
-        for x, _ in [*batches(0), *batches(1)]:
-            seen.append(values(net, state))
-            yield x, jnp.zeros(())
+    before = values(net, state)
 
     def loss(out, y):
-        return factor * out.sum((0, 2)).mean()
+        return factor * out.mean()
 
     with pytest.raises(FloatingPointError) as info:
-        fit(net, state, data=data, epochs=1, loss=loss, accuracy=spread)
-    start = f"`fit` stopped in epoch 0, batch {len(seen) - 1}: the update made {names}"
-    assert str(info.value).startswith(start)
-    assert str(info.value).endswith(
-        " not finite, and everything in the layers of neurons is finite. Look at the optimizer, "
-        "its learning rate first, and for inputs that are huge."
+        fit(net, state, data=batches, epochs=1, loss=loss, accuracy=spread)
+    assert str(info.value) == (
+        f"`fit` stopped in epoch 0, batch 0: the update made {names} not finite, and everything in "
+        "the layers of neurons is finite. Look at the optimizer, its learning rate first, and for "
+        "inputs that are huge."
     )
-    same(values(net, state), seen[-1])
-    assert all(np.isfinite(a).all() for a in values(net, state))
+    same(values(net, state), before)
 
 
 def test_an_infinity_that_was_there_before_may_stay():
@@ -772,11 +763,13 @@ def start(devices, *args):
     )
 
 
-def test_eight_devices_and_two_processes():
+def test_eight_devices_and_two_processes(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    runs = [start(8), start(2, address, 0), start(2, address, 1)]
+    one, two = tmp_path / "one", tmp_path / "two"
+    runs = [start(8, one), start(2, two, address, 0), start(2, two, address, 1)]
     texts = [run.communicate(timeout=300)[0] for run in runs]
     for run, text in zip(runs, texts, strict=True):
         assert run.returncode == 0, text

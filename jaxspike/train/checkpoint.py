@@ -2,8 +2,9 @@
 
 import contextlib
 import os
+import signal
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,22 @@ def _kind(a: Any) -> str:
     return f"{a.dtype}{list(a.shape)}"
 
 
+@contextlib.contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Hold back Ctrl-C: the threads of Orbax write on, in the way of the next attempt."""
+    if threading.current_thread() is not threading.main_thread():  # only that one is interrupted
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
+
+
 class Checkpoints:
     """The checkpoints of one training in a folder; the last two are kept."""
 
@@ -58,23 +75,16 @@ class Checkpoints:
             "progress": ocp.JsonCheckpointHandler(),
         }
         self.manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
-        self.writer = ThreadPoolExecutor(1)
 
     def save(self, step: int, tree: Tree, progress: dict[str, Any]) -> None:
-        """Write arrays, and numbers, whole or not at all.
-
-        Ctrl-C raises in the main thread. Here it ends the wait, not the write.
-        """
-        self.writer.submit(self._write, step, tree, progress).result()
-
-    def _write(self, step: int, tree: Tree, progress: dict[str, Any]) -> None:
+        """Write arrays, and numbers, whole or not at all."""
         if step > max(self.manager.all_steps(), default=-1):
             state = [[list(a.shape), a.dtype.name] for a in tree["state"]]
             args = self.ocp.args
             progress = args.JsonSave({**progress, "state": state})
-            self.manager.save(
-                step, args=args.Composite(arrays=args.StandardSave(tree), progress=progress)
-            )
+            items = args.Composite(arrays=args.StandardSave(tree), progress=progress)
+            with _ctrl_c_later():
+                self.manager.save(step, args=items)
 
     def latest(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
         """What was saved last; the arrays like those of ``like``, and on the same devices."""
@@ -112,6 +122,5 @@ class Checkpoints:
                 )
 
     def close(self) -> None:
-        """Let go of the folder, after what is being written."""
-        self.writer.shutdown()
+        """Let go of the folder."""
         self.manager.close()
