@@ -95,6 +95,8 @@ def main():
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
         for a, b in zip(history, reported, strict=True):
             np.testing.assert_allclose((*a[:2], *a.test), (*b[:2], *b.test), rtol=1e-5, atol=1e-5)
+        if jax.process_count() == 1 and not split:
+            continue
         options = {"split_weights": split, "checkpoints": folder / str(split), "test": None}
         with contextlib.suppress(KeyboardInterrupt):
             train(mesh, stop=(1, 2), **options)
