@@ -67,6 +67,15 @@ def floating(where: str, x: Any) -> Array:
     return x
 
 
+def key(where: str, value: Any) -> None:
+    """Refuse what is not one random key."""
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    if not typed and not (dtype == jnp.uint32 and shape == (2,)):
+        what = repr(value) if dtype is None else f"an array {dtype}{list(shape or ())}"
+        raise TypeError(f"{where} must be a random key, got {what}. Give `jax.random.key(seed)`.")
+
+
 def wide(x: Array) -> Array:
     """``x`` in at least float32."""
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)

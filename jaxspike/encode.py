@@ -22,7 +22,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._check import broadcasts, floating, integer, one_of, positive_number, real, sequence, wide
+from ._check import (
+    broadcasts,
+    floating,
+    integer,
+    key as check_key,
+    one_of,
+    positive_number,
+    real,
+    sequence,
+    wide,
+)
 from ._types import Array, Param
 from .surrogate import StraightThrough, spike
 
@@ -88,21 +98,11 @@ def poisson(key: Array, x: Array, steps: int) -> Array:
 
     Source: SpikingJelly ``PoissonEncoder``; its ``PoissonPass`` for the gradient.
     """
-    _check_key(key)
+    check_key("`poisson(key=...)`", key)
     x, steps = floating("`poisson(x=...)`", x), integer("`poisson(steps=...)`", steps, low=1)
     p = wide(x)
     u = 1 - jax.random.uniform(key, (steps, *x.shape), p.dtype)
     return spike(p - u, StraightThrough()).astype(x.dtype)
-
-
-def _check_key(key: Any) -> None:
-    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
-    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
-    if not typed and not (dtype == jnp.uint32 and shape == (2,)):
-        what = repr(key) if dtype is None else f"an array {dtype}{list(shape or ())}"
-        raise TypeError(
-            f"`poisson(key=...)` must be a random key, got {what}. Give `jax.random.key(seed)`."
-        )
 
 
 def latency(x: Array, steps: int, curve: str = "linear") -> Array:

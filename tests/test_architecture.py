@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "nn": {"_types", "_pytree", "_check", "surrogate", "neurons", "neurons.base", "engine", "nn"},
     "debug": {"_types", "nn", "debug"},
     "plot": {"_types", "_check", "surrogate", "debug", "plot"},
-    "train": {"_types", "_check", "losses", "debug", "nn", "train"},
+    "train": {"_types", "_check", "engine", "losses", "debug", "nn", "train"},
 }
 
 

@@ -429,6 +429,14 @@ def test_the_key_of_a_cache_tells_arguments_apart():
         _code.text(partial(count_bytes, Other()), set())
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("size", [3, 5, 10])
+@pytest.mark.parametrize("start", [0, 1])
+def test_the_number_of_batches_is_known(size, start, drop_last):
+    walk = data.batches((np.arange(10),), size, start=start, drop_last=drop_last)
+    assert len(walk) == sum(1 for _ in walk)
+
+
 def test_a_cache_knows_its_transform_and_its_file(tmp_path):
     path, folder = tmp_path / "a.bin", tmp_path / "cache"
     path.write_bytes(b"123")

@@ -3,6 +3,8 @@
 import functools
 import os
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from flax import nnx
 from xla import QUICK, as_flags
 
 import jaxspike as js
+from jaxspike.train.progress import Progress
 
 STEPS = 6
 
@@ -52,7 +55,8 @@ def batches(epoch, size=10):
 
 
 LOSS = js.losses.cross_entropy
-fit = functools.partial(js.train.fit, loss=LOSS, encode=encode, progress=False)
+KEY = jax.random.key(0)
+fit = functools.partial(js.train.fit, loss=LOSS, encode=encode, key=KEY, progress=False)
 
 
 def values(*trees):
@@ -96,7 +100,7 @@ def test_it_is_the_plain_loop(uninterrupted):
     for epoch in range(3):
         sums = np.zeros(2)
         for x, y in batches(epoch):
-            x_seq = jax.jit(encode)(jax.random.fold_in(jax.random.key(0), count), x)
+            x_seq = jax.jit(encode)(jax.random.fold_in(KEY, count), x)
             sums += 10 * np.array(step(net, optimizer, x_seq, y))
             count += 1
         history.append(sums / 30)
@@ -128,6 +132,18 @@ def test_a_test_is_in_evaluation_mode_and_over_samples(uninterrupted):
     assert 0.01 < score.firing_rate < 0.9
     _, history = uninterrupted
     assert all(0 < epoch.test.firing_rate < 1 for epoch in history)
+
+
+def test_it_is_compiled_once():
+    traced = []
+
+    def loss(out, y):
+        traced.append(out.shape)
+        return LOSS(out, y)
+
+    net, optimizer = make()
+    fit(net, optimizer, loss=loss, data=batches, epochs=3)
+    assert traced == [(STEPS, 10, 3)]
 
 
 class Stop(BaseException):
@@ -164,6 +180,145 @@ def test_a_resumed_training_is_the_uninterrupted_one(uninterrupted, tmp_path, ki
     same(values(net, optimizer), arrays)
     assert numbers(history) == numbers(expected)
     assert fit(net, optimizer, data=batches, **options) == history  # nothing is left to do
+
+
+def small(optimizer=None, hidden=8, dtype=jnp.float32):
+    rngs = nnx.Rngs(0)
+    net = js.nn.Sequential(nnx.Linear(5, hidden, param_dtype=dtype, rngs=rngs), js.IF())
+    return net, nnx.Optimizer(net, optimizer or optax.sgd(0.1), wrt=nnx.Param)
+
+
+def spread(out, y):
+    return ((out.astype(jnp.float32).mean(0) - 0.5) ** 2).mean()
+
+
+SPREAD = {"loss": spread, "accuracy": spread}
+
+
+def test_ctrl_c_during_every_write_leaves_the_last_batch(tmp_path, monkeypatch):
+    ocp = pytest.importorskip("orbax.checkpoint")
+    save, writes = ocp.CheckpointManager.save, []
+
+    def interrupted(manager, step, **args):
+        writes.append(step)
+        signal.raise_signal(signal.SIGINT)
+        return save(manager, step, **args)
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", interrupted)
+    options = {"data": batches, "epochs": 2, "checkpoints": tmp_path, **SPREAD}
+    with pytest.raises(KeyboardInterrupt):
+        fit(*small(), **options)
+    assert writes == [10**9]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.setattr(ocp.CheckpointManager, "save", save)
+    net, optimizer = small()
+    history = fit(net, optimizer, **options)
+    other, sgd = small()
+    assert numbers(history) == numbers(fit(other, sgd, data=batches, epochs=2, **SPREAD))
+    same(values(net, optimizer), values(other, sgd))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "dtype"),
+    [
+        (optax.MultiSteps(optax.adam(0.01), every_k_schedule=4), jnp.float32),
+        (optax.adam(0.01), jnp.bfloat16),
+    ],
+    ids=["accumulation", "bfloat16"],
+)
+def test_what_an_optimizer_has_begun_is_resumed(tmp_path, optimizer, dtype):
+    pytest.importorskip("orbax.checkpoint")
+    net, state = small(optimizer, dtype=dtype)
+    fit(net, state, data=batches, epochs=3, **SPREAD)
+    options = {"checkpoints": tmp_path, **SPREAD}
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            *small(optimizer, dtype=dtype), data=stopping(KeyboardInterrupt, 5), epochs=3, **options
+        )
+    other, resumed = small(optimizer, dtype=dtype)
+    fit(other, resumed, data=batches, epochs=3, **options)
+    same(values(other, resumed), values(net, state))
+    assert other.layers[0].kernel.dtype == dtype
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    pytest.importorskip("orbax.checkpoint")
+    folder = tmp_path_factory.mktemp("trained")
+    fit(*small(), data=batches, epochs=2, checkpoints=folder, **SPREAD)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "message"),
+    [
+        (
+            {},
+            {"epochs": 1},
+            "`fit(epochs=...)` must be at least 2, the epochs in the checkpoint in {}, got 1. "
+            "Give more epochs or another folder.",
+        ),
+        (
+            {"hidden": 9},
+            {},
+            "`fit(checkpoints=...)` must be of the same network and optimizer, got layers/0/bias: "
+            "float32[8] in {}, float32[9] here. Give another folder.",
+        ),
+        (
+            {"optimizer": optax.adam(0.1)},
+            {},
+            "`fit(checkpoints=...)` must be of the same network and optimizer, got "
+            "optimizer/opt_state/0/count: nothing in {}, int32[] here. Give another folder.",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_training(trained, made, options, message):
+    net, optimizer = small(**made)
+    before = values(net, optimizer)
+    with pytest.raises(ValueError) as info:
+        fit(
+            net,
+            optimizer,
+            **{"data": batches, "epochs": 3, "checkpoints": trained, **SPREAD, **options},
+        )
+    assert str(info.value) == message.format(trained)
+    same(values(net, optimizer), before)
+
+
+def test_batches_that_are_gone_when_it_resumes(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    options = {"epochs": 1, "checkpoints": tmp_path, **SPREAD}
+    with pytest.raises(KeyboardInterrupt):
+        fit(*small(), data=stopping(KeyboardInterrupt, 2), **options)
+    with pytest.raises(ValueError) as info:
+        fit(*small(), data=list(batches(0))[:1], **options)
+    assert str(info.value) == (
+        "`fit(data=...)` must have the 2 batches of epoch 0 that were trained on before the "
+        "checkpoint, got 1. Give the same data."
+    )
+
+
+@pytest.mark.parametrize("part", ["arrays", "progress"])
+def test_a_damaged_checkpoint(trained, tmp_path, part):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained, folder)
+    last = folder / str(2 * 10**9)
+    for file in (last / part).rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:9])
+    options = {"data": batches, "epochs": 2, "checkpoints": folder, **SPREAD}
+    with pytest.raises(ValueError) as info:
+        fit(*small(), **options)
+    assert str(info.value) == (
+        f"`fit(checkpoints=...)` cannot read {last}: it is damaged. Delete it, and the training "
+        "goes on after the one before."
+    )
+    shutil.rmtree(last)
+    net, optimizer = small()
+    other, sgd = small()
+    fit(net, optimizer, **options)
+    fit(other, sgd, data=batches, epochs=2, **SPREAD)
+    same(values(net, optimizer), values(other, sgd))
 
 
 def test_truncated_backpropagation_and_a_state_that_is_carried_on(tmp_path):
@@ -239,7 +394,7 @@ def test_a_nan_names_the_layer_and_leaves_the_network_as_it_was():
     with pytest.raises(FloatingPointError) as info:
         fit(net, optimizer, data=data, epochs=1, loss=lambda s, y: LOSS(s, y) + s.sum() * 0)
     message = (
-        "`fit` stopped in epoch 0, batch 2: a gradient or a state is not finite.\n"
+        "`fit` stopped in epoch 0, batch 2: a state is NaN.\n"
         "`check_finite` found numbers that are not finite:\n"
         "  layer 2: input from time step 0, v from time step 0"
     )
@@ -249,25 +404,241 @@ def test_a_nan_names_the_layer_and_leaves_the_network_as_it_was():
         fit(net, optimizer, data=batches, epochs=1, loss=lambda s, y: LOSS(s, y) + jnp.log(-1.0))
     assert str(info.value) == (
         "`fit` stopped in epoch 0, batch 0: the loss is nan, and everything in the layers of "
-        "neurons is finite. Look at what comes after them, and at what the loss divides by or "
-        "takes a root or logarithm of."
+        "neurons is finite. Look at what comes after them: at what the loss divides by or takes a "
+        "root or logarithm of, and for labels that are no class."
     )
+
+
+class Head(nnx.Module):
+    """After the neurons: its gradient is not finite, what it returns is."""
+
+    def __init__(self):
+        self.scale = nnx.Param(jnp.zeros(3))
+
+    def __call__(self, x):
+        return x + jnp.sqrt(self.scale[...])
+
+
+def test_a_gradient_that_is_not_finite_names_its_parameter():
+    rngs = nnx.Rngs(0)
+    net = js.nn.Sequential(nnx.Linear(5, 3, rngs=rngs), js.IF(), Head())
+    before = values(net)
+    with pytest.raises(FloatingPointError) as info:
+        fit(net, nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param), data=batches, epochs=1)
+    assert str(info.value) == (
+        "`fit` stopped in epoch 0, batch 0: the gradient is not finite of layers/2/scale, and "
+        "everything in the layers of neurons is finite. Look at what comes after them: at what "
+        "the loss divides by or takes a root or logarithm of, and for labels that are no class."
+    )
+    same(values(net), before)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "factor", "names"),
+    [
+        (optax.sgd(float("nan")), 1.0, "layers/0/bias, layers/0/kernel"),
+        (
+            optax.adam(1e-3),
+            1e25,  # the gradient is finite, its square is not, and Adam would never learn again
+            "optimizer/opt_state/0/nu/layers/0/bias, optimizer/opt_state/0/nu/layers/0/kernel",
+        ),
+    ],
+    ids=["parameters", "optimizer"],
+)
+def test_an_update_that_is_not_finite_is_undone(optimizer, factor, names):
+    net, state = small(optimizer)
+    before = values(net, state)
+
+    def loss(out, y):
+        return factor * out.mean()
+
+    with pytest.raises(FloatingPointError) as info:
+        fit(net, state, data=batches, epochs=1, loss=loss, accuracy=spread)
+    assert str(info.value) == (
+        f"`fit` stopped in epoch 0, batch 0: the update made {names} not finite, and everything in "
+        "the layers of neurons is finite. Look at the optimizer, its learning rate first, and for "
+        "inputs that are huge."
+    )
+    same(values(net, state), before)
+
+
+def test_an_infinity_that_was_there_before_may_stay():
+    net, _ = small()
+    net.mask = nnx.Variable(jnp.array([0.0, -jnp.inf]))
+    fit(net, nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param), data=batches, epochs=1, **SPREAD)
+
+
+def test_a_nan_that_spikes_hide_is_no_score():
+    x, y = samples()
+    x[12, 0] = np.nan
+    net, _ = make()
+    data = js.data.batches((x, y), 10)
+    with pytest.raises(FloatingPointError) as info:
+        js.train.evaluate(net, data, LOSS, encode=encode, key=KEY)
+    assert str(info.value).startswith(
+        "`evaluate` stopped at batch 1: a state is NaN.\n"
+        "`check_finite` found numbers that are not finite:\n"
+        "  layer 2: input from time step 0, v from time step 0"
+    )
+
+
+def test_an_encoder_that_draws_needs_a_key():
+    net, optimizer = small()
+    kinds = [
+        encode,
+        jax.jit(encode),
+        lambda key, x: js.encode.poisson(key, jnp.abs(x) / 9, STEPS),
+        lambda key, x: jnp.zeros((STEPS, *x.shape)) + jax.random.key_data(key)[0].astype("f"),
+    ]
+    for kind in kinds:
+        for call in (
+            lambda kind=kind: fit(net, optimizer, data=batches, epochs=1, encode=kind, key=None),
+            lambda kind=kind: js.train.evaluate(net, batches, LOSS, encode=kind),
+        ):
+            with pytest.raises(ValueError, match=r"^`(fit|evaluate)\(key=...\)` must be a") as info:
+                call()
+            assert str(info.value).split("=...)` ")[1] == (
+                "must be a random key where `encode` draws from it, got None. "
+                "Give `jax.random.key(seed)`."
+            )
+
+    def direct(key, x):
+        jax.random.split(key)  # nothing comes of it
+        return js.encode.direct(x, STEPS)
+
+    for kind in (direct, jax.jit(direct)):
+        js.train.evaluate(net, batches, **SPREAD, encode=kind)
+        fit(net, optimizer, data=batches, epochs=1, encode=kind, key=None, **SPREAD)
 
 
 def test_the_bar(capsys):
     pytest.importorskip("tqdm")
     net, optimizer = make()
-    fit(net, optimizer, data=list(batches(0)), epochs=1, test=batches, progress=True)
+    fit(net, optimizer, data=batches, epochs=1, test=batches, progress=True)
     text = capsys.readouterr().err
     assert re.search(r"epoch 1/1: 100%.*3/3 .*loss=[\d.]+, accuracy=[\d.]+%", text)
     assert re.search(r"spikes/s=[\d.e+]+", text)
+    assert re.search(r"\d\d:\d\d<\d\d:\d\d", text)  # the time left
     assert re.search(r"test=[\d.]+%, rate=[\d.]+%", text)
+    net, optimizer = small()
+    fit(net, optimizer, data=stopping(Stop, -1), epochs=2, progress=True, **SPREAD)
+    text = capsys.readouterr().err
+    assert "epoch 1/2: 3batch" in text  # a generator: how many there are is known afterwards
+    assert "epoch 2/2: 100%" in text
+
+
+def test_the_spikes_of_the_bar(monkeypatch):
+    pytest.importorskip("tqdm")
+    now, shown = [0.0], []
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    with Progress(0, 1, 0, None, show=True) as bar:
+        monkeypatch.setattr(bar.bar, "set_postfix", lambda values, refresh: shown.append(values))
+        for batch in range(250):
+            assert bar.wants_spikes == (batch % 100 == 0)
+            if bar.wants_spikes:
+                bar.spikes(1000.0 + batch)
+            now[0] += 0.5
+            bar.update([1.0, 1.0, 1.0])
+    assert [shown[i]["spikes/s"] for i in (0, 99, 100, 249)] == [
+        "2e+03",
+        "2e+03",
+        "2.2e+03",
+        "2.4e+03",
+    ]
 
 
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"data": []}, ValueError, "`fit(data=...)` must have a batch in epoch 0, got none."),
+        (
+            {"data": []},
+            ValueError,
+            "`fit(data=...)` must have a batch in epoch 0, got none. An iterator has them once: "
+            "give a list, or a function of the epoch.",
+        ),
+        (
+            {"data": batches(0), "epochs": 2, **SPREAD},
+            ValueError,
+            "`fit(data=...)` must have a batch in epoch 1, got none. An iterator has them once: "
+            "give a list, or a function of the epoch.",
+        ),
+        (
+            {"data": 3},
+            TypeError,
+            "`fit(data=...)` must be batches, or a function of the epoch that returns them, got a "
+            "value of type int.",
+        ),
+        (
+            {"data": np.zeros((4, 2, 5))},
+            TypeError,
+            "`fit(data=...)` must give pairs (x_seq, labels), got a value of type ndarray, length "
+            "2. `js.data.batches` cuts arrays into such batches.",
+        ),
+        (
+            {"data": [np.zeros((6, 10, 5))], "encode": None},
+            TypeError,
+            "`fit(data=...)` must give pairs (x_seq, labels), got a value of type ndarray, length "
+            "6. `js.data.batches` cuts arrays into such batches.",
+        ),
+        (
+            {"data": [(np.zeros(5), 1)], "encode": None},
+            ValueError,
+            "`fit(data=...)` must give x_seq [T, N, *] with at least one time step and one sample, "
+            "got the shape (5,). Time is the first axis.",
+        ),
+        (
+            {"encode": lambda key, x: x[None][:0]},
+            ValueError,
+            "`fit(encode=...)` must return x_seq [T, N, *] with at least one time step and one "
+            "sample, got the shape (0, 10, 5). Time is the first axis.",
+        ),
+        (
+            {"loss": lambda out, y: out.sum((0, 2))},
+            ValueError,
+            "`fit(loss=...)` must return one number, got the shape (10,). Return a mean over "
+            "samples.",
+        ),
+        (
+            {"loss": lambda out, y: None},
+            ValueError,
+            "`fit(loss=...)` must return one number, got a value of type NoneType. Return a mean "
+            "over samples.",
+        ),
+        (
+            {"accuracy": lambda out, y: y == 0},
+            ValueError,
+            "`fit(accuracy=...)` must return one number, got the shape (10,). Return a mean over "
+            "samples.",
+        ),
+        (
+            {"loss": "mse"},
+            TypeError,
+            "`fit(loss=...)` must be a function of (output, labels), got 'mse'.",
+        ),
+        ({"encode": 8}, TypeError, "`fit(encode=...)` must be a function of (key, x), got 8."),
+        (
+            {"key": 0},
+            TypeError,
+            "`fit(key=...)` must be a random key, got 0. Give `jax.random.key(seed)`.",
+        ),
+        (
+            {"net": js.IF()},
+            TypeError,
+            "`fit(net=...)` must be a SpikingModule, got a value of type IF. Put it in a "
+            "`js.nn.Sequential`.",
+        ),
+        (
+            {"optimizer": optax.sgd(0.1)},
+            TypeError,
+            "`fit(optimizer=...)` must be an nnx.Optimizer, got a value of type "
+            "GradientTransformationExtraArgs. Give `nnx.Optimizer(net, optax.adam(1e-3), "
+            "wrt=nnx.Param)`.",
+        ),
+        (
+            {"checkpoints": __file__},
+            ValueError,
+            f"`fit(checkpoints=...)` must be a folder, got {__file__!r}.",
+        ),
         ({"truncate": 0}, ValueError, "`fit(truncate=...)` must be at least 1, got 0."),
         (
             {"save_every": 3},
@@ -285,11 +656,66 @@ def test_the_bar(capsys):
 )
 def test_errors(options, kind, message):
     net, optimizer = make()
+    if "checkpoints" in options:
+        pytest.importorskip("orbax.checkpoint")
+    given = {"net": net, "optimizer": optimizer, "data": batches, "epochs": 1, **options}
     with pytest.raises(kind) as info:
-        fit(net, optimizer, **{"data": batches, "epochs": 1, **options})
+        fit(**given)
     assert str(info.value) == message
-    with pytest.raises(ValueError, match="must have at least one batch, got none"):
-        js.train.evaluate(net, [], LOSS)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        (
+            {"data": []},
+            ValueError,
+            "`evaluate(data=...)` must have at least one batch, got none. An iterator has them "
+            "once: give a list, or a function of the epoch.",
+        ),
+        (
+            {"data": [(np.zeros(5), 1)]},
+            ValueError,
+            "`evaluate(data=...)` must give x_seq [T, N, *] with at least one time step and one "
+            "sample, got the shape (5,). Time is the first axis.",
+        ),
+        (
+            {"loss": lambda out, y: out.sum((0, 2))},
+            ValueError,
+            "`evaluate(loss=...)` must return one number, got the shape (2,). Return a mean over "
+            "samples.",
+        ),
+        (
+            {"accuracy": lambda out, y: y == 0},
+            ValueError,
+            "`evaluate(accuracy=...)` must return one number, got the shape (2,). Return a mean "
+            "over samples.",
+        ),
+    ],
+)
+def test_errors_of_evaluate(options, kind, message):
+    data = [(np.zeros((4, 2, 5), "f"), np.zeros(2, int))]
+    with pytest.raises(kind) as info:
+        js.train.evaluate(small()[0], **{"data": data, **SPREAD, **options})
+    assert str(info.value) == message
+
+
+def test_no_epochs_change_nothing():
+    net, optimizer = small()
+    before = values(net, optimizer)
+    assert fit(net, optimizer, data=[], epochs=0) == []
+    same(values(net, optimizer), before)
+
+
+def test_nothing_to_learn():
+    net, _ = small()
+    optimizer = nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.BatchStat)
+    with pytest.raises(ValueError) as info:
+        fit(net, optimizer, data=batches, epochs=1)
+    assert str(info.value) == (
+        f"`fit(optimizer=...)` must have something to learn, got wrt={nnx.BatchStat!r}, of which "
+        "the network has none. Give `wrt=nnx.Param`."
+    )
 
 
 @pytest.mark.parametrize(
@@ -337,11 +763,13 @@ def start(devices, *args):
     )
 
 
-def test_eight_devices_and_two_processes():
+def test_eight_devices_and_two_processes(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    runs = [start(8), start(2, address, 0), start(2, address, 1)]
+    one, two = tmp_path / "one", tmp_path / "two"
+    runs = [start(8, one), start(2, two, address, 0), start(2, two, address, 1)]
     texts = [run.communicate(timeout=300)[0] for run in runs]
     for run, text in zip(runs, texts, strict=True):
         assert run.returncode == 0, text

@@ -1,10 +1,14 @@
 """Run by test_train.py: on several devices, and in two processes, the numbers of one device.
 
-python train_on_devices.py                   # the devices of this process
-python train_on_devices.py ADDRESS PROCESS   # this is process 0 or 1 of two
+What is stopped on Ctrl-C and goes on from FOLDER has those numbers too.
+
+python train_on_devices.py FOLDER                   # the devices of this process
+python train_on_devices.py FOLDER ADDRESS PROCESS   # this is process 0 or 1 of two
 """
 
+import contextlib
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -49,7 +53,7 @@ def place(tree, mesh, split_weights):
     nnx.update(tree, jax.tree.map(put, nnx.to_pure_dict(nnx.state(tree))))
 
 
-def train(mesh=None, *, split_weights=False):
+def train(mesh=None, *, split_weights=False, stop=None, **options):
     net, optimizer = make()
     data = batches
     if mesh is not None:
@@ -59,21 +63,25 @@ def train(mesh=None, *, split_weights=False):
         mine = slice(first * N // every, (first + 1) * N // every)
 
         def data(epoch):  # every process brings its part of the batch
-            for x, y in batches(epoch):
+            for i, (x, y) in enumerate(batches(epoch)):
+                if (epoch, i) == stop:
+                    raise KeyboardInterrupt
                 yield (
                     jax.make_array_from_process_local_data(x_split, x[:, mine], x.shape),
                     jax.make_array_from_process_local_data(y_split, y[mine], y.shape),
                 )
 
-    history = js.train.fit(net, optimizer, loss, data, EPOCHS, test=data, progress=False)
+    options = {"test": data, "progress": False, "carry_state": True, **options}
+    history = js.train.fit(net, optimizer, loss, data, EPOCHS, **options)
     whole = jax.jit(lambda a: a, out_shardings=None if mesh is None else NamedSharding(mesh, P()))
     params = whole(nnx.to_pure_dict(nnx.state(net)))
     return [np.asarray(a.addressable_data(0)) for a in jax.tree.leaves(params)], history
 
 
 def main():
-    if len(sys.argv) > 1:
-        address, process = sys.argv[1], int(sys.argv[2])
+    folder = Path(sys.argv[1])
+    if len(sys.argv) > 2:
+        address, process = sys.argv[2], int(sys.argv[3])
         jax.distributed.initialize(address, 2, process)
     with jax.default_device(jax.local_devices()[0]):
         want, reported = train()
@@ -87,6 +95,15 @@ def main():
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
         for a, b in zip(history, reported, strict=True):
             np.testing.assert_allclose((*a[:2], *a.test), (*b[:2], *b.test), rtol=1e-5, atol=1e-5)
+        if jax.process_count() == 1 and not split:
+            continue
+        options = {"split_weights": split, "checkpoints": folder / str(split), "test": None}
+        with contextlib.suppress(KeyboardInterrupt):
+            train(mesh, stop=(1, 2), **options)
+        resumed, history = train(mesh, **options)
+        assert len(history) == EPOCHS
+        for a, b in zip(resumed, got, strict=True):
+            np.testing.assert_array_equal(a, b)
     print("equal")
 
 

@@ -32,8 +32,8 @@ def batches(
         drop_last: Whether to leave out the last batch if it is smaller. A batch of another size is
             compiled again, and weighs more per row in a mean over batches.
 
-    Yields:
-        A tuple with ``[size, *]`` of each array.
+    Returns:
+        An iterator over tuples with ``[size, *]`` of each array; its ``len`` is their number.
 
     Raises:
         TypeError: If ``arrays`` is not a tuple or a list.
@@ -66,9 +66,22 @@ def batches(
         raise ValueError(
             f"`batches(size=...)` must be at most {n}, the number of rows, got {size}."
         )
-    most = n // size if drop_last else -(-n // size)
-    start = _check.integer("`batches(start=...)`", start, low=0, high=most)
-    return _walk(rows, n, size, seed, epoch, start, drop_last)
+    number = n // size if drop_last else -(-n // size)
+    start = _check.integer("`batches(start=...)`", start, low=0, high=number)
+    return _Batches(_walk(rows, n, size, seed, epoch, start, drop_last), number - start)
+
+
+class _Batches(Iterator[tuple[Any, ...]]):
+    """Batches whose number is known, for progress bars."""
+
+    def __init__(self, batches: Iterator[tuple[Any, ...]], number: int):
+        self.batches, self.number = batches, number
+
+    def __next__(self) -> tuple[Any, ...]:
+        return next(self.batches)
+
+    def __len__(self) -> int:
+        return self.number
 
 
 def _walk(rows, n, size, seed, epoch, start, drop_last) -> Iterator[tuple[Any, ...]]:

@@ -5,10 +5,10 @@ from typing import Any
 
 
 class Progress:
-    """A bar of tqdm for one epoch; nothing if it is not shown."""
+    """A bar of tqdm for one epoch, of which ``done`` batches are done; nothing if not shown."""
 
-    def __init__(self, epoch: int, epochs: int, batches: Any, *, show: bool):
-        self.bar, self.wants_spikes, self.rate = None, False, 0.0
+    def __init__(self, epoch: int, epochs: int, done: int, total: int | None, *, show: bool):
+        self.bar, self.wants_spikes = None, show
         if not show:
             return
         try:
@@ -18,20 +18,20 @@ class Progress:
                 "`fit(progress=True)` needs tqdm: pip install 'jaxspike[train]', "
                 "or `progress=False`"
             ) from e
-        total = len(batches) if hasattr(batches, "__len__") else None
-        self.bar = tqdm(total=total, desc=f"epoch {epoch + 1}/{epochs}", unit="batch")
-        self.wants_spikes, self.begin, self.done = True, time.perf_counter(), 0
+        name = f"epoch {epoch + 1}/{epochs}"
+        self.bar = tqdm(total=total, initial=done, desc=name, unit="batch")
 
     def spikes(self, n: float) -> None:
-        """The spikes of one batch in all layers."""
+        """The spikes of the next batch in all layers, which stand for those of the next hundred."""
         self.n_spikes, self.wants_spikes = n, False
-        self.begin = time.perf_counter()
+        self.begin, self.done = time.perf_counter(), 0
 
     def update(self, sums: list[float]) -> None:
         """A batch is done."""
         if self.bar is None:
             return
         self.done += 1
+        self.wants_spikes = self.done == 100
         loss, accuracy, samples = sums
         rate = self.n_spikes * self.done / (time.perf_counter() - self.begin)
         shown = {"loss": f"{loss / samples:.3f}", "accuracy": f"{accuracy / samples:.1%}"}
