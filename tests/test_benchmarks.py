@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import cases, compare, devices, environments, table, worker
 
+HALF = "bfloat16"
+
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
@@ -16,7 +18,7 @@ def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmarks")
     small = [
         cases.Case("layer", "gradient", "layer", lambda: cases.layer(5, (2, 8))),
-        cases.Case("half", "gradient", "layer", lambda: cases.layer(5, (2, 8)), "bfloat16"),
+        cases.Case("half", "gradient", "layer", lambda: cases.layer(5, (2, 8), HALF), HALF),
         cases._network("loop", "train", "recurrent", 5, 8, (20, 16), (16, 16), (16, 6), alone=True),
         cases.Case("none", "gradient", "no_such_network", lambda: cases.layer(2, (3,))),
     ]
