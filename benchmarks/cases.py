@@ -96,6 +96,7 @@ def _layer(kind, dtype="float32"):
             "layer",
             lambda steps=steps, shape=shape: layer(steps, shape, dtype),
             dtype,
+            alone=steps * np.prod(shape) > 10**8,
         )
         for steps, shape in LAYERS
     ]
