@@ -72,8 +72,8 @@ class Process:
             return {"reason": f"the process ended with {self.process.wait()}"}
 
     def close(self):
-        """End the process."""
-        with self.process:
+        """End the process, if it has not ended."""
+        with contextlib.suppress(BrokenPipeError), self.process:
             self.process.stdin.close()
 
 
@@ -141,7 +141,11 @@ def measure(processes, rows, rounds, realtime):
             ) > LONG:
                 continue
             with realtime(process):
-                so_far.append(process.ask("run", repeat=repeat)["ms"])
+                answer = process.ask("run", repeat=repeat)
+            if "reason" in answer:  # it ended: out of memory, perhaps
+                rows[name] |= answer
+            else:
+                so_far.append(answer["ms"])
     for name, ms in times.items():
         rows[name]["ms"] = [round(t, 4) for t in ms]
 
