@@ -22,6 +22,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import tempfile
 import time
@@ -136,9 +137,8 @@ def measure(processes, rows, rounds, realtime):
         for process in turns:
             name = process.row.name
             repeat, so_far = repeats[name], times[name]
-            if (len(so_far) >= 3 and sum(so_far) * repeat > 1e3 * ENOUGH) or max(
-                so_far, default=0
-            ) > LONG:
+            enough = len(so_far) >= 3 and sum(so_far) * repeat > 1e3 * ENOUGH
+            if enough or max(so_far, default=0) > LONG:
                 continue
             with realtime(process):
                 answer = process.ask("run", repeat=repeat)
@@ -248,6 +248,8 @@ def main(arguments=None):
     unknown = set(options.tables) - set(TABLES)
     if unknown:
         parser.error(f"no table {', '.join(unknown)}; there are {', '.join(TABLES)}")
+    if options.device == "gpu" and not shutil.which("nvidia-smi"):
+        parser.error("--device gpu needs an NVIDIA GPU and its driver; nvidia-smi is not there")
     given, environment = (dict(x.split("=", 1) for x in y) for y in (options.python, options.env))
     for table in options.tables or TABLES:
         run(table, options, given, environment)

@@ -89,6 +89,24 @@ def test_a_long_call_is_timed_once():
     assert rows[Process.row.name]["ms"] == [1e6]
 
 
+def test_a_process_that_ended_is_a_reason(tmp_path):
+    row = environments.Row("gone", "no_such_module", "jaxspike")
+    process = compare.Process(row, {"jaxspike": sys.executable}, {}, "cpu")
+    assert "reason" in process.ask("describe")
+    rows = {"gone": {"ms": 1.0}}
+    compare.measure([process], rows, 2, compare.usual)
+    assert rows["gone"] == {"reason": "the process ended with 1", "ms": []}
+    process.close()
+
+
+def test_a_gpu_that_is_not_there(monkeypatch, capsys):
+    monkeypatch.setattr(compare.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit):
+        compare.main(["--device", "gpu"])
+    error = "--device gpu needs an NVIDIA GPU and its driver; nvidia-smi is not there"
+    assert error in capsys.readouterr().err
+
+
 def test_environments_for_a_gpu():
     assert "jax==0.12.0.1" in environments.requirements("jaxspike", "cpu")
     assert "jax[cuda13]==0.12.0.1" in environments.requirements("jaxspike", "gpu")
