@@ -103,7 +103,8 @@ def main():
         resumed, history = train(mesh, **options)
         assert len(history) == EPOCHS
         for a, b in zip(resumed, got, strict=True):
-            np.testing.assert_array_equal(a, b)
+            # XLA may place parameters otherwise after a step, and then sums in another order
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
     print("equal")
 
 
