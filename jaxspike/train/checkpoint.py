@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import NamedSharding
 
 from .._types import Tree
 
@@ -23,6 +24,22 @@ def arrays(net: Any, optimizer: Any) -> Tree:
 def put(net: Any, optimizer: Any, values: Tree) -> None:
     """Write them back."""
     nnx.update((net, optimizer), values)
+
+
+def placement(net: Any, optimizer: Any) -> tuple[NamedSharding | None, ...]:
+    """How each of those arrays lies on a mesh; None is on one device."""
+    shardings = [a.sharding for a in jax.tree.leaves(arrays(net, optimizer))]
+    return tuple(s if isinstance(s, NamedSharding) else None for s in shardings)
+
+
+def stay(net: Any, optimizer: Any, places: tuple[NamedSharding | None, ...]) -> None:
+    """Keep the updated arrays where they were: XLA splits more of them, and sums otherwise then."""
+    leaves, tree = jax.tree.flatten(arrays(net, optimizer))
+    kept = [
+        a if place is None else jax.lax.with_sharding_constraint(a, place)
+        for a, place in zip(leaves, places, strict=True)
+    ]
+    put(net, optimizer, jax.tree.unflatten(tree, kept))
 
 
 def by_path(tree: Tree) -> dict[str, Any]:

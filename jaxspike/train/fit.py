@@ -15,7 +15,7 @@ from .. import _check, losses
 from .._types import Array, Tree
 from ..nn import SpikingModule
 from . import checks
-from .checkpoint import Checkpoints, arrays, by_path, put
+from .checkpoint import Checkpoints, arrays, by_path, placement, put, stay
 from .evaluate import Data, Encode, Measure, Score, activity, evaluate, has_nan
 from .progress import Progress
 
@@ -164,7 +164,7 @@ def fit(
     return run.history
 
 
-def _update(net, optimizer, state, x_seq, labels, *, loss, accuracy):
+def _update(net, optimizer, state, x_seq, labels, *, loss, accuracy, placement):
     """An update on a sequence, or on a piece of one."""
     state = net.init_state(x_seq.shape[1:]) if state is None else state
     before = arrays(net, optimizer)
@@ -176,6 +176,7 @@ def _update(net, optimizer, state, x_seq, labels, *, loss, accuracy):
     wanted = nnx.DiffState(0, optimizer.wrt)
     (value, (new, y)), grads = nnx.value_and_grad(lost, argnums=wanted, has_aux=True)(net)
     optimizer.update(net, grads)
+    stay(net, optimizer, placement)
     right = checks.scalar("`fit(accuracy=...)`", accuracy(y, labels))
     wrong = {
         "loss": {"": ~jnp.isfinite(value)},
@@ -196,7 +197,7 @@ def _went_wrong(tree, before=None):
     }
 
 
-_step: Any = nnx.jit(_update, static_argnames=("loss", "accuracy"))
+_step: Any = nnx.jit(_update, static_argnames=("loss", "accuracy", "placement"))
 
 
 class _Run:
@@ -204,7 +205,8 @@ class _Run:
 
     def __init__(self, net, optimizer, loss, accuracy, encode, key):
         self.net, self.optimizer = net, optimizer
-        self.step = functools.partial(_step, net, optimizer, loss=loss, accuracy=accuracy)
+        options = {"loss": loss, "accuracy": accuracy, "placement": placement(net, optimizer)}
+        self.step = functools.partial(_step, net, optimizer, **options)
         self.encode, self.key = None if encode is None else jax.jit(encode), key
         self.epoch, self.batch, self.count = 0, 0, 0
         self.sums = [0.0, 0.0, 0.0]  # loss, accuracy and samples of the epoch so far
