@@ -19,6 +19,7 @@ class Case:
         arrays: Makes the arrays that every library gets.
         dtype: What they are made to in the library: "float32" or "bfloat16".
         alone: Whether only one row at a time can be in memory; then no turns are taken.
+        rows: Those that it is run with; all, if there are none.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Case:
     arrays: Callable[[], Arrays]
     dtype: str = "float32"
     alone: bool = False
+    rows: tuple[str, ...] = ()
 
 
 def layer(steps: int, shape: tuple[int, ...], dtype: str = "float32") -> Arrays:
@@ -86,6 +88,10 @@ LAYERS = (
 )
 MLP = (784, 800), (800, 10)
 SHD = (700, 256), (256, 256), (256, 20)
+SINGLE = (  # one of each library, for what takes minutes
+    *("lax.scan", "jaxspike", "floor", "spyx", "sparxml", "jaxpike"),
+    *("SpikingJelly", "snnTorch", "Norse"),
+)
 
 
 def _layer(kind, dtype="float32"):
@@ -102,8 +108,11 @@ def _layer(kind, dtype="float32"):
     ]
 
 
-def _network(name, kind, method, steps, batch, *shapes, alone=False, **options):
-    return Case(name, kind, method, lambda: network(steps, batch, *shapes, **options), alone=alone)
+def _network(name, kind, method, steps, batch, *shapes, alone=False, rows=(), gain=2.0):
+    def arrays():
+        return network(steps, batch, *shapes, gain=gain)
+
+    return Case(name, kind, method, arrays, alone=alone, rows=rows)
 
 
 TABLES = {
@@ -116,8 +125,10 @@ TABLES = {
         for steps in (4, 20, 100)
     ],
     "linear": [
-        _network(f"T=500, B=16, {n}-{n}", "train", "mlp", 500, 16, (n, n), alone=n > 512)
-        for n in (512, 4096, 16384)
+        _network(
+            f"T=500, B=16, {n}-{n}", "train", "mlp", 500, 16, (n, n), alone=n > 512, rows=rows
+        )
+        for n, rows in ((512, ()), (4096, ()), (16384, SINGLE))
     ],
     "recurrent": [
         _network("T=250, B=256, 700-256r-20", "train", "recurrent", 250, 256, *SHD),

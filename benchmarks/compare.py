@@ -31,11 +31,11 @@ import numpy as np
 
 from .cases import TABLES
 from .environments import HERE, ROWS, python
+from .worker import LONG
 
 RESULTS = HERE / "results"
 SHORTEST = 3.0  # ms: a call faster than this is repeated
 ENOUGH = 8.0  # seconds: a row that took so long is not run more than three times
-LONG = 30e3  # ms: a call that takes so long is timed once, after one that is not timed
 BURST = 50.0  # seconds of real-time priority, then as long a pause
 
 ON = {  # how JAX is told about the device
@@ -213,7 +213,8 @@ def run(table, options, given, environment):
         for case in TABLES[table][: options.cases]:
             print(case.name, flush=True)
             rows, reference = {}, None
-            for group in [[p] for p in processes] if case.alone else [processes]:
+            some = [p for p in processes if not case.rows or p.row.name in case.rows]
+            for group in [[p] for p in some] if case.alone else [some]:
                 found, reference = prepare(group, case, pathlib.Path(folder), reference)
                 measure(group, found, options.rounds, realtime)
                 rows |= found

@@ -25,6 +25,7 @@ COLUMNS = [
     ("SpikingJelly", "SpikingJelly", None),
     ("snnTorch", "snnTorch", None),
     ("Norse", "Norse", None),
+    ("floor", "floor", None),
 ]
 SHOWN = {"memory": "peak_mib", "depth": "compile_s"}  # in the README; else milliseconds
 BESIDE = {"memory": {"jaxspike": SEGMENTED}}  # in place of that of the columns
@@ -62,7 +63,7 @@ def small(results):
         lines.append(f"| **{TITLES[table]}** |" + " |" * len(COLUMNS))
         for case, rows in result["cases"].items():
             values = {r: value(a, SHOWN.get(table, "ms")) for r, a in rows.items()}
-            found = [values[r] for _, r, _ in COLUMNS if values.get(r) is not None]
+            found = [values[r] for _, r, _ in COLUMNS if r != "floor" and values.get(r) is not None]
             best = min(found, default=None)
             cells = []
             for _, row, beside in COLUMNS:

@@ -19,6 +19,7 @@ import numpy as np
 from .libraries.library import Library, MissingError
 
 SLOW = 2e3  # ms: the memory of such a call is measured once
+LONG = 30e3  # ms: such a call is run once, for its results, its time and its memory
 
 
 def load(path):
@@ -55,14 +56,16 @@ class Worker:
         """Compile a case, write its results, and measure the memory of a call."""
         self.call, library = None, self.library
         self.call, compile_s = library.compile(kind, network, load(arrays), dtype)
-        found = {k: library.numpy(v) for k, v in self.call().items() if k != "state"}
+        found, memory, ms = watch(self.call)
+        found = {k: library.numpy(v) for k, v in found.items() if k != "state"}
         save(results, found, library.input_scale)
         del found
-        ms = self.run(1)["ms"]
-        if library.device == "cpu":
-            memory = peak(self.call, 1 if ms > SLOW else 3)
-        else:
+        if ms <= LONG:
+            ms = self.run(1)["ms"]
+        if library.device != "cpu":
             memory = library.device_memory(self.call) / 2**20
+        elif ms <= LONG:
+            memory = peak(self.call, 1 if ms > SLOW else 3)
         return {"compile_s": compile_s, "peak_mib": memory, "ms": ms}
 
     def release(self):
@@ -91,19 +94,24 @@ class Worker:
 
 def peak(call, times=3):
     """MiB that the process takes in a call beyond what it had, by the operating system."""
-    if not os.path.exists("/proc/self/clear_refs"):
-        return None
-    taken = []
-    for _ in range(times):
+    taken = [watch(call)[1] for _ in range(times)]
+    return None if None in taken else max(taken)
+
+
+def watch(call):
+    """The results of a call, the MiB that it takes if that can be known, and milliseconds."""
+    known = os.path.exists("/proc/self/clear_refs")
+    if known:
         gc.collect()
         time.sleep(0.1)  # buffers are freed by other threads
         ctypes.CDLL(None).malloc_trim(0)
         with open("/proc/self/clear_refs", "w") as f:
             f.write("5")  # forget the peak so far
         before = _status("VmRSS")
-        call()
-        taken.append((_status("VmHWM") - before) / 1024)
-    return max(taken)
+    start = time.perf_counter()
+    results = call()
+    ms = 1e3 * (time.perf_counter() - start)
+    return results, (_status("VmHWM") - before) / 1024 if known else None, ms
 
 
 def _status(name):

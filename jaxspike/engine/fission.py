@@ -16,7 +16,17 @@ Array = jax.Array
 
 
 def run(
-    step: Step, consts, state, xs, length: int, *, split: bool, segment, unroll, policy: Policy
+    step: Step,
+    consts,
+    state,
+    xs,
+    length: int,
+    *,
+    split: bool,
+    segment,
+    unroll,
+    policy: Policy,
+    loops: int = 1,
 ):
     """Run a step over time.
 
@@ -35,6 +45,7 @@ def run(
         segment: As in `scan`.
         unroll: As in `scan`.
         policy: As in `scan`.
+        loops: How many there are in the network that this is a part of.
 
     Returns:
         The last state and the outputs, ``[T, *]`` each.
@@ -44,7 +55,7 @@ def run(
     if split and policy.ride is not False:
         groups.ride()
     pieces = groups.pieces()
-    n_loops = sum(p.kind == "loop" for p in pieces)
+    n_loops = max(loops, sum(p.kind == "loop" for p in pieces))
     env: dict[Any, Array] = dict(zip(step.consts, consts, strict=True))
     env.update(zip(step.xs, xs, strict=True))
     env.update({step.state[k]: state[k] for k in graph.held})

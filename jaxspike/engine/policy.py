@@ -147,7 +147,7 @@ def _turn(step: Step, length: int, shape, tile: int | None, n_loops: int) -> int
     some, many = MANY_LOOPS
     if len(step.eqns) >= BIG_STEP:
         return 1
-    if length <= WRITTEN_OUT and (tile or length <= SEGMENT) and n_loops <= many:
+    if length <= SEGMENT or (length <= WRITTEN_OUT and tile and n_loops <= many):
         return length
     if products.find(step):
         return 1

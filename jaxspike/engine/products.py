@@ -4,6 +4,7 @@ The outputs of these equations are residuals of the backward pass. The gradient 
 the same at every step is one product over all steps after the loop, not a sum of T products in it.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -63,9 +64,39 @@ def folds(eqn: Any, moves: Callable[[Any], bool]) -> bool:
 
 def folded(eqn: Any, left: Array, right: Array) -> Array:
     """The product that `folds` for all steps at once; ``left`` is ``[T, *]``."""
+    return _fold(lambda x: _weight_first(eqn, right, x), left)
+
+
+def _fold(product, left):
     steps, n, *rest = left.shape
-    out = eqn.primitive.bind(left.reshape(steps * n, *rest), right, **eqn.params)
+    out = product(left.reshape(steps * n, *rest))
     return out.reshape(steps, n, *out.shape[1:])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _weight_first(eqn, weight, x):
+    """A product; backward, the gradient of the weight is there before that of ``x`` begins.
+
+    The gradient of the weight is the last to read ``x``, and that of ``x`` takes its place in
+    memory. XLA for CPU would make that of ``x`` first, and hold both.
+    """
+    return eqn.primitive.bind(x, weight, **eqn.params)
+
+
+def _forward(eqn, weight, x):
+    return _weight_first(eqn, weight, x), (weight, x)
+
+
+def _backward(eqn, residuals, g):
+    weight, x = residuals
+    of = eqn.primitive.bind
+    (g_weight,) = jax.linear_transpose(lambda w: of(x, w, **eqn.params), weight)(g)
+    g, g_weight = jax.lax.optimization_barrier((g, g_weight))
+    (g_x,) = jax.linear_transpose(lambda x: of(x, weight, **eqn.params), x)(g)
+    return g_weight, g_x
+
+
+_weight_first.defvjp(_forward, _backward)
 
 
 def run_saved(step: Step, eqns, consts, state, x, saved, probes):
@@ -136,7 +167,7 @@ def weight_gradients(step: Step, eqn: Any, consts, wanted, moving, cotangents) -
 
             def over_time(w, v=v):
                 if folds(eqn, lambda u: u in changing):
-                    return folded(eqn, moving[0], w)
+                    return _fold(lambda x: eqn.primitive.bind(x, w, **eqn.params), moving[0])
                 ws = [w if u is v else values[u] for u in fixed]
                 return jax.vmap(lambda *m: product(*ws, *m)[0])(*moving)
 

@@ -10,7 +10,7 @@ from jax import lax
 
 from .._pytree import Pytree
 from .._types import Tree
-from . import check, fission
+from . import around, check, fission
 from .check import Step
 from .compat import effects
 from .policy import Policy
@@ -107,7 +107,8 @@ def scan(
     # a frozen pytree is an argument of a compiled function: no compilation per call or instance
     run = _compiled if isinstance(f, Pytree) else _run
     try:
-        return run(f, state, xs, steps, order, segment, unroll, policy or Policy())
+        policy = policy or Policy()
+        return run(f, state, xs, steps, order, segment, unroll, policy, around.loops())
     # the engine does not import Flax; a step that uses it has done so
     except getattr(sys.modules.get("flax.errors"), "TraceContextError", ()) as e:
         raise ValueError(
@@ -126,7 +127,7 @@ def scan(
         ) from e
 
 
-def _run(f, state, xs, steps, order, segment, unroll, policy):
+def _run(f, state, xs, steps, order, segment, unroll, policy, loops):
     state, xs = jax.tree.map(jnp.asarray, state), jax.tree.map(jnp.asarray, xs)
     x = jax.tree.map(lambda a: a[0], xs)
     step, consts, out = trace_step(f, state, x)
@@ -152,12 +153,13 @@ def _run(f, state, xs, steps, order, segment, unroll, policy):
         segment=segment,
         unroll=unroll,
         policy=policy,
+        loops=loops,
     )
     ys = jax.tree.unflatten(jax.tree.structure(out[1]), ys)
     return jax.tree.unflatten(treedef, last), ys
 
 
-_compiled = jax.jit(_run, static_argnums=(3, 4, 5, 6, 7))
+_compiled = jax.jit(_run, static_argnums=(3, 4, 5, 6, 7, 8))
 
 
 def _as_strong(a, out):

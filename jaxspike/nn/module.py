@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._types import Array, Shape, Tree
-from ..engine import scan
+from ..engine import around, scan
 from ..neurons import Neuron, SequenceNeuron
 from ..neurons.base import check_shape, layout, shape_mismatch
 from ._state import TO_BE_BUILT, Owned, SealedState, is_owned, refuse_sealed, say, unseal
@@ -212,7 +212,8 @@ def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
             )
         value = state.value if sealed else state
         if not owns_state(self):
-            new, y = _pair(name, step(self, SealedState(value), x, *args, **kwargs))
+            with around.network(functools.partial(_loops, self)):
+                new, y = _pair(name, step(self, SealedState(value), x, *args, **kwargs))
             refuse_sealed(y)
         elif value is TO_BE_BUILT or is_owned(value):
             new, y = _trace_layer(self, step, value, x, args, kwargs)
@@ -234,6 +235,12 @@ def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
 def owns_state(module: SpikingModule) -> bool:
     """Whether ``module`` has a state of its own; else it is a composite."""
     return type(module).init_state is not SpikingModule.init_state
+
+
+def _loops(network: SpikingModule) -> int:
+    """How many layers run in a loop of their own on a sequence."""
+    layers = (child for _, child in nnx.iter_modules(network))
+    return sum(isinstance(child, SpikingModule) and owns_state(child) for child in layers)
 
 
 def _stands_for_a_state(leaf: Any) -> bool:

@@ -1,12 +1,12 @@
 """`Sequential`: layers in order."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from flax import nnx
 
 from .._types import Array, Tree
+from ..engine import scan
 from ..engine.device import one_cpu
 from ..neurons import Neuron, SequenceNeuron
 from .module import SpikingModule, refuse_time_blind
@@ -64,11 +64,10 @@ class Sequential(SpikingModule):
 
 
 def _apply(layer: Callable[..., Any], x: Any) -> Any:
-    """``layer(x)``; see `jaxspike.engine.products.folds` for why a matrix gets rows."""
-    if type(layer) is not nnx.Linear or x.ndim < 3 or not one_cpu():
-        return layer(x)
-    y = layer(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
-    return y.reshape(*x.shape[:-1], y.shape[-1])
+    """``layer(x)``; what `scan` does to a product saves time and memory on one CPU device."""
+    if type(layer) is nnx.Linear and x.ndim > 2 and one_cpu() and isinstance(x.shape[0], int):
+        return scan(lambda state, x: (state, layer(x)), (), x)[1]
+    return layer(x)
 
 
 def _say(layer: Any) -> str:

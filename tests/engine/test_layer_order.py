@@ -251,6 +251,21 @@ def test_time_and_batch_are_one_axis_in_the_gradient_of_a_weight(data):
         assert len(axes) >= 2 and set(axes) == {1}
 
 
+def test_a_deep_network_writes_out_fewer_steps():
+    """Each step that a loop writes out is compiled again, in every layer."""
+
+    def equations(depth, steps):
+        net = js.nn.Sequential(*[js.LIF()] * depth)
+        around = js.nn.Sequential(net)  # the outermost is what counts
+        x = jnp.ones((steps, N, C))
+        jaxpr = jax.make_jaxpr(lambda x: around(around.init_state((N, C)), x)[1])(x)
+        return len(primitives(jaxpr.jaxpr)) / depth
+
+    few, some, many = (equations(depth, 20) for depth in (4, 8, 16))
+    assert few > 1.5 * some > 2 * many
+    assert equations(16, 4) == equations(4, 4)  # all steps and no loop, in any network
+
+
 def test_components():
     assert components([[1], [2], [1], []]) == [[3], [0], [2, 1]]
     assert components([[1], [0], [1]]) == [[2], [1, 0]]
