@@ -125,9 +125,7 @@ TABLES = {
         for steps in (4, 20, 100)
     ],
     "linear": [
-        _network(
-            f"T=500, B=16, {n}-{n}", "train", "mlp", 500, 16, (n, n), alone=n > 512, rows=rows
-        )
+        _network(f"T=500, B=16, {n}-{n}", "train", "mlp", 500, 16, (n, n), alone=n > 512, rows=rows)
         for n, rows in ((512, ()), (4096, ()), (16384, SINGLE))
     ],
     "recurrent": [

@@ -26,7 +26,7 @@ def network(loops: Callable[[], int]) -> Iterator[None]:
         _network.reset(token)
 
 
-def loops() -> int:
+def network_loops() -> int:
     """The number of loops of the network that is being called; 1 outside of any."""
     count = _network.get()
     return count() if count else 1

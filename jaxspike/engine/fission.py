@@ -99,7 +99,7 @@ def _evaluate(piece: Piece, graph: Graph, env: dict[Any, Array], length: int) ->
 
     def all_steps(ins, outs, eqns):
         f, axes = function(ins, outs, eqns), tuple(0 if moves(v) else None for v in ins)
-        return jax.vmap(f, in_axes=axes, axis_size=length) if ins else f
+        return jax.vmap(f, in_axes=axes, axis_size=length)
 
     made = dict(env)
     evaluate(

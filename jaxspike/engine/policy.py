@@ -31,7 +31,7 @@ WRITTEN_OUT = 8  # up to here a cycle may be written out over its whole length
 LONGEST = 8  # a longer segment is a loop itself
 TILE = 8192  # neurons: a dozen float32 rows fit in the L2 cache of a core
 TILED_FROM = 4 * TILE  # neurons
-MANY_LOOPS = 4, 10  # from here on a loop writes out 2 steps, or 1: compile time
+MANY_LOOPS = 4, 10  # with more, a loop over more than 4 steps writes out 2, or 1: compile time
 BIG_STEP = 60  # equations: from here on a loop writes out 1 step
 
 

@@ -4,7 +4,6 @@ The outputs of these equations are residuals of the backward pass. The gradient 
 the same at every step is one product over all steps after the loop, not a sum of T products in it.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from . import device
-from .trace import Step, evaluate, function, unique, value
+from .trace import Step, evaluate, function, is_var, unique, value
 
 Array = jax.Array
 
@@ -42,61 +41,38 @@ def only_in_products(step: Step, eqns: list[Any]) -> set[Any]:
     return {v for e in eqns for v in operands(step, e)[0]} - others
 
 
-def folds(eqn: Any, moves: Callable[[Any], bool]) -> bool:
-    """Whether time can be folded into the first axis of what a product multiplies by a matrix.
+def can_fold(x: Any) -> bool:
+    """Whether leading axes of a type of array should become one in a product with a matrix.
 
     XLA for CPU takes 1.3 to 3 times as long for the gradient of the matrix where it sums over two
     axes, time and batch, since it transposes the whole sequence. On several devices the folded axis
     would gather a batch that is split over them.
+    """
+    split = any(axis is not None for axis in x.sharding.spec)  # on a mesh of explicit axes
+    return device.one_cpu() and not split and all(isinstance(n, int) for n in x.shape)
+
+
+def folds(eqn: Any, moves: Callable[[Any], bool]) -> bool:
+    """Whether time can be folded into the first axis of the left operand of a product.
 
     Args:
         eqn: The product.
         moves: Whether an operand changes over time.
     """
-    if eqn.primitive.name != "dot_general" or not device.one_cpu():
+    if eqn.primitive.name != "dot_general":
         return False
     left, right = eqn.invars
     (summed, _), (batched, _) = eqn.params["dimension_numbers"]
-    sizes = [n for v in (left, right) for n in v.aval.shape]
-    free = not batched and left.aval.ndim > 1 and 0 not in summed
-    return free and moves(left) and not moves(right) and all(isinstance(n, int) for n in sizes)
+    free = not batched and left.aval.ndim > 1 and 0 not in summed and is_var(right)
+    return free and moves(left) and not moves(right) and can_fold(left.aval)
 
 
 def folded(eqn: Any, left: Array, right: Array) -> Array:
     """The product that `folds` for all steps at once; ``left`` is ``[T, *]``."""
-    return _fold(lambda x: _weight_first(eqn, right, x), left)
-
-
-def _fold(product, left):
     steps, n, *rest = left.shape
-    out = product(left.reshape(steps * n, *rest))
+    product = function(eqn.invars, eqn.outvars, [eqn])
+    (out,) = product(left.reshape(steps * n, *rest), right)
     return out.reshape(steps, n, *out.shape[1:])
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _weight_first(eqn, weight, x):
-    """A product; backward, the gradient of the weight is there before that of ``x`` begins.
-
-    The gradient of the weight is the last to read ``x``, and that of ``x`` takes its place in
-    memory. XLA for CPU would make that of ``x`` first, and hold both.
-    """
-    return eqn.primitive.bind(x, weight, **eqn.params)
-
-
-def _forward(eqn, weight, x):
-    return _weight_first(eqn, weight, x), (weight, x)
-
-
-def _backward(eqn, residuals, g):
-    weight, x = residuals
-    of = eqn.primitive.bind
-    (g_weight,) = jax.linear_transpose(lambda w: of(x, w, **eqn.params), weight)(g)
-    g, g_weight = jax.lax.optimization_barrier((g, g_weight))
-    (g_x,) = jax.linear_transpose(lambda x: of(x, weight, **eqn.params), x)(g)
-    return g_weight, g_x
-
-
-_weight_first.defvjp(_forward, _backward)
 
 
 def run_saved(step: Step, eqns, consts, state, x, saved, probes):
@@ -167,7 +143,7 @@ def weight_gradients(step: Step, eqn: Any, consts, wanted, moving, cotangents) -
 
             def over_time(w, v=v):
                 if folds(eqn, lambda u: u in changing):
-                    return _fold(lambda x: eqn.primitive.bind(x, w, **eqn.params), moving[0])
+                    return folded(eqn, moving[0], w)
                 ws = [w if u is v else values[u] for u in fixed]
                 return jax.vmap(lambda *m: product(*ws, *m)[0])(*moving)
 

@@ -108,7 +108,7 @@ def scan(
     run = _compiled if isinstance(f, Pytree) else _run
     try:
         policy = policy or Policy()
-        return run(f, state, xs, steps, order, segment, unroll, policy, around.loops())
+        return run(f, state, xs, steps, order, segment, unroll, policy, around.network_loops())
     # the engine does not import Flax; a step that uses it has done so
     except getattr(sys.modules.get("flax.errors"), "TraceContextError", ()) as e:
         raise ValueError(

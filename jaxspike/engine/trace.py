@@ -168,7 +168,7 @@ def evaluate(
     def flush():
         if pending:
             ins, outs = inputs_of(pending), outputs_of(pending)
-            made = run(ins, outs, list(pending))(*[env[v] for v in ins])
+            made = run(ins, outs, pending)(*[env[v] for v in ins])
             env.update(zip(outs, made, strict=True))
             pending.clear()
 

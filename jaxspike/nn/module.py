@@ -238,7 +238,7 @@ def owns_state(module: SpikingModule) -> bool:
 
 
 def _loops(network: SpikingModule) -> int:
-    """How many layers run in a loop of their own on a sequence."""
+    """How many layers have a state: about as many loops as they make on a sequence."""
     layers = (child for _, child in nnx.iter_modules(network))
     return sum(isinstance(child, SpikingModule) and owns_state(child) for child in layers)
 

@@ -59,6 +59,7 @@ def fit(
     ``optimizer.update(net, grads)``, from rest, in training mode. A seed gives the same numbers
     twice, and so does a training that was stopped and goes on: whatever is random comes from
     ``key`` and the number of the batch, or from the keys inside the network, which are saved.
+    On a mesh of devices every parameter stays as it was placed.
 
     Args:
         net: The network.

@@ -293,3 +293,36 @@ def test_tracing_is_linear():
 
     few, many = step(4), step(40)
     assert many < 11 * few
+
+
+def test_a_product_keeps_its_name_where_time_is_folded(data):
+    w, _, x = data
+
+    def step(s, x):
+        with jax.named_scope("layer_7"):
+            return s, x @ w
+
+    assert "layer_7" in jax.jit(lambda x: js.scan(step, (), x)[1]).lower(x).compile().as_text()
+
+
+def test_a_product_of_integers(data):
+    _, _, x = data
+    w = jnp.ones((C, C), jnp.int8)
+
+    def loss(scan, x):
+        def step(s, x):
+            dims = (((1,), (0,)), ((), ()))
+            return s, jax.lax.dot_general(x, w, dims, preferred_element_type=jnp.float32)
+
+        return (scan(step, (), x)[1] ** 2).sum()
+
+    assert_equal(*(jax.grad(loss, 1)(s, x) for s in (js.scan, jax.lax.scan)))
+
+
+def test_linear_layers_of_tokens_keep_their_products(data):
+    """One step of rank 3 in `Sequential`: the engine sees the product."""
+    net = js.nn.Sequential(nnx.Linear(C, C, rngs=nnx.Rngs(0)), js.LIF())
+    state, x = net.init_state((2, 3, C)), jnp.ones((T, 2, 3, C))
+    assert counts(lambda x: js.scan(net, state, x)[1], x) == (1, 1, 0)
+    _, outside, inside = counts(jax.grad(lambda x: js.scan(net, state, x)[1].sum()), x)
+    assert (outside, inside) == (2, 0)

@@ -5,7 +5,6 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
-from flax import nnx
 from xla import AS_USERS
 
 import jaxspike as js
@@ -88,26 +87,6 @@ def test_cotangents_of_inputs_take_the_place_of_those_of_outputs():
         return jax.value_and_grad(loss, has_aux=True)(x)
 
     assert temporaries(run, jnp.ones((400, 256))) < 1.5
-
-
-@IN_PLACE
-@pytest.mark.parametrize("scan", [False, True])
-def test_the_gradient_of_a_weight_makes_room_for_that_of_its_input(scan):
-    """The currents and spikes of the first layer, and no third sequence for the cotangents."""
-    rngs = nnx.Rngs(0)
-    layers = nnx.Linear(64, 64, rngs=rngs), js.LIF(), nnx.Linear(64, 2, rngs=rngs), js.LIF()
-    net = js.nn.Sequential(*layers)
-    graph, params = nnx.split(net)
-    state = net.init_state((64, 64))
-
-    def run(x):
-        def loss(params):
-            net = nnx.merge(graph, params)
-            return (js.scan(net, state, x) if scan else net(state, x))[1].sum()
-
-        return jax.grad(loss)(params)
-
-    assert temporaries(run, jnp.ones((200, 64, 64))) < 2.6
 
 
 def test_a_recurrent_layer_keeps_nothing_twice():

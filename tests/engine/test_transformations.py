@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from xla import QUICK, as_flags
 
 import jaxspike as js
@@ -265,3 +266,40 @@ def test_large_enough_to_be_tiled():
     got, want = jax.jit(transform(js.scan))(tau, x), jax.jit(transform(lax_scan))(tau, x)
     np.testing.assert_array_equal(got[0][1], want[0][1])
     assert_equal(got, want, rtol=1e-4, atol=1e-3)
+
+
+def test_hessian_of_a_product():
+    x = jax.random.normal(jax.random.key(0), (3, 2, 4))
+
+    def f(scan, w):
+        def step(s, x):
+            return 0.5 * s + x @ w, jnp.tanh(s)
+
+        return (scan(step, jnp.zeros((2, 4)), x)[1] ** 2).sum()
+
+    w = jax.random.normal(jax.random.key(1), (4, 4))
+    got, want = (jax.hessian(lambda w, s=s: f(s, w))(w) for s in (js.scan, jax.lax.scan))
+    assert_equal(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_a_product_under_vmap_has_no_gradient_for_each_element():
+    w, x = jnp.ones((64, 64)), jnp.ones((32, 3, 2, 64))
+
+    def loss(w, x):
+        run = jax.vmap(lambda x: js.scan(lambda s, x: (s, jnp.tanh(x @ w)), (), x)[1])
+        return (run(x) ** 2).sum()
+
+    compiled = jax.jit(jax.grad(loss)).lower(w, x).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * x.nbytes  # 32 matrices: 21
+
+
+def test_an_explicit_mesh_of_one_device():
+    explicit = (jax.sharding.AxisType.Explicit,)
+    mesh = jax.make_mesh((1,), ("batch",), axis_types=explicit)
+    split = jax.NamedSharding(mesh, jax.P(None, "batch"))
+    w, x = jnp.eye(4), jnp.ones((5, 3, 4))
+    net = js.nn.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)))
+    with jax.set_mesh(mesh):
+        got = js.scan(lambda s, x: (s, x @ w), (), jax.device_put(x, split))[1]
+        assert jax.typeof(net(((),), jax.device_put(x, split))[1]).sharding.spec[1] == "batch"
+    assert_equal(got, x)
