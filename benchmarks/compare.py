@@ -193,7 +193,8 @@ def run(table, options, given, environment):
     """Measure one table and write its results."""
     print(f"\n{table}", flush=True)
     wanted = [r for r in ROWS if not r.tables or table in r.tables]
-    wanted = [r for r in wanted if not options.rows or r.name in options.rows]
+    asked = options.rows or [r.name for r in wanted]
+    wanted = [r for r in wanted if r.name in asked or r is ROWS[0]]  # others are compared with it
     processes = [Process(r, given, environment, options.device) for r in wanted]
     for process in processes:
         process.about = process.ask("describe")
@@ -206,9 +207,14 @@ def run(table, options, given, environment):
         "machine": machine(options.device),
         "environment": environment,
         "realtime": options.realtime,
-        "rows": {p.row.name: p.about for p in processes},
+        "rows": {p.row.name: p.about for p in processes if p.row.name in asked},
         "cases": {},
     }
+    if options.rows and path.exists():  # the other rows stay, if they are of this machine and day
+        before = json.loads(path.read_text())
+        if all(before[k] == result[k] for k in ("date", "machine", "environment", "realtime")):
+            result["rows"] = before["rows"] | result["rows"]
+            result["cases"] = before["cases"]
     with tempfile.TemporaryDirectory() as folder:
         for case in TABLES[table][: options.cases]:
             print(case.name, flush=True)
@@ -220,7 +226,8 @@ def run(table, options, given, environment):
                 rows |= found
                 if case.alone:
                     group[0].ask("release")
-            result["cases"][case.name] = rows
+            rows = {name: answer for name, answer in rows.items() if name in asked}
+            result["cases"][case.name] = result["cases"].get(case.name, {}) | rows
             path.write_text(json.dumps(result, indent=1) + "\n")  # what there is, if it is stopped
     for process in processes:
         process.close()
@@ -235,7 +242,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tables", nargs="*", help=", ".join(TABLES))
     parser.add_argument("--rounds", type=int, default=9, help="timed calls of every row")
-    parser.add_argument("--rows", nargs="*", help="only these rows")
+    parser.add_argument("--rows", nargs="*", help="only these rows of the table")
     parser.add_argument("--cases", type=int, help="only so many cases of each table")
     parser.add_argument("--device", choices=list(ON), default="cpu")
     parser.add_argument("--label", help="the folder of the results; else the name of the device")

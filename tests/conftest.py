@@ -1,5 +1,6 @@
 """Settings that hold in the tests only."""
 
+import gc
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -10,6 +11,8 @@ from xla import QUICK, as_flags
 
 # read when JAX is first used, which importing it is not
 os.environ["XLA_FLAGS"] = f"{as_flags(QUICK)} {os.environ.get('XLA_FLAGS', '')}"
+
+gc.set_threshold(100_000)  # JAX keeps its many small traces, which are looked through in vain
 
 
 @pytest.fixture

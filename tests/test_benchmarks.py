@@ -150,9 +150,10 @@ def test_the_small_table():
         "lax.scan": answer(123.4, 123.4),
         "sparxml": answer(4.56),
         "Norse": {"reason": "no such neuron"},
+        "floor": answer(0.5),
     }
     text = table.small([{"table": "mlp", "cases": {"T=1": rows}}])
-    assert text.splitlines()[-1] == "| T=1 | 5 (7) | 123 | **4.56** | - | - | - | - | - |"
+    assert text.splitlines()[-1] == "| T=1 | 5 (7) | 123 | **4.56** | - | - | - | - | - | 0.5 |"
 
 
 def test_the_full_table(measured):
