@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 
 import jaxspike as js
 
@@ -78,8 +78,9 @@ def train(mesh=None, *, split_weights=False, stop=None, **options):
     if mesh is not None:  # no update moved a parameter
         net, optimizer = make()
         place((net, optimizer), mesh, split_weights)
-        given = jax.tree.map(lambda a: a.sharding, nnx.to_pure_dict(nnx.state(net)))
-        assert jax.tree.map(lambda a: a.sharding, params) == given
+        given = jax.tree.leaves(nnx.to_pure_dict(nnx.state(net)))
+        for a, b in zip(jax.tree.leaves(params), given, strict=True):
+            assert a.sharding.is_equivalent_to(b.sharding, a.ndim)
     params = whole(params)
     return [np.asarray(a.addressable_data(0)) for a in jax.tree.leaves(params)], history
 
@@ -92,11 +93,14 @@ def main():
     with jax.default_device(jax.local_devices()[0]):
         want, reported = train()
     n = jax.device_count()
-    meshes = [((n, 1), False)]
-    meshes += [((n // 2, 2), True)] if jax.process_count() == 1 else []
-    for shape, split in meshes:
-        mesh = Mesh(np.array(jax.devices()).reshape(shape), ("data", "model"))
-        got, history = train(mesh, split_weights=split)
+    meshes = [((n, 1), False, AxisType.Auto)]
+    if jax.process_count() == 1:
+        meshes += [((n // 2, 2), True, AxisType.Auto), ((n, 1), False, AxisType.Explicit)]
+    for shape, split, kind in meshes:
+        devices = np.array(jax.devices()).reshape(shape)
+        mesh = Mesh(devices, ("data", "model"), axis_types=(kind,) * 2)
+        with jax.set_mesh(mesh) if kind == AxisType.Explicit else contextlib.nullcontext():
+            got, history = train(mesh, split_weights=split)
         for a, b in zip(got, want, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
         for a, b in zip(history, reported, strict=True):

@@ -136,6 +136,10 @@ def _run(f, state, xs, steps, order, segment, unroll, policy, loops):
         # a Python number takes the type of its step
         state = jax.tree.map(_as_strong, state, out[0])
         step, consts, out = trace_step(f, state, x)
+    if any(map(_is_split_by, *map(jax.tree.leaves, (state, out[0])))):
+        # a state at rest is split over a mesh of explicit axes as its input is
+        state = jax.tree.map(_as_split, state, out[0])
+        step, consts, out = trace_step(f, state, x)
     check.dtypes(check.name(f), state, out)
     if order == "layer" and (found := sorted({str(x) for e in step.eqns for x in effects(e)})):
         raise ValueError(
@@ -160,6 +164,15 @@ def _run(f, state, xs, steps, order, segment, unroll, policy, loops):
 
 
 _compiled = jax.jit(_run, static_argnums=(3, 4, 5, 6, 7, 8))
+
+
+def _is_split_by(a, out):
+    split = out.sharding is not None and any(out.sharding.spec)
+    return split and not any(jax.typeof(a).sharding.spec)
+
+
+def _as_split(a, out):
+    return jax.sharding.reshard(a, out.sharding) if _is_split_by(a, out) else a
 
 
 def _as_strong(a, out):

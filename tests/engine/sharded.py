@@ -70,6 +70,16 @@ def main():
             got = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))(*typed)
             close(got, want)
             assert jax.typeof(got[1][1]).sharding.spec == P(None, "batch", None)
+
+        # a state at rest is put where its input is
+        def from_rest(x):
+            state, y = js.scan(lambda v, x: (0.5 * v + x, v), jnp.zeros(x.shape[1:]), x)
+            return (y**2).sum(), state
+
+        run = jax.jit(jax.value_and_grad(from_rest, has_aux=True))
+        (value, state), g = run(typed[1])
+        assert jax.typeof(state).sharding.spec == P("batch", None)
+        close([value, state, g], jax.tree.leaves(run(x)))
     print("4 programs equal")
 
 
