@@ -19,7 +19,7 @@ import numpy as np
 from .libraries.library import Library, MissingError
 
 SLOW = 2e3  # ms: the memory of such a call is measured once
-LONG = 30e3  # ms: such a call is run once, for its results, its time and its memory
+LONG = 10e3  # ms: such a call is run once, for its results, its time and its memory
 
 
 def load(path):

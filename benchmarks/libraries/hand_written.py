@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 
 from .in_jax import JaxLibrary, versions
-from .library import MissingError
 
 
 @jax.custom_vjp
@@ -85,20 +84,6 @@ class Floor(Plain):
 
     def image(self, topology, params, x_seq):
         return topology(params, x_seq, *self.operations, lambda h: jnp.clip(h, 0, 1))
-
-    def recurrent(self, params, x_seq):
-        w_in, w_rec, w_out = params
-
-        def step(z, x):
-            z = jnp.clip(x + z @ w_rec, 0, 1)
-            return z, z
-
-        current = self._product(x_seq, w_in)
-        z_seq = jax.lax.scan(step, jnp.zeros_like(current[0]), current)[1]
-        return self._product(z_seq, w_out)
-
-    def step(self, params, x):
-        raise MissingError("one step is its products")
 
     def _gradient(self, network, arrays):
         return (
