@@ -89,6 +89,60 @@ def test_a_long_call_is_timed_once():
     assert rows[Process.row.name]["ms"] == [1e6]
 
 
+def test_a_long_call_is_run_once(tmp_path, monkeypatch):
+    class Here(worker.Library):
+        calls = 0
+
+        def compile(self, *_):
+            return self.call, 0.1
+
+        def call(self):
+            self.calls += 1
+            return {"spikes": np.ones(2)}
+
+        def numpy(self, array):
+            return array
+
+    np.savez(tmp_path / "a.npz", x=np.zeros(2))
+    for long, calls in ((-1, 1), (1e6, 5)):  # else for its results, its time and thrice its memory
+        monkeypatch.setattr(worker, "LONG", long)
+        library = Here()
+        arguments = tmp_path / "a.npz", "float32", tmp_path / "r.npz"
+        found = worker.Worker(library).prepare("forward", "layer", *arguments)
+        assert library.calls == calls and found["ms"] > 0 and "peak_mib" in found
+
+
+def test_rows_that_are_asked_for_join_the_others(tmp_path, monkeypatch):
+    class Process:
+        def __init__(self, row, *_):
+            self.row = row
+
+        def ask(self, do, results=None, **_):
+            if do == "prepare":
+                np.savez(results, spikes=np.ones(2))
+            return {"same_neuron": True} if do == "describe" else {"ms": 5.0}
+
+        def close(self):
+            pass
+
+    def run(*rows):
+        compare.main(["mlp", "--rounds", "1", "--rows", *rows])
+        return json.loads((tmp_path / "cpu" / "mlp.json").read_text())
+
+    some = cases.Case("some", "forward", "layer", lambda: cases.layer(1, (2,)), rows=("Norse",))
+    every = cases.Case("every", "forward", "layer", lambda: cases.layer(1, (2,)))
+    monkeypatch.setattr(compare, "Process", Process)
+    monkeypatch.setattr(compare, "RESULTS", tmp_path)
+    monkeypatch.setitem(compare.TABLES, "mlp", [some, every])
+    first = run("Norse")  # compared with lax.scan, which was not asked for
+    assert [list(first["cases"][n]) for n in ("some", "every")] == [["Norse"], ["Norse"]]
+    both = run("spyx")
+    assert [list(both["cases"][n]) for n in ("some", "every")] == [["Norse"], ["Norse", "spyx"]]
+    assert list(both["rows"]) == ["Norse", "spyx"]
+    monkeypatch.setattr(compare, "machine", lambda device: {"cpu": "another"})
+    assert list(run("spyx")["cases"]["every"]) == ["spyx"]
+
+
 def test_a_process_that_ended_is_a_reason(tmp_path):
     row = environments.Row("gone", "no_such_module", "jaxspike")
     process = compare.Process(row, {"jaxspike": sys.executable}, {}, "cpu")

@@ -265,6 +265,7 @@ GZIP = "what .gz holds cannot be unpacked"
         (NAMES[2], lambda b: b[:9], "9: its 3 lengths are cut short."),
         (NAMES[1], lambda b: b"", "0: it does not begin as an IDX file does."),
         (NAMES[0], lambda b: b"PNG" + b, "0: it does not begin as an IDX file does."),
+        (NAMES[0], lambda b: gzip.compress(b)[:-20], "{size}: what .gz holds is cut short."),
         (NAMES[0], lambda b: gzip.compress(b)[:9], "9: what .gz holds is cut short."),
         (
             NAMES[0],
@@ -278,6 +279,7 @@ def test_bad_idx_files(tmp_path, name, change, problem):
     folder = write_idx(tmp_path / "set", digit_set())
     path = folder / name
     path.write_bytes(change(path.read_bytes()))
+    problem = problem.format(size=path.stat().st_size)
     problem = f"`{path}` is damaged or of another kind at byte {problem}"
     fails(problem, "--data", folder, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
