@@ -23,6 +23,7 @@ import os
 import pathlib
 import platform
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -39,7 +40,13 @@ ENOUGH = 8.0  # seconds: a row that took so long is not run more than three time
 BURST = 50.0  # seconds of real-time priority, then as long a pause
 
 ON = {  # how JAX is told about the device
-    "cpu": {"JAX_PLATFORMS": "cpu"},
+    "cpu": {
+        "JAX_PLATFORMS": "cpu",
+        # glibc's thresholds, at the limits that it raises them to by itself: else an array of 16
+        # MiB is of pages that the kernel must clear, or is not, by what was freed before
+        "MALLOC_MMAP_THRESHOLD_": str(2**25),
+        "MALLOC_TRIM_THRESHOLD_": str(2**26),
+    },
     "gpu": {
         "JAX_PLATFORMS": "cuda",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # the rows share the device
@@ -70,7 +77,9 @@ class Process:
             self.process.stdin.flush()
             return json.loads(self.process.stdout.readline())
         except (BrokenPipeError, json.JSONDecodeError):
-            return {"reason": f"the process ended with {self.process.wait()}"}
+            code = self.process.wait()
+            killed = code == -signal.SIGKILL  # the system does it when memory runs out
+            return {"reason": "the process " + ("was killed" if killed else f"ended with {code}")}
 
     def close(self):
         """End the process, if it has not ended."""
@@ -178,8 +187,10 @@ class RealTime:
 def machine(device="cpu"):
     """The class of this machine, and its GPU if that is the device."""
     name = platform.processor()
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as f:
-        name = next(line.split(":")[1].strip() for line in f if line.startswith("model name"))
+    with contextlib.suppress(OSError, KeyError), open("/proc/cpuinfo") as f:
+        about = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in f)}
+        name = about["model name"]
+        name += f" (family {about['cpu family']}, model {about['model']})"  # the name tells little
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     found = {"cpu": name, "cores": os.cpu_count(), "memory_gib": round(memory)}
     if device == "gpu":
@@ -195,9 +206,13 @@ def run(table, options, given, environment):
     wanted = [r for r in ROWS if not r.tables or table in r.tables]
     asked = options.rows or [r.name for r in wanted]
     wanted = [r for r in wanted if r.name in asked or r is ROWS[0]]  # others are compared with it
-    processes = [Process(r, given, environment, options.device) for r in wanted]
-    for process in processes:
+
+    def start(row):
+        process = Process(row, given, environment, options.device)
         process.about = process.ask("describe")
+        return process
+
+    processes = [start(r) for r in wanted]
     realtime = RealTime() if options.realtime else usual
     path = RESULTS / options.label / f"{table}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -221,11 +236,13 @@ def run(table, options, given, environment):
             rows, reference = {}, None
             some = [p for p in processes if not case.rows or p.row.name in case.rows]
             for group in [[p] for p in some] if case.alone else [some]:
+                if case.alone:  # a library may keep what it computed: a process that ends does not
+                    group = [start(group[0].row)]
                 found, reference = prepare(group, case, pathlib.Path(folder), reference)
                 measure(group, found, options.rounds, realtime)
                 rows |= found
                 if case.alone:
-                    group[0].ask("release")
+                    group[0].close()
             rows = {name: answer for name, answer in rows.items() if name in asked}
             result["cases"][case.name] = result["cases"].get(case.name, {}) | rows
             path.write_text(json.dumps(result, indent=1) + "\n")  # what there is, if it is stopped

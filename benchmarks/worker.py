@@ -68,12 +68,6 @@ class Worker:
             memory = peak(self.call, 1 if ms > SLOW else 3)
         return {"compile_s": compile_s, "peak_mib": memory, "ms": ms}
 
-    def release(self):
-        """Forget the program and its arrays."""
-        self.call = None
-        gc.collect()
-        return {}
-
     def run(self, repeat):
         """Time of a call, of ``repeat`` calls one after the other."""
         start = time.perf_counter()

@@ -151,6 +151,10 @@ def test_a_process_that_ended_is_a_reason(tmp_path):
     compare.measure([process], rows, 2, compare.usual)
     assert rows["gone"] == {"reason": "the process ended with 1", "ms": []}
     process.close()
+    process = compare.Process(environments.ROWS[0], {"jaxspike": sys.executable}, {}, "cpu")
+    process.process.kill()
+    assert process.ask("describe") == {"reason": "the process was killed"}
+    process.close()
 
 
 def test_a_gpu_that_is_not_there(monkeypatch, capsys):
@@ -214,6 +218,18 @@ def test_the_full_table(measured):
     text = table.full([measured])
     assert "| jaxspike | AttributeError" in text and "`SOME=thing`" in text
     assert f"jaxspike {measured['rows']['jaxspike']['versions']['jaxspike']}" in text
+
+
+def test_the_results_of_a_folder_are_of_one_machine(measured):
+    other = measured | {"table": "other", "date": "2000-01-01"}
+    assert f"; 2000-01-01 and {measured['date']}; " in table.about([measured, other])
+    other["machine"] = measured["machine"] | {"cpu": "another"}
+    with pytest.raises(ValueError) as caught:
+        table.about([measured, other])
+    assert str(caught.value) == (
+        f"the results of a folder must be of one machine; 'other' is of {other['machine']}, "
+        f"the first of {measured['machine']}: measure it again"
+    )
 
 
 def test_the_readme_has_the_table_of_the_results():

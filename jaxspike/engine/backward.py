@@ -60,7 +60,7 @@ class Backward(Forward):
         step, length, outer = self.step, self.length, self.outer
         if length <= self.plan.segment:
             # keep XLA from sharing the states with the forward pass: it would write them to memory
-            starts = lax.optimization_barrier(starts)
+            starts = [_apart(a) for a in starts]
         late, in_loop = late_products(step, wanted), summed_in_loop(step, wanted)
         reverse = self._reverse(wanted, consts, xs, starts, g, g_ys)
         acc = [_sum_of(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
@@ -182,6 +182,13 @@ class Backward(Forward):
             g = _unspread(a, consts[n])
             found[n] = found[n] + g if n in found else g
         return [found[n].astype(consts[n].dtype) for n, w in enumerate(wanted.consts) if w]
+
+
+def _apart(a: Array) -> Array:
+    """The same values, which XLA cannot see to be the same; of floats it needs no copy for it."""
+    if not jnp.issubdtype(a.dtype, jnp.floating):
+        return lax.optimization_barrier(a)
+    return a + lax.optimization_barrier(jnp.array(-0.0, a.dtype))  # -0.0 changes no float
 
 
 def _rows(a: Array | list[Array], at: Any, length: int) -> Array:
