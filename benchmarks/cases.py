@@ -18,7 +18,8 @@ class Case:
         network: The method of `Library` that is the network.
         arrays: Makes the arrays that every library gets.
         dtype: What they are made to in the library: "float32" or "bfloat16".
-        alone: Whether only one row at a time can be in memory; then no turns are taken.
+        alone: Whether only one row at a time can be in memory; then no turns are taken, and every
+            row has a new process. Such cases are the last of a table.
         rows: Those that it is run with; all, if there are none.
     """
 

@@ -8,8 +8,9 @@
 Each row is a library in a process and an environment of its own (Python 3.12 or newer, made from
 `requirements/`). All get the same arrays and run the same neuron. Their spikes and gradients are
 compared with those of a loop written by hand before anything is timed; then the processes take
-turns, so that a busy machine is busy for all of them. Compilation is timed apart. A timed call ends
-when its results are there. Memory is what the operating system gave the process during a call; on a
+turns, so that a busy machine is busy for all of them. In a case that needs much memory each row is
+the only process, one after the other. Compilation is timed apart. A timed call ends when its
+results are there. Memory is what the operating system gave the process during a call; on a
 GPU it is what XLA and PyTorch say that a call takes of the device's. Products of float32 are of
 float32 on a GPU too, not of TF32. Results go to ``results/LABEL/TABLE.json``, every time of every
 call in them.
@@ -37,13 +38,14 @@ from .worker import LONG
 RESULTS = HERE / "results"
 SHORTEST = 3.0  # ms: a call faster than this is repeated
 ENOUGH = 8.0  # seconds: a row that took so long is not run more than three times
+CPUINFO = "/proc/cpuinfo"  # where Linux says what processor it is
 BURST = 50.0  # seconds of real-time priority, then as long a pause
 
 ON = {  # how JAX is told about the device
     "cpu": {
         "JAX_PLATFORMS": "cpu",
-        # glibc's thresholds, at the limits that it raises them to by itself: else an array of 16
-        # MiB is of pages that the kernel must clear, or is not, by what was freed before
+        # glibc's thresholds, at the limits that it raises them to by itself: without them, whether
+        # an array of 16 MiB gets pages that the kernel must clear depends on what was freed before
         "MALLOC_MMAP_THRESHOLD_": str(2**25),
         "MALLOC_TRIM_THRESHOLD_": str(2**26),
     },
@@ -69,6 +71,11 @@ class Process:
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    def describe(self):
+        """Ask what it is, for the attribute ``about``."""
+        unknown = {"versions": {}, "note": "", "same_neuron": False}
+        self.about = unknown | self.ask("describe")
 
     def ask(self, do, **arguments):
         """Send a request and wait for its answer."""
@@ -102,15 +109,15 @@ def differences(results, reference, start):
 
 
 def prepare(processes, case, folder, reference=None):
-    """Compile a case in every process and compare its results with those of the first.
+    """Compile a case in every process and compare its results with those of the first row.
 
     Returns:
         The answers by row, and the results that the others are compared with.
     """
     arrays = case.arrays()
-    start = arrays.get("params", [])
-    flat = {k: v for k, v in arrays.items() if k != "params"}
-    np.savez(folder / "arrays.npz", **flat, **{f"params.{i}": p for i, p in enumerate(start)})
+    start = arrays.pop("params", [])
+    np.savez(folder / "arrays.npz", **arrays, **{f"params.{i}": p for i, p in enumerate(start)})
+    del arrays
     rows = {}
     for process in processes:
         path = folder / "results.npz"
@@ -125,9 +132,10 @@ def prepare(processes, case, folder, reference=None):
         if "reason" not in answer:
             with np.load(path) as file:
                 results = dict(file)
-            reference = reference or results
+            if process.row is ROWS[0]:
+                reference = results
             answer["firing_rate"] = float(results["spikes"].mean())
-            if process.about["same_neuron"]:
+            if reference is not None and process.about["same_neuron"]:
                 answer |= differences(results, reference, start)
         rows[process.row.name] = answer
         print(
@@ -186,8 +194,8 @@ class RealTime:
 
 def machine(device="cpu"):
     """The class of this machine, and its GPU if that is the device."""
-    name = platform.processor()
-    with contextlib.suppress(OSError, KeyError), open("/proc/cpuinfo") as f:
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, KeyError), open(CPUINFO) as f:
         about = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in f)}
         name = about["model name"]
         name += f" (family {about['cpu family']}, model {about['model']})"  # the name tells little
@@ -200,6 +208,24 @@ def machine(device="cpu"):
     return found
 
 
+def groups(processes, case, start):
+    """Yield the processes that take turns; in a large case every row alone, in a new process.
+
+    A library may keep what it computed; a process that has ended keeps nothing. So the others are
+    ended first: large cases are the last of a table.
+    """
+    some = [p for p in processes if not case.rows or p.row.name in case.rows]
+    if not case.alone:
+        yield some
+        return
+    for process in processes:
+        process.close()
+    for process in some:
+        group = start([process.row])
+        yield group
+        group[0].close()
+
+
 def run(table, options, given, environment):
     """Measure one table and write its results."""
     print(f"\n{table}", flush=True)
@@ -207,12 +233,13 @@ def run(table, options, given, environment):
     asked = options.rows or [r.name for r in wanted]
     wanted = [r for r in wanted if r.name in asked or r is ROWS[0]]  # others are compared with it
 
-    def start(row):
-        process = Process(row, given, environment, options.device)
-        process.about = process.ask("describe")
-        return process
+    def start(rows):
+        processes = [Process(r, given, environment, options.device) for r in rows]
+        for process in processes:
+            process.describe()
+        return processes
 
-    processes = [start(r) for r in wanted]
+    processes = start(wanted)
     realtime = RealTime() if options.realtime else usual
     path = RESULTS / options.label / f"{table}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +247,7 @@ def run(table, options, given, environment):
         "table": table,
         "date": datetime.date.today().isoformat(),
         "machine": machine(options.device),
-        "environment": environment,
+        "environment": ON[options.device] | environment,
         "realtime": options.realtime,
         "rows": {p.row.name: p.about for p in processes if p.row.name in asked},
         "cases": {},
@@ -234,15 +261,10 @@ def run(table, options, given, environment):
         for case in TABLES[table][: options.cases]:
             print(case.name, flush=True)
             rows, reference = {}, None
-            some = [p for p in processes if not case.rows or p.row.name in case.rows]
-            for group in [[p] for p in some] if case.alone else [some]:
-                if case.alone:  # a library may keep what it computed: a process that ends does not
-                    group = [start(group[0].row)]
+            for group in groups(processes, case, start):
                 found, reference = prepare(group, case, pathlib.Path(folder), reference)
                 measure(group, found, options.rounds, realtime)
                 rows |= found
-                if case.alone:
-                    group[0].close()
             rows = {name: answer for name, answer in rows.items() if name in asked}
             result["cases"][case.name] = result["cases"].get(case.name, {}) | rows
             path.write_text(json.dumps(result, indent=1) + "\n")  # what there is, if it is stopped

@@ -80,23 +80,22 @@ def small(results):
 
 def about(results):
     """The machine, the dates and the versions."""
-    m, versions = results[0]["machine"], {}
+    first, m, versions = results[0], results[0]["machine"], {}
     for result in results:
-        if result["machine"] != m:
-            raise ValueError(
-                f"the results of a folder must be of one machine; {result['table']!r} is of "
-                f"{result['machine']}, the first of {m}: measure it again"
-            )
+        for what in ("machine", "environment", "realtime"):
+            if result[what] != first[what]:
+                raise ValueError(
+                    f"the results of a folder must be of one {what}; {result['table']!r} is of "
+                    f"{result[what]}, {first['table']!r} of {first[what]}: measure it again, or "
+                    "both with a --label of their own"
+                )
         for row in result["rows"].values():
             for package, version in row["versions"].items():
                 versions.setdefault(package, set()).add(version)
     versions = ", ".join(f"{p} {' and '.join(sorted(v))}" for p, v in sorted(versions.items()))
     dates = " and ".join(sorted({r["date"] for r in results}))
     device = f"{m['gpu']}; " if "gpu" in m else ""
-    return (
-        f"{device}{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB; {dates}; "
-        f"{versions}.\n"
-    )
+    return f"{device}{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB; {dates}; {versions}.\n"
 
 
 def full(results):

@@ -1,6 +1,7 @@
 """The harness of the benchmarks: equality first, results as JSON, tables from results."""
 
 import json
+import subprocess
 import sys
 
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ def test_a_run_compares_and_measures(measured):
         assert first["gradient_difference"] == 0 and ours["gradient_difference"] < equal
         assert 0 < first["firing_rate"] == ours["firing_rate"] < 1
         assert len(ours["ms"]) == 3 and min(ours["ms"]) > 0 and ours["compile_s"] > 0
-    assert measured["environment"] == {"SOME": "thing"}
+    assert measured["environment"] == compare.ON["cpu"] | {"SOME": "thing"}
     assert set(measured["rows"]["jaxspike"]["versions"]) >= {"python", "jax", "flax", "jaxspike"}
     reason = measured["cases"]["none"]["jaxspike"]["reason"]
     assert reason == "AttributeError: 'Jaxspike' object has no attribute 'no_such_network'"
@@ -104,8 +105,10 @@ def test_a_long_call_is_run_once(tmp_path, monkeypatch):
             return array
 
     np.savez(tmp_path / "a.npz", x=np.zeros(2))
-    for long, calls in ((-1, 1), (1e6, 5)):  # else for its results, its time and thrice its memory
+    # for its results, or its time too, or also three times for its memory
+    for long, longest, calls in ((-1, -1, 1), (-1, 1e6, 2), (1e6, 1e6, 5)):
         monkeypatch.setattr(worker, "LONG", long)
+        monkeypatch.setattr(worker, "LONGEST", longest)
         library = Here()
         arguments = tmp_path / "a.npz", "float32", tmp_path / "r.npz"
         found = worker.Worker(library).prepare("forward", "layer", *arguments)
@@ -117,10 +120,13 @@ def test_rows_that_are_asked_for_join_the_others(tmp_path, monkeypatch):
         def __init__(self, row, *_):
             self.row = row
 
+        def describe(self):
+            self.about = {"same_neuron": True}
+
         def ask(self, do, results=None, **_):
             if do == "prepare":
                 np.savez(results, spikes=np.ones(2))
-            return {"same_neuron": True} if do == "describe" else {"ms": 5.0}
+            return {"ms": 5.0}
 
         def close(self):
             pass
@@ -135,6 +141,8 @@ def test_rows_that_are_asked_for_join_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "RESULTS", tmp_path)
     monkeypatch.setitem(compare.TABLES, "mlp", [some, every])
     first = run("Norse")  # compared with lax.scan, which was not asked for
+    different = [rows["Norse"].get("different_spikes") for rows in first["cases"].values()]
+    assert different == [None, 0]  # nothing to compare with, if lax.scan does not run
     assert [list(first["cases"][n]) for n in ("some", "every")] == [["Norse"], ["Norse"]]
     both = run("spyx")
     assert [list(both["cases"][n]) for n in ("some", "every")] == [["Norse"], ["Norse", "spyx"]]
@@ -143,10 +151,63 @@ def test_rows_that_are_asked_for_join_the_others(tmp_path, monkeypatch):
     assert list(run("spyx")["cases"]["every"]) == ["spyx"]
 
 
+def test_a_large_case_has_the_memory_for_itself():
+    class Process:
+        def __init__(self, row):
+            self.row, self.open = row, True
+            started.append(self)
+
+        def close(self):
+            self.open = False
+
+    def start(rows):
+        return [Process(r) for r in rows]
+
+    started = []
+    processes = start(environments.ROWS[:3])
+    names = tuple(r.name for r in environments.ROWS[1:3])
+    case = cases.Case("small", "forward", "layer", dict, rows=names)
+    assert list(compare.groups(processes, case, start)) == [processes[1:]]
+    case = cases.Case("large", "forward", "layer", dict, alone=True, rows=names)
+    found = []
+    for group in compare.groups(processes, case, start):
+        assert [p for p in started if p.open] == group
+        found += [p.row.name for p in group]
+    assert tuple(found) == names and len(started) == 5
+    assert not any(p.open for p in started)
+    for table_ in cases.TABLES.values():  # the processes of the others are ended by then
+        alone = [c.alone for c in table_]
+        assert alone == sorted(alone)
+
+
+def test_machines(monkeypatch, tmp_path):
+    def found(text):
+        (tmp_path / "cpuinfo").write_text(text)
+        monkeypatch.setattr(compare, "CPUINFO", tmp_path / "cpuinfo")
+        return compare.machine()["cpu"]
+
+    monkeypatch.setattr(compare.platform, "processor", lambda: "")
+    monkeypatch.setattr(compare.platform, "machine", lambda: "aarch64")
+    x86 = "model name\t: A\ncpu family\t: 6\nmodel\t: 7\n"
+    assert found(x86) == "A (family 6, model 7)"
+    assert found("model name: B\n") == "B"
+    assert found("CPU implementer: 0x41\n") == "aarch64"
+
+
+def test_an_error_is_a_reason():
+    command = [sys.executable, "-m", "benchmarks.worker", "hand_written", "lax.scan", "cpu"]
+    request = json.dumps({"do": "run", "repeat": 1}) + "\n"  # nothing is prepared
+    answer = subprocess.run(
+        command, cwd=environments.HERE.parent, input=request, capture_output=True, text=True
+    ).stdout
+    assert json.loads(answer) == {"reason": "TypeError: 'NoneType' object is not callable"}
+
+
 def test_a_process_that_ended_is_a_reason(tmp_path):
     row = environments.Row("gone", "no_such_module", "jaxspike")
     process = compare.Process(row, {"jaxspike": sys.executable}, {}, "cpu")
-    assert "reason" in process.ask("describe")
+    process.describe()
+    assert process.about["same_neuron"] is False and process.about["versions"] == {}
     rows = {"gone": {"ms": 1.0}}
     compare.measure([process], rows, 2, compare.usual)
     assert rows["gone"] == {"reason": "the process ended with 1", "ms": []}
@@ -223,13 +284,13 @@ def test_the_full_table(measured):
 def test_the_results_of_a_folder_are_of_one_machine(measured):
     other = measured | {"table": "other", "date": "2000-01-01"}
     assert f"; 2000-01-01 and {measured['date']}; " in table.about([measured, other])
-    other["machine"] = measured["machine"] | {"cpu": "another"}
-    with pytest.raises(ValueError) as caught:
-        table.about([measured, other])
-    assert str(caught.value) == (
-        f"the results of a folder must be of one machine; 'other' is of {other['machine']}, "
-        f"the first of {measured['machine']}: measure it again"
-    )
+    for what in ("machine", "environment", "realtime"):
+        with pytest.raises(ValueError) as caught:
+            table.about([measured, other | {what: "another"}])
+        assert str(caught.value) == (
+            f"the results of a folder must be of one {what}; 'other' is of another, 'mlp' of "
+            f"{measured[what]}: measure it again, or both with a --label of their own"
+        )
 
 
 def test_the_readme_has_the_table_of_the_results():

@@ -185,10 +185,14 @@ class Backward(Forward):
 
 
 def _apart(a: Array) -> Array:
-    """The same values, which XLA cannot see to be the same; of floats it needs no copy for it."""
+    """The same values, but XLA cannot tell that they are.
+
+    A barrier writes a state to memory that is a constant, as at rest. For floats it is an addition,
+    which fuses with what reads it: ``x + -0.0`` is ``x``, also for ``-0.0``.
+    """
     if not jnp.issubdtype(a.dtype, jnp.floating):
         return lax.optimization_barrier(a)
-    return a + lax.optimization_barrier(jnp.array(-0.0, a.dtype))  # -0.0 changes no float
+    return a + lax.optimization_barrier(jnp.array(-0.0, a.dtype))
 
 
 def _rows(a: Array | list[Array], at: Any, length: int) -> Array:

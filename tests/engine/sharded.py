@@ -8,6 +8,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 import jaxspike as js
 
 T, N, C = 9, 16, 4
+WHOLE = {"unroll": T}  # written out, without a loop
 
 
 def step(params, state, x):
@@ -46,7 +47,7 @@ def main():
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     split = NamedSharding(mesh, P(None, "batch"))
     sharded = jax.device_put(x, split)
-    for options in ({}, {"order": "step", "segment": 2}, {"segment": "sqrt"}):
+    for options in ({}, {"order": "step", "segment": 2}, {"segment": "sqrt"}, WHOLE):
         run = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))
         close(run(params, sharded), want)
 
@@ -58,7 +59,7 @@ def main():
     assert "all-gather" not in compiled.as_text()
     assert compiled(sharded).sharding.is_equivalent_to(split, 3)
 
-    for options in ({}, {"order": "step"}):
+    for options in ({}, {"order": "step"}, WHOLE):
         manual = shard_mapped(mesh, options)
         close(jax.jit(jax.value_and_grad(manual, (0, 1)))(params, sharded), (want[0][0], want[1]))
 
@@ -66,7 +67,7 @@ def main():
     with jax.set_mesh(mesh):
         where = NamedSharding(mesh, P()), NamedSharding(mesh, P(None, "batch"))
         typed = jax.device_put((params, x), where)
-        for options in ({}, {"order": "step", "segment": "sqrt"}):
+        for options in ({}, {"order": "step", "segment": "sqrt"}, WHOLE):
             got = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))(*typed)
             close(got, want)
             assert jax.typeof(got[1][1]).sharding.spec == P(None, "batch", None)

@@ -4,10 +4,12 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from xla import AS_USERS
 
 import jaxspike as js
+from jaxspike.engine.backward import _apart
 
 IN_PLACE = pytest.mark.skipif(
     jax.__version_info__ < (0, 11), reason="a loop copies what it writes over"
@@ -57,6 +59,19 @@ def test_temporaries():
     assert temporaries(gradient(segment="sqrt"), x) < 0.2
     assert temporaries(gradient(), x) < 0.5
     assert temporaries(lambda x: js.scan(fire, jnp.zeros_like(x[0]), x), x) < 0.02  # inference
+
+
+def test_a_short_sequence_writes_no_state():
+    """Not the first one either, which a network at rest makes of a constant."""
+    assert temporaries(gradient(), jnp.ones((4, 40_000))) < 0.01
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int32", "bool"])
+def test_what_xla_cannot_tell_to_be_the_same_is(dtype):
+    x = jnp.array([0.0, -0.0, 1.5, -2e-40, jnp.inf, -jnp.inf, jnp.nan]).astype(dtype)
+    y = jax.jit(_apart)(x)
+    assert y.dtype == x.dtype
+    assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
 
 
 def test_sqrt_at_four_thousand_steps():
