@@ -20,8 +20,8 @@ def measured(tmp_path_factory):
     small = [
         cases.Case("layer", "gradient", "layer", lambda: cases.layer(5, (2, 8))),
         cases.Case("half", "gradient", "layer", lambda: cases.layer(5, (2, 8), HALF), HALF),
-        cases._network("loop", "train", "recurrent", 5, 8, (20, 16), (16, 16), (16, 6), alone=True),
         cases.Case("none", "gradient", "no_such_network", lambda: cases.layer(2, (3,))),
+        cases._network("loop", "train", "recurrent", 5, 8, (20, 16), (16, 16), (16, 6), alone=True),
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(compare.TABLES, "mlp", small)
