@@ -13,7 +13,7 @@ from . import products
 from .flags import chosen, merge
 from .forward import Forward
 from .reverse import Reverse, late_products, spread, summed_in_loop
-from .rows import WHOLE, Window, finished, walk
+from .rows import WHOLE, Window, finished
 from .tiles import Tiles, twin
 
 Array = jax.Array
@@ -46,6 +46,9 @@ class Backward(Forward):
 
     def back(self, wanted, consts, xs, starts, saved, g, g_ys):
         """Cotangents of the constants, the first state and the inputs that are wanted."""
+        if self.length <= self.plan.segment:
+            # keep XLA from sharing the states with the forward pass: it would write them to memory
+            starts = [_apart(a) for a in starts]
         exact = functools.partial(self._back, wanted)
         if not self.tiles:
             return exact(consts, xs, starts, saved, g, g_ys)
@@ -58,9 +61,6 @@ class Backward(Forward):
 
     def _back(self, wanted, consts, xs, starts, saved, g, g_ys):
         step, length, outer = self.step, self.length, self.outer
-        if length <= self.plan.segment:
-            # keep XLA from sharing the states with the forward pass: it would write them to memory
-            starts = [_apart(a) for a in starts]
         late, in_loop = late_products(step, wanted), summed_in_loop(step, wanted)
         reverse = self._reverse(wanted, consts, xs, starts, g, g_ys)
         acc = [_sum_of(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
@@ -95,7 +95,7 @@ class Backward(Forward):
         if outer is None:
             state = chunk(0, length, starts, saved, state)
         else:
-            state = walk(length, outer, outer_segment, state, reverse=True)
+            state = self.walk(length, outer, outer_segment, state, reverse=True)
         g, acc, gx, total = state
         return self._gradients(wanted, consts, acc, total), g, finished(gx)
 
@@ -166,7 +166,7 @@ class Backward(Forward):
             return g, acc, gx, rows
 
         state = (g, acc, gx, self.buffers(length, chosen(new, atoms)))
-        g, acc, gx, rows = walk(length, self.plan.segment, segment, state, reverse=True)
+        g, acc, gx, rows = self.walk(length, self.plan.segment, segment, state, reverse=True)
         there = {"state": (starts, 0), "x": (read.xs, at), "g_x": (gx, at)}
         old = [_rows(there[p[0]][0][p[1]], there[p[0]][1], length) for p in places if p]
         rows = iter(merge(new, finished(rows), old))

@@ -20,6 +20,7 @@ class Forward:
 
     def __init__(self, step: Step, length: int, plan: Plan):
         self.step, self.length, self.plan = step, length, plan
+        self.walk = functools.partial(walk, parallel=plan.parallel)
         self.products = products.find(step)
         self.made = [e.outvars[0] for e in self.products]
         self.with_products = dataclasses.replace(step, ys=[*step.ys, *self.made])
@@ -36,7 +37,7 @@ class Forward:
         self.outer = plan.outer if plan.outer and plan.outer < length else None
         self.tiles: Tiles | None = None
         if plan.tile and self.shape and not self.outer:
-            self.tiles = Tiles(self.shape, plan.tile)
+            self.tiles = Tiles(self.shape, plan.tile, plan.parallel)
 
     def infer(self, consts, carry, xs):
         """The last state and the outputs; nothing else is stored."""
@@ -102,7 +103,7 @@ class Forward:
             carry, ys, _, _ = self.span(WHOLE, self.step, consts, carry, xs, t, k, ys)
             return carry, ys, starts
 
-        carry, ys, starts = walk(length, outer, chunk, (list(carry), ys, starts))
+        carry, ys, starts = self.walk(length, outer, chunk, (list(carry), ys, starts))
         return (carry, finished(ys)), starts, []
 
     def buffers(self, length, atoms):
@@ -134,4 +135,4 @@ class Forward:
                     carry = lax.optimization_barrier(carry)
             return carry, ys, starts, saved
 
-        return walk(length, self.plan.segment, segment, (carry, ys, starts, saved))
+        return self.walk(length, self.plan.segment, segment, (carry, ys, starts, saved))

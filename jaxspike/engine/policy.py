@@ -29,8 +29,8 @@ from .trace import Step
 SEGMENT = 4  # steps written out in one turn of a loop
 WRITTEN_OUT = 8  # up to here a cycle may be written out over its whole length
 LONGEST = 8  # a longer segment is a loop itself
-TILE = 8192  # neurons: a dozen float32 rows fit in the L2 cache of a core
-TILED_FROM = 4 * TILE  # neurons
+TILE = 2**17  # neurons: a dozen float32 rows fit in an L3 cache, and there is work for many cores
+WIDE, WIDE_16_BITS = 2**15, 2**12  # neurons: from here on a layer has tiles and all cores
 MANY_LOOPS = 4, 10  # with more, a loop over more than 4 steps writes out 2, or 1: compile time
 BIG_STEP = 60  # equations: from here on a loop writes out 1 step
 
@@ -46,6 +46,7 @@ class Plan:
         tile: Neurons that one turn of a loop around the loop over time works on; None is all.
         barrier: Whether to keep XLA from computing a chain of steps again for each of its uses.
         in_place: Whether cotangents of inputs are written over those of outputs.
+        parallel: Whether to keep XLA for CPU from making a loop one function on one core.
     """
 
     segment: int
@@ -53,6 +54,7 @@ class Plan:
     tile: int | None = None
     barrier: bool = True
     in_place: bool = False
+    parallel: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Policy:
         barrier: Whether to keep XLA from computing a chain of steps again for each of its uses.
         ride: Whether cheap equations are evaluated in the loop that they serve, and loops that only
             meet each other are one; if not, what is on no cycle is written out for all steps.
+        parallel: Whether to keep XLA for CPU from compiling a loop to one function on one core, as
+            it does from jaxlib 0.12 on.
 
     Raises:
         ValueError: If a value is not one of those above.
@@ -84,6 +88,7 @@ class Policy:
     tile: int | None = None
     barrier: bool | None = None
     ride: bool | None = None
+    parallel: bool | None = None
 
     def __post_init__(self) -> None:
         tile = self.tile
@@ -92,7 +97,7 @@ class Policy:
                 f"`Policy(tile=...)` must be a number of neurons, 0 or None, got {tile!r}. "
                 "Give 0 for no tiles."
             )
-        for name in ("barrier", "ride"):
+        for name in ("barrier", "ride", "parallel"):
             value = getattr(self, name)
             if not isinstance(value, bool | None):
                 raise ValueError(
@@ -118,8 +123,9 @@ def plan(
         n_loops: How many loops there are in all.
         policy: What is not left to choose.
     """
-    shape = pointwise.shape_of(step)
-    tile = _tile(shape) if policy.tile is None else policy.tile or None
+    shape, wide = pointwise.shape_of(step), _is_wide(step)
+    tile = _tile(shape, wide) if policy.tile is None else policy.tile or None
+    parallel = _or(policy.parallel, wide and _is_one_function(step))
     if segment == "sqrt":
         segment = math.isqrt(length - 1) + 1
     turn = min(unroll or segment or _turn(step, length, shape, tile, n_loops), length)
@@ -128,10 +134,10 @@ def plan(
     if segment is None or segment <= min(turn, LONGEST):
         turn = min(segment or turn, length)
         barrier = tile is not None or turn < length
-        return Plan(turn, None, tile, _or(policy.barrier, barrier), _in_place())
+        return Plan(turn, None, tile, _or(policy.barrier, barrier), _in_place(), parallel)
     if unroll is None:
         turn = min(_turn(step, length, shape, tile, n_loops), SEGMENT)
-    return Plan(turn, segment, None, _or(policy.barrier, True), _in_place())
+    return Plan(turn, segment, None, _or(policy.barrier, True), _in_place(), parallel)
 
 
 def _in_place() -> bool:
@@ -154,8 +160,22 @@ def _turn(step: Step, length: int, shape, tile: int | None, n_loops: int) -> int
     return SEGMENT if n_loops <= some else 2 if n_loops <= many else 1
 
 
-def _tile(shape: tuple[int, ...] | None) -> int | None:
+def _is_wide(step: Step) -> bool:
+    """Whether a state is so large that one step is worth all cores."""
+    return any(
+        math.prod(v.aval.shape) >= (WIDE if v.aval.dtype.itemsize > 2 else WIDE_16_BITS)
+        for v in step.state
+        if all(isinstance(n, int) for n in v.aval.shape)  # `jax.export` may leave a size open
+    )
+
+
+def _is_one_function(step: Step) -> bool:
+    """Whether XLA for CPU would make a loop one function: see `rows.on_all_cores`."""
+    return device.on_cpu() and device.jaxlib_minor() >= (0, 12) and not products.find(step)
+
+
+def _tile(shape: tuple[int, ...] | None, wide: bool) -> int | None:
     """How many neurons to work on at a time."""
-    if shape is None or not device.one_cpu() or device.jaxlib_minor() < (0, 11):
+    if shape is None or not wide or not device.one_cpu() or device.jaxlib_minor() < (0, 11):
         return None
-    return TILE if math.prod(shape) >= TILED_FROM else None
+    return TILE

@@ -86,12 +86,29 @@ def finished(buffers: list[Any]) -> list[Array]:
     return [jnp.stack(b) if isinstance(b, list) else b for b in buffers]
 
 
+def on_all_cores(i: Index) -> Index:
+    """The same index, of a loop that XLA for CPU runs operation by operation, each on all cores.
+
+    From jaxlib 0.12 on an elementwise loop is one function on one core, however large it is (a call
+    with ``xla_cpu_small_call`` in the compiled program), and one without vector loads for types of
+    16 bits. A loop in which something is sorted is not.
+    """
+    return i + lax.sort(jnp.stack([i, jnp.zeros_like(i)]))[0]
+
+
 def walk(
-    length: int, segment: int, body: Callable[..., Any], carry: Any, *, reverse: bool = False
+    length: int,
+    segment: int,
+    body: Callable[..., Any],
+    carry: Any,
+    *,
+    reverse: bool = False,
+    parallel: bool = False,
 ) -> Any:
     """Run ``carry = body(i, t, k, carry)`` over segments ``i`` of ``k`` steps from step ``t``.
 
     The first segment has what ``segment`` leaves over; a single segment is no loop at all.
+    ``parallel`` is that of `Plan`.
     """
     if length <= segment:
         return body(0, 0, length, carry)
@@ -101,6 +118,7 @@ def walk(
         carry = body(0, 0, rest, carry)
 
     def one(i, carry):
+        i = on_all_cores(i) if parallel else i
         i = n - 1 - i if reverse else i
         return body(i + first, rest + segment * i, segment, carry)
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .pointwise import evaluate
-from .rows import Window, buffer, count
+from .rows import Window, buffer, count, on_all_cores
 
 Array = jax.Array
 
@@ -33,11 +33,12 @@ def twin(fast: Callable[..., Any], exact: Callable[..., Any]) -> Callable[..., A
 class Tiles:
     """A layer of shape ``shape`` cut into tiles of about ``size`` neurons.
 
-    The last tile overlaps the one before it where no good size divides the layer.
+    The last tile overlaps the one before it where no good size divides the layer. ``parallel`` is
+    that of `Plan`.
     """
 
-    def __init__(self, shape: tuple[int, ...], size: int):
-        self.shape, self.n = shape, math.prod(shape)
+    def __init__(self, shape: tuple[int, ...], size: int, parallel: bool):
+        self.shape, self.n, self.parallel = shape, math.prod(shape), parallel
         size = min(size, self.n)
         self.size = next((s for s in range(size, size // 2, -1) if self.n % s == 0), size)
         self.overlap = self.n % self.size != 0
@@ -52,7 +53,8 @@ class Tiles:
 
     def unflat(self, arrays: list[Array]) -> list[Array]:
         """Sequences ``[T, n]`` as ``[T, *shape]``."""
-        return [a.reshape(a.shape[0], *self.shape) for a in arrays]
+        # a reshape that is fused with what writes the last rows would make that a copy
+        return [lax.optimization_barrier(a).reshape(a.shape[0], *self.shape) for a in arrays]
 
     def unflat_state(self, arrays: list[Array]) -> list[Array]:
         """States ``[n]`` as ``shape``."""
@@ -60,8 +62,11 @@ class Tiles:
 
     def each(self, body: Callable[[Window, Any], Any], carry: Any) -> Any:
         """Run ``carry = body(window, carry)`` over the tiles."""
+        if self.size == self.n:
+            return body(Window(0, self.n), carry)
 
         def one(i, carry):
+            i = on_all_cores(i) if self.parallel else i
             start = jnp.minimum(i * self.size, self.n - self.size)
             return body(Window(start, self.size), carry)
 

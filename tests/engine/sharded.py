@@ -9,6 +9,7 @@ import jaxspike as js
 
 T, N, C = 9, 16, 4
 WHOLE = {"unroll": T}  # written out, without a loop
+PARALLEL = {"policy": js.engine.Policy(parallel=True)}
 
 
 def step(params, state, x):
@@ -47,16 +48,18 @@ def main():
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     split = NamedSharding(mesh, P(None, "batch"))
     sharded = jax.device_put(x, split)
-    for options in ({}, {"order": "step", "segment": 2}, {"segment": "sqrt"}, WHOLE):
+    for options in ({}, {"order": "step", "segment": 2}, {"segment": "sqrt"}, WHOLE, PARALLEL):
         run = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))
         close(run(params, sharded), want)
 
     # an elementwise layer stays where it is: no device needs another's neurons
-    def layer(x):
-        return js.scan(lambda v, x: (0.5 * v + x, v), jnp.zeros_like(x[0]), x)[1]
+    def layer(x, **options):
+        return js.scan(lambda v, x: (0.5 * v + x, v), jnp.zeros_like(x[0]), x, **options)[1]
 
-    compiled = jax.jit(jax.grad(lambda x: (layer(x) ** 2).sum())).lower(sharded).compile()
-    assert "all-gather" not in compiled.as_text()
+    for options in (PARALLEL, {}):
+        loss = jax.jit(jax.grad(lambda x, o=options: (layer(x, **o) ** 2).sum()))
+        compiled = loss.lower(sharded).compile()
+        assert "all-gather" not in compiled.as_text()
     assert compiled(sharded).sharding.is_equivalent_to(split, 3)
 
     for options in ({}, {"order": "step"}, WHOLE):

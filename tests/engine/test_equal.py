@@ -14,6 +14,8 @@ OPTIONS = [
     {"order": "step", "segment": "sqrt", "unroll": 1},
     {"segment": 9, "unroll": 2},
     {"policy": js.engine.Policy(tile=5, barrier=False)},
+    {"policy": js.engine.Policy(tile=5, parallel=True), "segment": 2},
+    {"policy": js.engine.Policy(tile=1000)},
     {"policy": js.engine.Policy(tile=0, barrier=True, ride=False), "unroll": STEPS},
 ]
 

@@ -16,6 +16,11 @@ IN_PLACE = pytest.mark.skipif(
 )
 
 
+ONE_FUNCTION = pytest.mark.skipif(
+    jax.__version_info__ < (0, 12), reason="XLA runs every loop operation by operation"
+)
+
+
 def fire(v, x):
     h = v + (x - v) / 2.0
     s = js.surrogate.spike(h - 1.0, js.surrogate.ATan())
@@ -37,6 +42,10 @@ def gradient(step=fire, **options):
         return y, pull(x)[0]
 
     return run
+
+
+def inference(**options):
+    return lambda x: js.scan(fire, jnp.zeros_like(x[0]), x, **options)[1]
 
 
 def residuals(t, **options):
@@ -121,6 +130,31 @@ def test_a_recurrent_layer_keeps_nothing_twice():
         return jax.value_and_grad(loss, (0, 1), has_aux=True)(w, x)
 
     assert temporaries(lambda x: run(jnp.eye(64), x), jnp.ones((200, 64, 64))) < 4.5
+
+
+@ONE_FUNCTION
+@pytest.mark.parametrize("run", [gradient, inference])
+@pytest.mark.parametrize("dtype, wide", [("float32", 2**15), ("bfloat16", 2**12)])
+def test_a_wide_loop_is_not_one_function_on_one_core(run, dtype, wide):
+    def one_function(n, **options):
+        x = jnp.ones((12, n), dtype)
+        compiled = jax.jit(run(**options), compiler_options=AS_USERS).lower(x).compile()
+        return "xla_cpu_small_call" in compiled.as_text()
+
+    assert not one_function(wide)
+    assert one_function(wide - 1)  # if not, XLA has changed and needs no help
+    assert one_function(wide, policy=js.engine.Policy(parallel=False))
+    assert not one_function(wide - 1, policy=js.engine.Policy(parallel=True))
+    tiles = js.engine.Policy(tile=wide // 4)
+    assert not one_function(wide, policy=tiles, unroll=12)  # the loop over tiles
+
+
+@IN_PLACE
+def test_steps_left_over_copy_no_sequence():
+    """In one tile: the first steps are outside of the loop that has the others."""
+    for t in (36, 37):
+        run = gradient(segment=4, policy=js.engine.Policy(tile=2**15))
+        assert temporaries(run, jnp.ones((t, 64, 512))) < 0.7
 
 
 def late(v, x):

@@ -154,6 +154,7 @@ def test_policy():
         ({"tile": True}, "got True. Give 0 for no tiles."),
         ({"barrier": 1}, "`Policy(barrier=...)` must be True, False or None, got 1."),
         ({"ride": "no"}, "`Policy(ride=...)` must be True, False or None, got 'no'."),
+        ({"parallel": 2}, "`Policy(parallel=...)` must be True, False or None, got 2."),
     ):
         with pytest.raises(ValueError, match=re.escape(sentence)):
             js.engine.Policy(**options)

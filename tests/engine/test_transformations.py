@@ -134,7 +134,7 @@ def test_second_order(data):
     both(lambda scan: jax.jacrev(jax.grad(lambda x: transform(scan)(x).sum())), x[:2, :1, :2])
 
 
-@pytest.mark.parametrize("policy", [None, js.engine.Policy(tile=5)])
+@pytest.mark.parametrize("policy", [None, js.engine.Policy(tile=5, parallel=True)])
 def test_forward_over_reverse(data, policy):
     _, _, x = data
 
@@ -253,7 +253,7 @@ def test_sharded_and_x64():
 
 def test_large_enough_to_be_tiled():
     """The tiled passes, and their derivative, at a size where the policy may choose them."""
-    x = 2 * jax.random.normal(jax.random.key(1), (5, 40, 1000))
+    x = 2 * jax.random.normal(jax.random.key(1), (5, 140, 1000))
     tau = jnp.linspace(2.0, 4.0, 1000)
 
     def transform(scan):
