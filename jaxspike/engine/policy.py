@@ -3,13 +3,20 @@
 The numbers are measured by ``benchmarks/engine.py``, and ``benchmarks/engine.md`` says what bounds
 them; a row that has not been measured says so.
 
-- CPU, AMD EPYC (Zen 4, 2 virtual cores shared with other work, 1 MiB L2 each, 32 MiB L3), float32,
-  LIF forward and backward, T = 4 to 500.
-  jaxlib 0.11 and 0.12: from 32,768 neurons and T = 6 on, tiles of 8,192 are between as fast and
-  twice as fast as none, with half of the temporaries. Up to T = 4, written out, none are 1.5 to 6
-  times (T = 2) as fast: all steps are one fused pass, and a tile takes room for one more sequence.
-  Segments of 4 and 8 are equally fast, and 8 compiles twice as long. Cotangents of inputs in the
-  place of those of outputs save one sequence and a fifth of the time (Zen 2, T = 500 and 1000).
+- CPU, AMD EPYC (Zen 4, 2 virtual cores shared with other work, 1 MiB L2 each, 32 MiB L3), forward
+  and backward, T = 4 to 500, LIF; the wide layers with CubaLIF, ALIF, CLIF, Izhikevich and AdEx
+  too.
+  jaxlib 0.12 makes an elementwise loop one function on one core. Kept from it, and in tiles of
+  131,072 neurons, it takes 0.7 to 1 of the time of one function with tiles of 8,192 in float32,
+  from 32,768 neurons on, and 0.3 to 0.7 in bfloat16, from 4,096 on; the forward pass alone 0.8 to
+  1.1 and 0.2 to 0.4. Narrower layers gain nothing or lose a tenth. Tiles of 65,536 are about as
+  fast, of 262,144 up to 1.6 times slower (CLIF). jaxlib 0.11 has no such functions; the same tiles
+  take 0.7 to 1 of the time of those of 8,192 there.
+  Up to T = 4, written out, none are 1.5 to 6 times (T = 2) as fast: all steps are one fused pass,
+  and a tile takes room for one more sequence. From T = 5 to 8 written out in tiles is as fast as a
+  loop in them, or twice as fast. Segments of 4 and 8 are equally fast, and 8 compiles twice as
+  long. Cotangents of inputs in the place of those of outputs save one sequence and a fifth of the
+  time (Zen 2, T = 500 and 1000).
   jaxlib 0.10: a tile copies the whole sequence, 4 to 30 times slower than none; segments of 1, 2
   and 4 with barriers are equally fast (T = 16), 8 is 1.5 times slower. Cotangents in place copy
   the whole sequence at every turn, 2 to 20 times slower.
