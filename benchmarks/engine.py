@@ -13,6 +13,7 @@ arrays of that size and reads two: no program with these results is faster.
 """
 
 import argparse
+import itertools
 import statistics
 import time
 
@@ -84,7 +85,7 @@ def spikes_and_gradient(scan, neuron, shape, **options):
     """A program that returns the spikes of a neuron and the gradient of its input."""
 
     def spikes(x):
-        return scan(neuron, neuron.init_state(shape), x, **options)[1]
+        return scan(neuron, neuron.init_state(shape, x.dtype), x, **options)[1]
 
     def run(x, weight):
         y, pull = jax.vjp(spikes, x)
@@ -93,9 +94,9 @@ def spikes_and_gradient(scan, neuron, shape, **options):
     return run
 
 
-def spikes_only(scan, neuron, shape):
+def spikes_only(scan, neuron, shape, **options):
     """A program that returns the spikes of a neuron."""
-    return lambda x, weight: scan(neuron, neuron.init_state(shape), x)[1]
+    return lambda x, _: scan(neuron, neuron.init_state(shape, x.dtype), x, **options)[1]
 
 
 def lif(rounds):
@@ -118,6 +119,24 @@ def lif(rounds):
         }
         programs["floor"] = lambda x, weight: 2 * x
         compare(f"LIF forward, T={steps} {shape}", programs, (x, weight), x.nbytes, rounds)
+
+
+def wide(rounds):
+    """Wide layers of several neurons, also as loops on one core in tiles that fit in its cache."""
+    one_core = {"policy": js.engine.Policy(tile=8192, parallel=False)}
+    for neuron in (js.LIF(), js.CubaLIF(), js.ALIF(), js.CLIF(), js.Izhikevich(), js.AdEx()):
+        for steps, dtype in itertools.product((8, 16, 37, 100), ("float32", "bfloat16")):
+            shape = SHAPES[steps]
+            x = 2 * jax.random.normal(jax.random.key(0), (steps, *shape)).astype(dtype)
+            weight = jax.random.normal(jax.random.key(1), x.shape).astype(dtype)
+            for title, program in (("", spikes_and_gradient), (" forward", spikes_only)):
+                programs = {
+                    "lax.scan": program(lax_scan, neuron, shape),
+                    "js.scan, one core": program(our_scan, neuron, shape, **one_core),
+                    "js.scan": program(our_scan, neuron, shape),
+                }
+                name = f"{type(neuron).__name__}{title}, T={steps} {shape}, {dtype}"
+                compare(name, programs, (x, weight), x.nbytes, rounds)
 
 
 def synapse_and_membrane(scan, shape):
@@ -281,7 +300,9 @@ def compile_time(rounds):
             print(f"{name:26}{best[0]:6.2f} s {best[1]:6.2f} s {sum(best) / base:6.2f}", flush=True)
 
 
-TABLES = {f.__name__: f for f in (lif, two_states, mlp, rsnn, conv, square_root, compile_time)}
+TABLES = {
+    f.__name__: f for f in (lif, wide, two_states, mlp, rsnn, conv, square_root, compile_time)
+}
 
 
 def main():
