@@ -3,20 +3,21 @@
 The numbers are measured by ``benchmarks/engine.py``, and ``benchmarks/engine.md`` says what bounds
 them; a row that has not been measured says so.
 
-- CPU, AMD EPYC (Zen 4, 2 virtual cores shared with other work, 1 MiB L2 each, 32 MiB L3), forward
-  and backward, T = 4 to 500, LIF; the wide layers with CubaLIF, ALIF, CLIF, Izhikevich and AdEx
-  too.
-  jaxlib 0.12 makes an elementwise loop one function on one core. Kept from it, and in tiles of
-  131,072 neurons, it takes 0.7 to 1 of the time of one function with tiles of 8,192 in float32,
-  from 32,768 neurons on, and 0.3 to 0.7 in bfloat16, from 4,096 on; the forward pass alone 0.8 to
-  1.1 and 0.2 to 0.4. Narrower layers gain nothing or lose a tenth. Tiles of 65,536 are about as
-  fast, of 262,144 up to 1.6 times slower (CLIF). jaxlib 0.11 has no such functions; the same tiles
-  take 0.7 to 1 of the time of those of 8,192 there.
-  Up to T = 4, written out, none are 1.5 to 6 times (T = 2) as fast: all steps are one fused pass,
-  and a tile takes room for one more sequence. From T = 5 to 8 written out in tiles is as fast as a
-  loop in them, or twice as fast. Segments of 4 and 8 are equally fast, and 8 compiles twice as
-  long. Cotangents of inputs in the place of those of outputs save one sequence and a fifth of the
-  time (Zen 2, T = 500 and 1000).
+- CPU, AMD EPYC (Zen 4, 2 virtual cores shared with other work, 1 MiB L2 each, 32 MiB L3), T = 4 to
+  500, LIF.
+  Float32, jaxlib 0.11 and 0.12: from 32,768 neurons and T = 6 on, tiles of 8,192 are between as
+  fast and twice as fast as none, with half of the temporaries. From jaxlib 0.12 on an elementwise
+  loop is one function on one core; kept from it, in tiles of 131,072, it takes 0.7 to 1 of the
+  time while nothing else runs, but up to twice as long when something does, and twice the
+  temporaries; on more than two cores it was not measured.
+  Types of 16 bits, where such a function has no vector loads: kept from it, from 4,096 neurons on,
+  in tiles of 131,072, it takes 0.3 to 0.7 of the time of one function in tiles of 8,192 (CubaLIF,
+  ALIF, CLIF, Izhikevich and AdEx too), and 0.2 to 0.4 forward alone. jaxlib 0.11 has no such
+  functions; the same tiles take 0.7 to 0.8 of the time of those of 8,192.
+  Up to T = 4, written out, no tiles are 1.5 to 6 times (T = 2) as fast: all steps are one fused
+  pass, and a tile takes room for one more sequence. Segments of 4 and 8 are equally fast, and 8
+  compiles twice as long. Cotangents of inputs in the place of those of outputs save one sequence
+  and a fifth of the time (Zen 2, T = 500 and 1000).
   jaxlib 0.10: a tile copies the whole sequence, 4 to 30 times slower than none; segments of 1, 2
   and 4 with barriers are equally fast (T = 16), 8 is 1.5 times slower. Cotangents in place copy
   the whole sequence at every turn, 2 to 20 times slower.
@@ -30,14 +31,17 @@ import dataclasses
 import math
 from typing import Literal
 
+import jax.numpy as jnp
+
 from . import device, pointwise, products
 from .trace import Step
 
 SEGMENT = 4  # steps written out in one turn of a loop
 WRITTEN_OUT = 8  # up to here a cycle may be written out over its whole length
 LONGEST = 8  # a longer segment is a loop itself
-TILE = 2**17  # neurons: a dozen float32 rows fit in an L3 cache, and there is work for many cores
-WIDE, WIDE_16_BITS = 2**15, 2**12  # neurons: from here on a layer has tiles and all cores
+TILE, TILED_FROM = 2**13, 2**15  # neurons: a dozen float32 rows fit in the L2 cache of a core
+TILE_16_BITS, TILED_FROM_16_BITS = 2**17, 2**12  # in loops on all cores
+HALF = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)
 MANY_LOOPS = 4, 10  # with more, a loop over more than 4 steps writes out 2, or 1: compile time
 BIG_STEP = 60  # equations: from here on a loop writes out 1 step
 
@@ -130,9 +134,9 @@ def plan(
         n_loops: How many loops there are in all.
         policy: What is not left to choose.
     """
-    shape, wide = pointwise.shape_of(step), _is_wide(step)
-    tile = _tile(shape, wide) if policy.tile is None else policy.tile or None
-    parallel = _or(policy.parallel, wide and _is_one_function(step))
+    shape = pointwise.shape_of(step)
+    tile = _tile(step, shape) if policy.tile is None else policy.tile or None
+    parallel = _or(policy.parallel, _is_slow_on_one_core(step))
     if segment == "sqrt":
         segment = math.isqrt(length - 1) + 1
     turn = min(unroll or segment or _turn(step, length, shape, tile, n_loops), length)
@@ -167,22 +171,33 @@ def _turn(step: Step, length: int, shape, tile: int | None, n_loops: int) -> int
     return SEGMENT if n_loops <= some else 2 if n_loops <= many else 1
 
 
-def _is_wide(step: Step) -> bool:
-    """Whether a state is so large that one step is worth all cores."""
-    return any(
-        math.prod(v.aval.shape) >= (WIDE if v.aval.dtype.itemsize > 2 else WIDE_16_BITS)
-        for v in step.state
-        if all(isinstance(n, int) for n in v.aval.shape)  # `jax.export` may leave a size open
+def _is_slow_on_one_core(step: Step) -> bool:
+    """Whether XLA for CPU would make a loop one function without vector loads."""
+    return (
+        device.on_cpu()
+        and device.jaxlib_minor() >= (0, 12)
+        and not products.find(step)  # with one it is no function
+        and _has_16_bits(step)
+        and _neurons(step) >= TILED_FROM_16_BITS
     )
 
 
-def _is_one_function(step: Step) -> bool:
-    """Whether XLA for CPU would make a loop one function: see `rows.on_all_cores`."""
-    return device.on_cpu() and device.jaxlib_minor() >= (0, 12) and not products.find(step)
-
-
-def _tile(shape: tuple[int, ...] | None, wide: bool) -> int | None:
+def _tile(step: Step, shape: tuple[int, ...] | None) -> int | None:
     """How many neurons to work on at a time."""
-    if shape is None or not wide or not device.one_cpu() or device.jaxlib_minor() < (0, 11):
+    if shape is None or not device.one_cpu() or device.jaxlib_minor() < (0, 11):
         return None
-    return TILE
+    if _has_16_bits(step):
+        return TILE_16_BITS if _neurons(step) >= TILED_FROM_16_BITS else None
+    return TILE if _neurons(step) >= TILED_FROM else None
+
+
+def _has_16_bits(step: Step) -> bool:
+    """Whether the state is of numbers of 16 bits."""
+    return any(v.aval.dtype in HALF for v in step.state)
+
+
+def _neurons(step: Step) -> int:
+    """The size of the largest state; of those that `jax.export` has left open, 0."""
+    shapes = [v.aval.shape for v in step.state]
+    known = [math.prod(s) for s in shapes if all(isinstance(n, int) for n in s)]
+    return max(known, default=0)

@@ -253,7 +253,7 @@ def test_sharded_and_x64():
 
 def test_large_enough_to_be_tiled():
     """The tiled passes, and their derivative, at a size where the policy may choose them."""
-    x = 2 * jax.random.normal(jax.random.key(1), (5, 140, 1000))
+    x = 2 * jax.random.normal(jax.random.key(1), (5, 40, 1000))
     tau = jnp.linspace(2.0, 4.0, 1000)
 
     def transform(scan):
