@@ -34,7 +34,7 @@ from typing import Literal
 import jax.numpy as jnp
 
 from . import device, pointwise, products
-from .trace import Step
+from .trace import Step, is_var
 
 SEGMENT = 4  # steps written out in one turn of a loop
 WRITTEN_OUT = 8  # up to here a cycle may be written out over its whole length
@@ -192,8 +192,8 @@ def _tile(step: Step, shape: tuple[int, ...] | None) -> int | None:
 
 
 def _has_16_bits(step: Step) -> bool:
-    """Whether the state is of numbers of 16 bits."""
-    return any(v.aval.dtype in HALF for v in step.state)
+    """Whether it reads or makes numbers of 16 bits."""
+    return any(v.aval.dtype in HALF for v in [*step.state, *step.xs, *filter(is_var, step.ys)])
 
 
 def _neurons(step: Step) -> int:

@@ -134,7 +134,7 @@ def test_a_recurrent_layer_keeps_nothing_twice():
 
 @ONE_FUNCTION
 @pytest.mark.parametrize("run", [gradient, inference])
-def test_a_wide_loop_of_16_bits_is_not_one_function_on_one_core(run):
+def test_a_wide_loop_over_16_bits_is_not_one_function_on_one_core(run):
     def one_function(n, dtype="bfloat16", **options):
         x = jnp.ones((12, n), dtype)
         compiled = jax.jit(run(**options), compiler_options=AS_USERS).lower(x).compile()
@@ -149,6 +149,18 @@ def test_a_wide_loop_of_16_bits_is_not_one_function_on_one_core(run):
     assert not one_function(wide, "float32", policy=parallel)
     tiles = js.engine.Policy(tile=wide // 4)
     assert not one_function(wide, policy=tiles, unroll=12)  # the loop over tiles
+
+
+@ONE_FUNCTION
+def test_a_membrane_of_32_bits_with_spikes_of_16_is_not_either():
+    def run(x):
+        neuron = js.LIF()
+        return js.scan(neuron, neuron.init_state(x.shape[1:]), x)[1]
+
+    x = jnp.ones((12, 2**12), jnp.bfloat16)
+    compiled = jax.jit(run, compiler_options=AS_USERS).lower(x).compile()
+    assert "bf16[12,4096]" in compiled.as_text()
+    assert "xla_cpu_small_call" not in compiled.as_text()
 
 
 @IN_PLACE
