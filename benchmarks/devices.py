@@ -5,7 +5,8 @@
 The devices share one CPU. Up to its number of cores more of them can be faster, since the loops of
 the neurons then run side by side; beyond that, a longer step shows the overhead of dividing the
 batch and of adding up the gradients. Each number of devices is a process of its own; spikes must be
-equal to those of one device, loss and new weights to 1e-5. Written to ``results/cpu/devices.json``.
+equal to those of one device, loss and new weights to 1e-5. Written to ``results/cpu/devices.json``,
+of which ``python -m benchmarks.table`` makes the last table of ``results/cpu/README.md``.
 """
 
 import argparse
@@ -14,13 +15,13 @@ import hashlib
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import time
 
 from .compare import machine
 from .environments import HERE
+from .table import sharded
 
 STEPS, BATCH = 20, 128
 
@@ -124,20 +125,13 @@ def main(arguments=None):
             text=True,
         )
         rows.append(json.loads(answer.stdout.splitlines()[-1]))
-    print("| devices | ms | times the first | compile, s | firing | largest difference |")
-    print("|--:|--:|--:|--:|--:|--:|")
-    first = statistics.median(rows[0]["ms"])
     for row in rows:
         row["difference"] = difference(row, rows[0])
-        ms = statistics.median(row["ms"])
-        print(
-            f"| {row['devices']} | {ms:.1f} | {ms / first:.2f} | {row['compile_s']:.2f} "
-            f"| {row['firing_rate']:.1%} | {row['difference']:.0e} |"
-        )
     for row in rows:
         del row["moved"]
     result = {"date": datetime.date.today().isoformat(), "machine": machine(), "devices": rows}
     options.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(sharded(result), end="")
 
 
 if __name__ == "__main__":

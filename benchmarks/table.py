@@ -135,9 +135,48 @@ def _line(row, answer):
         f"{memory:.0f}" if memory is not None and memory >= 1 else "",
         "" if row == "floor" else f"{answer['firing_rate']:.1%}",
         str(answer.get("different_spikes", "not compared")),
-        "" if gradient is None else f"{gradient:.0e}" if gradient else "0",
+        "" if gradient is None else _relative(gradient),
     ]
     return f"| {row} | " + " | ".join(cells) + " |\n"
+
+
+def _relative(difference):
+    return f"{difference:.0e}" if difference else "0"
+
+
+def sharded(result):
+    """The table of a train step on simulated devices."""
+    rows, m = result["devices"], result["machine"]
+    first = statistics.median(rows[0]["ms"])
+    lines = [
+        "## A train step over simulated devices\n",
+        f"They share one CPU: {m['cpu']}, {m['cores']} cores; {result['date']}, jax "
+        f"{rows[0]['jax']}. Spikes are equal to those of one device; loss and new weights differ "
+        "by at most what is shown, relative to the largest.\n",
+        "| devices | ms | times the first | compile, s | firing | largest difference |",
+        "|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        ms = statistics.median(row["ms"])
+        lines.append(
+            f"| {row['devices']} | {ms:.1f} | {ms / first:.2f} | {row['compile_s']:.2f} "
+            f"| {row['firing_rate']:.1%} | {_relative(row['difference'])} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def folders():
+    """The folders of results."""
+    return sorted(p for p in RESULTS.iterdir() if p.is_dir())
+
+
+def page(folder):
+    """The page of a folder: everything that it has."""
+    path = folder / "devices.json"
+    parts = [full(load(folder))]
+    if path.exists():
+        parts.append(sharded(json.loads(path.read_text())))
+    return "\n".join(parts)
 
 
 def shown():
@@ -156,8 +195,8 @@ def into(readme, text):
 
 def main():
     """Write every table."""
-    for folder in sorted(p for p in RESULTS.iterdir() if p.is_dir()):
-        (folder / "README.md").write_text(full(load(folder)))
+    for folder in folders():
+        (folder / "README.md").write_text(page(folder))
     README.write_text(into(README.read_text(), shown()))
 
 

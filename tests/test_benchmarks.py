@@ -218,6 +218,17 @@ def test_a_process_that_ended_is_a_reason(tmp_path):
     process.close()
 
 
+@pytest.mark.parametrize("device", compare.ON)
+def test_a_process_has_the_environment_of_its_device(tmp_path, device):
+    worker = tmp_path / "python"
+    lines = "import json, os", "input()", "print(json.dumps(dict(os.environ)))"
+    worker.write_text("\n".join([f"#!{sys.executable}", *lines]))
+    worker.chmod(0o755)
+    process = compare.Process(environments.ROWS[0], {"jaxspike": worker}, {"A": "b"}, device)
+    assert process.ask("anything").items() >= (compare.ON[device] | {"A": "b"}).items()
+    process.close()
+
+
 def test_a_gpu_that_is_not_there(monkeypatch, capsys):
     monkeypatch.setattr(compare.shutil, "which", lambda name: None)
     with pytest.raises(SystemExit):
@@ -296,6 +307,8 @@ def test_the_results_of_a_folder_are_of_one_machine(measured):
 def test_the_readme_has_the_table_of_the_results():
     readme = table.README.read_text()
     assert table.into(readme, table.shown()) == readme
+    for folder in table.folders():
+        assert table.page(folder) == (folder / "README.md").read_text()
     with pytest.raises(ValueError, match="the README must have the lines"):
         table.into("# no marks", "")
 
@@ -306,7 +319,9 @@ def test_devices_agree_with_one(tmp_path, capsys):
     assert (one["devices"], two["devices"]) == (1, 2)
     assert one["spikes"] == two["spikes"] and 0 < two["firing_rate"] < 1
     assert one["difference"] == 0 and two["difference"] < 1e-5
-    assert len(capsys.readouterr().out.splitlines()) == 4
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-4].startswith("| devices | ms |")
+    assert lines[-1].startswith("| 2 | ")
 
 
 @pytest.mark.parametrize(

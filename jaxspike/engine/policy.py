@@ -12,7 +12,7 @@ them; a row that has not been measured says so.
   temporaries; on more than two cores it was not measured.
   Types of 16 bits, where such a function has no vector loads: kept from it, from 4,096 neurons on,
   in tiles of 131,072, it takes 0.3 to 0.7 of the time of one function in tiles of 8,192 (CubaLIF,
-  ALIF, CLIF, Izhikevich and AdEx too), and 0.2 to 0.4 forward alone. jaxlib 0.11 has no such
+  ALIF, CLIF, Izhikevich and AdEx too), and 0.2 to 0.6 forward alone. jaxlib 0.11 has no such
   functions; the same tiles take 0.7 to 0.8 of the time of those of 8,192.
   Up to T = 4, written out, no tiles are 1.5 to 6 times (T = 2) as fast: all steps are one fused
   pass, and a tile takes room for one more sequence. Segments of 4 and 8 are equally fast, and 8
