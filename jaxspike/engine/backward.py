@@ -46,9 +46,6 @@ class Backward(Forward):
 
     def back(self, wanted, consts, xs, starts, saved, g, g_ys):
         """Cotangents of the constants, the first state and the inputs that are wanted."""
-        if self.length <= self.plan.segment:
-            # keep XLA from sharing the states with the forward pass: it would write them to memory
-            starts = [_apart(a) for a in starts]
         exact = functools.partial(self._back, wanted)
         if not self.tiles:
             return exact(consts, xs, starts, saved, g, g_ys)
@@ -61,6 +58,9 @@ class Backward(Forward):
 
     def _back(self, wanted, consts, xs, starts, saved, g, g_ys):
         step, length, outer = self.step, self.length, self.outer
+        if length <= self.plan.segment:
+            # keep XLA from sharing the states with the forward pass: it would write them to memory
+            starts = [_apart(a) for a in starts]
         late, in_loop = late_products(step, wanted), summed_in_loop(step, wanted)
         reverse = self._reverse(wanted, consts, xs, starts, g, g_ys)
         acc = [_sum_of(c) for c in chosen(in_loop, spread(step, self.shape, consts))]

@@ -12,7 +12,9 @@ them; a row that has not been measured says so.
   temporaries; on more than two cores it was not measured.
   Types of 16 bits, where such a function has no vector loads: kept from it, from 4,096 neurons on,
   in tiles of 131,072, it takes 0.3 to 0.7 of the time of one function in tiles of 8,192 (CubaLIF,
-  ALIF, CLIF, Izhikevich and AdEx too), and 0.2 to 0.6 forward alone. jaxlib 0.11 has no such
+  ALIF, CLIF, Izhikevich and AdEx too), and 0.2 to 0.6 forward alone. It takes more temporaries:
+  for LIF with 262,144 neurons and gradients 1.9 times the input instead of 0.1 at T = 8, 0.7
+  instead of 0.3 at T = 16, 0.5 instead of 0.3 at T = 37. jaxlib 0.11 has no such
   functions; the same tiles take 0.7 to 0.8 of the time of those of 8,192.
   Up to T = 4, written out, no tiles are 1.5 to 6 times (T = 2) as fast: all steps are one fused
   pass, and a tile takes room for one more sequence. Segments of 4 and 8 are equally fast, and 8
@@ -40,7 +42,7 @@ SEGMENT = 4  # steps written out in one turn of a loop
 WRITTEN_OUT = 8  # up to here a cycle may be written out over its whole length
 LONGEST = 8  # a longer segment is a loop itself
 TILE, TILED_FROM = 2**13, 2**15  # neurons: a dozen float32 rows fit in the L2 cache of a core
-TILE_16_BITS, TILED_FROM_16_BITS = 2**17, 2**12  # in loops on all cores
+LARGE_TILE, LARGE_TILED_FROM = 2**17, 2**12  # for types of 16 bits, and loops on all cores
 HALF = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)
 MANY_LOOPS = 4, 10  # with more, a loop over more than 4 steps writes out 2, or 1: compile time
 BIG_STEP = 60  # equations: from here on a loop writes out 1 step
@@ -77,12 +79,14 @@ class Policy:
     Attributes:
         tile: How many neurons an elementwise loop works on at a time, so that their state stays in
             cache; 0 is all. A loop that is not elementwise, or has segments longer than a turn, has
-            no tiles. Those of a layer on several devices gather it on each of them.
+            no tiles, nor has one that is split over a mesh of explicit axes. Those of a layer on
+            several devices otherwise gather it on each of them.
         barrier: Whether to keep XLA from computing a chain of steps again for each of its uses.
         ride: Whether cheap equations are evaluated in the loop that they serve, and loops that only
             meet each other are one; if not, what is on no cycle is written out for all steps.
         parallel: Whether to keep XLA for CPU from compiling a loop to one function on one core, as
-            it does from jaxlib 0.12 on.
+            it does from jaxlib 0.12 on; its tiles, if they are not given, are then large. None does
+            so for numbers of 16 bits. Elsewhere it changes nothing.
 
     Raises:
         ValueError: If a value is not one of those above.
@@ -135,8 +139,10 @@ def plan(
         policy: What is not left to choose.
     """
     shape = pointwise.shape_of(step)
-    tile = _tile(step, shape) if policy.tile is None else policy.tile or None
-    parallel = _or(policy.parallel, _is_slow_on_one_core(step))
+    parallel = device.on_cpu() and _or(policy.parallel, _is_slow_on_one_core(step))
+    tile = _tile(step, shape, policy.parallel) if policy.tile is None else policy.tile or None
+    if any(any(v.aval.sharding.spec) for v in step.state):  # on a mesh of explicit axes
+        tile = None
     if segment == "sqrt":
         segment = math.isqrt(length - 1) + 1
     turn = min(unroll or segment or _turn(step, length, shape, tile, n_loops), length)
@@ -178,17 +184,17 @@ def _is_slow_on_one_core(step: Step) -> bool:
         and device.jaxlib_minor() >= (0, 12)
         and not products.find(step)  # with one it is no function
         and _has_16_bits(step)
-        and _neurons(step) >= TILED_FROM_16_BITS
+        and _neurons(step) >= LARGE_TILED_FROM
     )
 
 
-def _tile(step: Step, shape: tuple[int, ...] | None) -> int | None:
+def _tile(step: Step, shape: tuple[int, ...] | None, parallel: bool | None) -> int | None:
     """How many neurons to work on at a time."""
     if shape is None or not device.one_cpu() or device.jaxlib_minor() < (0, 11):
         return None
-    if _has_16_bits(step):
-        return TILE_16_BITS if _neurons(step) >= TILED_FROM_16_BITS else None
-    return TILE if _neurons(step) >= TILED_FROM else None
+    large = _or(parallel, _has_16_bits(step))
+    tile, tiled_from = (LARGE_TILE, LARGE_TILED_FROM) if large else (TILE, TILED_FROM)
+    return tile if _neurons(step) >= tiled_from else None
 
 
 def _has_16_bits(step: Step) -> bool:

@@ -41,7 +41,7 @@ class Tiles:
         self.shape, self.n, self.parallel = shape, math.prod(shape), parallel
         size = min(size, self.n)
         self.size = next((s for s in range(size, size // 2, -1) if self.n % s == 0), size)
-        self.overlap = self.n % self.size != 0
+        self.overlap, self.whole = self.n % self.size != 0, self.size == self.n
 
     def flat(self, arrays: list[Array]) -> list[Array]:
         """Sequences ``[T, *shape]`` as ``[T, n]``."""
@@ -53,8 +53,9 @@ class Tiles:
 
     def unflat(self, arrays: list[Array]) -> list[Array]:
         """Sequences ``[T, n]`` as ``[T, *shape]``."""
-        # a reshape that is fused with what writes the last rows would make that a copy
-        return [lax.optimization_barrier(a).reshape(a.shape[0], *self.shape) for a in arrays]
+        if self.whole:  # a reshape that is fused with what writes the last rows would make a copy
+            arrays = [lax.optimization_barrier(a) for a in arrays]
+        return [a.reshape(a.shape[0], *self.shape) for a in arrays]
 
     def unflat_state(self, arrays: list[Array]) -> list[Array]:
         """States ``[n]`` as ``shape``."""
@@ -62,7 +63,7 @@ class Tiles:
 
     def each(self, body: Callable[[Window, Any], Any], carry: Any) -> Any:
         """Run ``carry = body(window, carry)`` over the tiles."""
-        if self.size == self.n:
+        if self.whole:
             return body(Window(0, self.n), carry)
 
         def one(i, carry):

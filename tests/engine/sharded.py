@@ -76,14 +76,15 @@ def main():
             assert jax.typeof(got[1][1]).sharding.spec == P(None, "batch", None)
 
         # a state at rest is put where its input is
-        def from_rest(x):
-            state, y = js.scan(lambda v, x: (0.5 * v + x, v), jnp.zeros(x.shape[1:]), x)
+        def from_rest(x, options):
+            state, y = js.scan(lambda v, x: (0.5 * v + x, v), jnp.zeros(x.shape[1:]), x, **options)
             return (y**2).sum(), state
 
-        run = jax.jit(jax.value_and_grad(from_rest, has_aux=True))
-        (value, state), g = run(typed[1])
-        assert jax.typeof(state).sharding.spec == P("batch", None)
-        close([value, state, g], jax.tree.leaves(run(x)))
+        for options in ({}, {"policy": js.engine.Policy(tile=4)}):
+            run = jax.value_and_grad(lambda x, o=options: from_rest(x, o), has_aux=True)
+            (value, state), g = jax.jit(run)(typed[1])
+            assert jax.typeof(state).sharding.spec == P("batch", None)
+            close([value, state, g], jax.tree.leaves(jax.jit(run)(x)))
     print("4 programs equal")
 
 

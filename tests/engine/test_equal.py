@@ -1,6 +1,8 @@
 """`scan` equals `jax.lax.scan`, whatever the step function."""
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jaxspike as js
@@ -31,3 +33,24 @@ def test_random_programs(seed):
     options = [OPTIONS[0], OPTIONS[1 + seed % (len(OPTIONS) - 1)]]
     for o in options:
         assert_equal(run(js.scan, step, params, state, xs, **o), want)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("steps", [6, 9])
+def test_wide_layers(steps, dtype):
+    """The tiles and loops that are chosen for a wide layer of this type."""
+    neuron, n = js.LIF(), {"bfloat16": 2**17 + 64, "float32": 2**15 + 64}[dtype]
+    x = (2 * jax.random.normal(jax.random.key(0), (steps, n // 64, 64))).astype(dtype)
+
+    def run(scan, x):
+        def spikes(x):
+            return scan(neuron, neuron.init_state(x.shape[1:], dtype), x)[1]
+
+        y, pull = jax.vjp(spikes, x)
+        return y, pull(jnp.cos(x))[0]
+
+    (y, g), (y_lax, g_lax) = (jax.jit(run, static_argnums=0)(s, x) for s in (js.scan, jax.lax.scan))
+    assert y.dtype == g.dtype == dtype and 0.05 < y.mean() < 0.95
+    assert bool((y == y_lax).all())
+    tolerance = {"bfloat16": 2e-2, "float32": 1e-6}[dtype]
+    np.testing.assert_allclose(*(np.asarray(a, "float32") for a in (g, g_lax)), 0, tolerance)

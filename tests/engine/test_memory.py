@@ -152,15 +152,28 @@ def test_a_wide_loop_over_16_bits_is_not_one_function_on_one_core(run):
 
 
 @ONE_FUNCTION
-def test_a_membrane_of_32_bits_with_spikes_of_16_is_not_either():
-    def run(x):
-        neuron = js.LIF()
-        return js.scan(neuron, neuron.init_state(x.shape[1:]), x)[1]
+@pytest.mark.parametrize("types", [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_nor_is_one_with_16_bits_only_in_inputs_or_outputs(types):
+    read, made = types
 
-    x = jnp.ones((12, 2**12), jnp.bfloat16)
+    def run(x):
+        def step(v, x):
+            v, s = fire(v, x.astype(jnp.float32))
+            return v, s.astype(made)
+
+        return js.scan(step, jnp.zeros(x.shape[1:]), x)[1]
+
+    x = jnp.ones((12, 2**12), read)
     compiled = jax.jit(run, compiler_options=AS_USERS).lower(x).compile()
-    assert "bf16[12,4096]" in compiled.as_text()
     assert "xla_cpu_small_call" not in compiled.as_text()
+
+
+@IN_PLACE
+def test_written_out_tiles_take_the_room_of_one():
+    run = gradient(unroll=8, policy=js.engine.Policy(tile=2**9))
+    assert temporaries(run, jnp.ones((8, 2**14))) < 0.1
+    tiles, one = (str(jax.make_jaxpr(run)(jnp.ones((8, n)))) for n in (2**14, 2**9))
+    assert "scan[" in tiles and "scan[" not in one
 
 
 @IN_PLACE
