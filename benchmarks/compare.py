@@ -5,15 +5,17 @@
     python -m benchmarks.compare --device gpu          # the same on a GPU (NVIDIA, Linux)
     python -m benchmarks.table                         # the README's table from the results
 
-Each row is a library in a process and an environment of its own (Python 3.12 or newer, made from
-`requirements/`). All get the same arrays and run the same neuron. Their spikes and gradients are
-compared with those of a loop written by hand before anything is timed; then the processes take
-turns, so that a busy machine is busy for all of them. In a case that needs much memory each row is
-the only process, one after the other. Compilation is timed apart. A timed call ends when its
-results are there. Memory is what the operating system gave the process during a call; on a
-GPU it is what XLA and PyTorch say that a call takes of the device's. Products of float32 are of
-float32 on a GPU too, not of TF32. Results go to ``results/LABEL/TABLE.json``, every time of every
-call in them.
+Each row is a library in a process and an environment of its own, made from `requirements/` by the
+Python that runs this (3.12 or newer for the pinned JAX) or given with ``--python``. All get the
+same arrays and run the same neuron. Their spikes and gradients are compared with those of a loop
+written by hand before anything is timed; then the processes take turns, so that a busy machine is
+busy for all of them: in another order each time and after a call that is not timed, since a call
+takes up to half longer after that of a process which has just given much memory back. In a case
+that needs much memory each row is the only process, one after the other. Compilation is timed
+apart, three times. A timed call ends when its results are there. Memory is what the operating
+system gave the process during a call; on a GPU it is what XLA and PyTorch say that a call takes of
+the device's. Products of float32 are of float32 on a GPU too, not of TF32. Results go to
+``results/LABEL/TABLE.json``, every time of every call in them.
 """
 
 import argparse
@@ -23,6 +25,7 @@ import json
 import os
 import pathlib
 import platform
+import random
 import shutil
 import signal
 import subprocess
@@ -33,7 +36,7 @@ import numpy as np
 
 from .cases import TABLES
 from .environments import HERE, ROWS, python
-from .worker import LONG
+from .worker import LONG, SLOW
 
 RESULTS = HERE / "results"
 SHORTEST = 3.0  # ms: a call faster than this is repeated
@@ -55,6 +58,7 @@ ON = {  # how JAX is told about the device
         "JAX_DEFAULT_MATMUL_PRECISION": "highest",
     },
 }
+KNOWN = ("JAX_", "XLA_", "OMP_", "MKL_", "MALLOC_", "PYTORCH_")  # what else may change a time
 
 
 class Process:
@@ -146,19 +150,20 @@ def prepare(processes, case, folder, reference=None):
 
 def measure(processes, rows, rounds, realtime):
     """Let the processes take turns; every row gets its times in ``ms``."""
+    order = random.Random(0)
     turns = [p for p in processes if "reason" not in rows[p.row.name]]
     first = {p.row.name: rows[p.row.name].pop("ms") for p in turns}
     repeats = {name: max(1, round(SHORTEST / ms)) for name, ms in first.items()}
     times = {name: [ms] if ms > LONG else [] for name, ms in first.items()}
     for _ in range(rounds):
-        for process in turns:
+        for process in order.sample(turns, len(turns)):
             name = process.row.name
             repeat, so_far = repeats[name], times[name]
             enough = len(so_far) >= 3 and sum(so_far) * repeat > 1e3 * ENOUGH
             if enough or max(so_far, default=0) > LONG:
                 continue
             with realtime(process):
-                answer = process.ask("run", repeat=repeat)
+                answer = process.ask("run", repeat=repeat, before=int(first[name] <= SLOW))
             if "reason" in answer:  # it ended: out of memory, perhaps
                 rows[name] |= answer
             else:
@@ -239,26 +244,23 @@ def run(table, options, given, environment):
             process.describe()
         return processes
 
-    processes = start(wanted)
     realtime = RealTime() if options.realtime else usual
     path = RESULTS / options.label / f"{table}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    inherited = {k: v for k, v in os.environ.items() if k.startswith(KNOWN)}
     result = {
         "table": table,
         "date": datetime.date.today().isoformat(),
         "machine": machine(options.device),
-        "environment": ON[options.device] | environment,
+        "environment": inherited | ON[options.device] | environment,
         "realtime": options.realtime,
-        "rows": {p.row.name: p.about for p in processes if p.row.name in asked},
-        "cases": {},
     }
-    if options.rows and path.exists():  # the other rows stay, if they are of this machine and day
-        before = json.loads(path.read_text())
-        if all(before[k] == result[k] for k in ("date", "machine", "environment", "realtime")):
-            result["rows"] = before["rows"] | result["rows"]
-            result["cases"] = before["cases"]
+    before = _others(path, result) if options.rows or options.cases else {"rows": {}, "cases": {}}
+    processes = start(wanted)
+    about = {p.row.name: p.about for p in processes if p.row.name in asked}
+    result |= {"rows": before["rows"] | about, "cases": before["cases"]}
     with tempfile.TemporaryDirectory() as folder:
-        for case in TABLES[table][: options.cases]:
+        for case in _cases(table, options):
             print(case.name, flush=True)
             rows, reference = {}, None
             for group in groups(processes, case, start):
@@ -272,7 +274,41 @@ def run(table, options, given, environment):
         process.close()
 
 
+def _cases(table, options):
+    return [c for c in TABLES[table] if c.name.startswith(tuple(options.cases or [""]))]
+
+
+def _others(path, result):
+    """The results that those of some rows or cases join: of this machine, day and environment."""
+    if not path.exists():
+        return {"rows": {}, "cases": {}}
+    before = json.loads(path.read_text())
+    for what, value in result.items():
+        if before[what] != value:
+            raise SystemExit(
+                f"{path} has results of another {what}, {before[what]!r}, not {value!r}: measure "
+                "the whole table again, or give a --label"
+            )
+    return before
+
+
+def _pair(text):
+    name, equal, value = text.partition("=")
+    if not (name and equal):
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text!r}")
+    return name, value
+
+
+def positive(text):
+    """A number of the command line that must be at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 1, got {text!r}")
+    return int(text)
+
+
 def _short(value):
+    if isinstance(value, list):
+        return [_short(v) for v in value]
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
@@ -280,26 +316,39 @@ def main(arguments=None):
     """Measure the tables that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tables", nargs="*", help=", ".join(TABLES))
-    parser.add_argument("--rounds", type=int, default=9, help="timed calls of every row")
-    parser.add_argument("--rows", nargs="*", help="only these rows of the table")
-    parser.add_argument("--cases", type=int, help="only so many cases of each table")
+    parser.add_argument("--rounds", type=positive, default=9, help="timed calls of every row")
+    parser.add_argument("--rows", nargs="+", help="only these rows; they join those of the day")
+    parser.add_argument("--cases", nargs="+", help="only cases whose names begin so; they join too")
     parser.add_argument("--device", choices=list(ON), default="cpu")
     parser.add_argument("--label", help="the folder of the results; else the name of the device")
     parser.add_argument("--realtime", action="store_true", help="real-time priority; needs root")
     parser.add_argument(
-        "--python", nargs="*", default=[], help="ENVIRONMENT=PATH of a Python that is ready"
+        "--python", nargs="+", type=_pair, default=[], help="ENVIRONMENT=PATH of a ready Python"
     )
-    parser.add_argument("--env", nargs="*", default=[], help="NAME=VALUE for every process")
+    parser.add_argument(
+        "--env", nargs="+", type=_pair, default=[], help="NAME=VALUE for every process"
+    )
     options = parser.parse_args(arguments)
     options.label = options.label or options.device
-    unknown = set(options.tables) - set(TABLES)
-    if unknown:
-        parser.error(f"no table {', '.join(unknown)}; there are {', '.join(TABLES)}")
+    given, tables = dict(options.python), options.tables or list(TABLES)
+    for what, asked, known in (
+        ("table", tables, list(TABLES)),
+        ("row", options.rows or [], [r.name for r in ROWS]),
+        ("environment", given, sorted({r.environment for r in ROWS})),
+    ):
+        if unknown := [a for a in asked if a not in known]:
+            parser.error(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+    for name, path in given.items():
+        if not shutil.which(path):
+            parser.error(f"--python {name}={path}: there is no such program")
+    if not any(_cases(table, options) for table in tables):
+        names = "; ".join(c.name for table in tables for c in TABLES[table])
+        parser.error(f"no case begins with {' or '.join(options.cases)}; there are {names}")
     if options.device == "gpu" and not shutil.which("nvidia-smi"):
         parser.error("--device gpu needs an NVIDIA GPU and its driver; nvidia-smi is not there")
-    given, environment = (dict(x.split("=", 1) for x in y) for y in (options.python, options.env))
-    for table in options.tables or TABLES:
-        run(table, options, given, environment)
+    for table in tables:
+        if _cases(table, options):
+            run(table, options, given, dict(options.env))
 
 
 if __name__ == "__main__":

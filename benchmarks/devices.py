@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 
-from .compare import machine
+from .compare import ON, machine, positive
 from .environments import HERE
 from .table import sharded
 
@@ -99,8 +99,8 @@ def difference(row, one):
 def main(arguments=None):
     """Measure every number of devices and write a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--counts", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--calls", type=int, default=15, help="timed calls of each")
+    parser.add_argument("--counts", type=positive, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--calls", type=positive, default=15, help="timed calls of each")
     parser.add_argument("--measure", action="store_true", help="only this process, as JSON")
     parser.add_argument(
         "--out", type=pathlib.Path, default=HERE / "results" / "cpu" / "devices.json"
@@ -111,10 +111,8 @@ def main(arguments=None):
         return
     rows = []
     for count in options.counts:
-        environment = os.environ | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
-            "JAX_PLATFORMS": "cpu",
-        }
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
+        environment = os.environ | ON["cpu"] | {"XLA_FLAGS": flags.strip()}
         command = [sys.executable, "-m", "benchmarks.devices", "--measure"]
         answer = subprocess.run(
             [*command, "--calls", str(options.calls)],

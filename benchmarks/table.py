@@ -41,9 +41,10 @@ def load(folder):
 
 def value(answer, quantity="ms"):
     """The median time, or another quantity; None if there is none."""
-    if not answer or not answer.get(quantity):  # nothing to compile is no number either
+    if not answer or not answer.get(quantity):
         return None
-    return statistics.median(answer["ms"]) if quantity == "ms" else answer[quantity]
+    found = answer[quantity]
+    return statistics.median(found) if isinstance(found, list) else found
 
 
 def digits(number):
@@ -107,9 +108,9 @@ def full(results):
     notes = {r: a["note"] for x in results for r, a in x["rows"].items() if a["note"]}
     text.append("".join(f"- {r}: {n}.\n" for r, n in notes.items()))
     text.append(
-        "Median time and quartiles of the calls; time to compile; memory beyond the inputs; share "
-        "of neurons that fire in a step; spikes that differ from the first row's; and the relative "
-        "difference of gradients in the Euclidean norm.\n"
+        "Median time and quartiles of the calls; time to compile, median and range; memory beyond "
+        "the inputs; share of neurons that fire in a step; spikes that differ from the first row's; "
+        "and the relative difference of gradients in the Euclidean norm.\n"
     )
     for result in results:
         for case, rows in result["cases"].items():
@@ -127,11 +128,14 @@ def _line(row, answer):
         return f"| {row} | {answer['reason']} | | | | | | |\n"
     times = answer["ms"] * (1 if len(answer["ms"]) > 1 else 2)
     low, _, high = statistics.quantiles(times, n=4, method="inclusive")
+    compiled = answer["compile_s"]
     memory, gradient = answer["peak_mib"], answer.get("gradient_difference")
     cells = [
         digits(value(answer)),
         f"{low:.3g} to {high:.3g}",
-        f"{answer['compile_s']:.2f}" if answer["compile_s"] else "",
+        f"{value(answer, 'compile_s'):.2f} ({min(compiled):.2f} to {max(compiled):.2f})"
+        if compiled
+        else "",
         f"{memory:.0f}" if memory is not None and memory >= 1 else "",
         "" if row == "floor" else f"{answer['firing_rate']:.1%}",
         str(answer.get("different_spikes", "not compared")),
@@ -173,7 +177,7 @@ def folders():
 def page(folder):
     """The page of a folder: everything that it has."""
     path = folder / "devices.json"
-    parts = [full(load(folder))]
+    parts = [full(found)] if (found := load(folder)) else []
     if path.exists():
         parts.append(sharded(json.loads(path.read_text())))
     return "\n".join(parts)

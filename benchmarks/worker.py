@@ -20,6 +20,7 @@ from .libraries.library import Library, MissingError
 
 SLOW = 2e3  # ms: the memory of such a call is measured once
 LONG = 10e3  # ms: such a call is timed once, and its memory is that of the first call
+COMPILES = 3  # times that a program is compiled, to time that
 LONGEST = 60e3  # ms: such a call is run once, for its results, its time and, on a CPU, its memory
 
 
@@ -55,8 +56,13 @@ class Worker:
 
     def prepare(self, kind, network, arrays, dtype, results):
         """Compile a case, write its results, and measure the memory of a call."""
-        self.call, library = None, self.library
-        self.call, compile_s = library.compile(kind, network, load(arrays), dtype)
+        library, compile_s = self.library, []
+        for _ in range(COMPILES):
+            self.call = None  # and its arrays
+            self.call, seconds = library.compile(kind, network, load(arrays), dtype)
+            if seconds is None:  # nothing to compile
+                break
+            compile_s.append(seconds)
         found, memory, ms = watch(self.call)
         found = {k: library.numpy(v) for k, v in found.items() if k != "state"}
         save(results, found, library.input_scale)
@@ -69,8 +75,10 @@ class Worker:
             memory = peak(self.call, 1 if ms > SLOW else 3)
         return {"compile_s": compile_s, "peak_mib": memory, "ms": ms}
 
-    def run(self, repeat):
-        """Time of a call, of ``repeat`` calls one after the other."""
+    def run(self, repeat, before=0):
+        """Time of a call, of ``repeat`` calls one after the other, and ``before`` not timed."""
+        for _ in range(before):
+            self.call()
         start = time.perf_counter()
         for _ in range(repeat - 1):
             self.call()

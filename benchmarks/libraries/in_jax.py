@@ -61,6 +61,7 @@ class JaxLibrary(Library):
             return jnp.asarray(a, None if dtype == "float32" else dtype)
 
         args = jax.block_until_ready(jax.tree.map(put, args))
+        jax.clear_caches()
         start = time.perf_counter()
         self.compiled = compiled = jax.jit(program).lower(*args).compile()
         seconds = time.perf_counter() - start

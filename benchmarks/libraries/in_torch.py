@@ -9,6 +9,7 @@ from .library import Library
 
 if Library.device == "gpu":
     torch.set_default_device("cuda")  # of every tensor and module made from here on
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 def conv(x, w):
@@ -52,7 +53,7 @@ class TorchLibrary(Library):
             for k, a in arrays.items()
         }
         run = getattr(self, f"_{kind}")(getattr(self, network), arrays)
-        return run if self.device == "cpu" else lambda: self._finished(run()), 0.0
+        return run if self.device == "cpu" else lambda: self._finished(run()), None
 
     def _finished(self, results):
         torch.cuda.synchronize()

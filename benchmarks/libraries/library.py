@@ -66,8 +66,9 @@ class Library:
     def compile(self, kind, network, arrays, dtype):
         """The program of a case: ``run() -> {name: array}``, and the seconds its compilation took.
 
-        ``run`` returns when the results are there. Kinds: "forward", the spikes; "gradient", the
-        spikes and the gradient of the input; "train", a loss and new weights; "latency", one step.
+        They are None if nothing is compiled. ``run`` returns when the results are there. Kinds:
+        "forward", the spikes; "gradient", the spikes and the gradient of the input; "train", a loss
+        and new weights; "latency", one step.
         """
         raise NotImplementedError
 
