@@ -255,10 +255,12 @@ def run(table, options, given, environment):
         "environment": inherited | ON[options.device] | environment,
         "realtime": options.realtime,
     }
-    before = _others(path, result) if options.rows or options.cases else {"rows": {}, "cases": {}}
+    before = _others(path, result) if options.rows or options.cases else {}
     processes = start(wanted)
     about = {p.row.name: p.about for p in processes if p.row.name in asked}
-    result |= {"rows": before["rows"] | about, "cases": before["cases"]}
+    # remarks are written by hand: what is special about a case
+    result |= {k: before.get(k, {}) for k in ("rows", "cases", "remarks")}
+    result["rows"] |= about
     with tempfile.TemporaryDirectory() as folder:
         for case in _cases(table, options):
             print(case.name, flush=True)
@@ -269,6 +271,8 @@ def run(table, options, given, environment):
                 rows |= found
             rows = {name: answer for name, answer in rows.items() if name in asked}
             result["cases"][case.name] = result["cases"].get(case.name, {}) | rows
+            if not options.rows:
+                result["remarks"].pop(case.name, None)
             path.write_text(json.dumps(result, indent=1) + "\n")  # what there is, if it is stopped
     for process in processes:
         process.close()
@@ -281,7 +285,7 @@ def _cases(table, options):
 def _others(path, result):
     """The results that those of some rows or cases join: of this machine, day and environment."""
     if not path.exists():
-        return {"rows": {}, "cases": {}}
+        return {}
     before = json.loads(path.read_text())
     for what, value in result.items():
         if before[what] != value:

@@ -109,12 +109,14 @@ def full(results):
     text.append("".join(f"- {r}: {n}.\n" for r, n in notes.items()))
     text.append(
         "Median time and quartiles of the calls; time to compile, median and range; memory beyond "
-        "the inputs; share of neurons that fire in a step; spikes that differ from the first row's; "
+        "the inputs; share of neurons that fire in a step; spikes that differ from the first row's "
         "and the relative difference of gradients in the Euclidean norm.\n"
     )
     for result in results:
         for case, rows in result["cases"].items():
             text.append(f"## {TITLES[result['table']]}: {case}\n")
+            if remark := result.get("remarks", {}).get(case):
+                text.append(f"{remark}\n")
             text.append(
                 "| | ms | quartiles | compile, s | memory, MiB | firing | differ | gradient |\n"
                 "|---|--:|--:|--:|--:|--:|--:|--:|\n"

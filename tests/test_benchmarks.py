@@ -173,18 +173,21 @@ def test_rows_that_are_asked_for_join_the_others(tmp_path, monkeypatch):
     both = run("spyx")
     assert [list(both["cases"][n]) for n in ("some", "every")] == [["Norse"], ["Norse", "spyx"]]
     assert list(both["rows"]) == ["Norse", "spyx"]
+    path = tmp_path / "cpu" / "mlp.json"
+    path.write_text(json.dumps(both | {"remarks": {"some": "as it was", "every": "as it was"}}))
     compare.main(["mlp", "--rounds", "1", "--cases", "ev"])
-    cases_now = json.loads((tmp_path / "cpu" / "mlp.json").read_text())["cases"]
-    assert list(cases_now["some"]) == ["Norse"] and len(cases_now["every"]) > 10
+    now = json.loads(path.read_text())
+    assert list(now["cases"]["some"]) == ["Norse"] and len(now["cases"]["every"]) > 10
+    assert now["remarks"] == {"some": "as it was"}
     monkeypatch.setattr(compare, "machine", lambda device: {"cpu": "another"})
-    before = (tmp_path / "cpu" / "mlp.json").read_text()
+    before = path.read_text()
     with pytest.raises(SystemExit) as caught:
         run("spyx")
     assert str(caught.value) == (
-        f"{tmp_path / 'cpu' / 'mlp.json'} has results of another machine, {both['machine']!r}, not "
+        f"{path} has results of another machine, {both['machine']!r}, not "
         "{'cpu': 'another'}: measure the whole table again, or give a --label"
     )
-    assert (tmp_path / "cpu" / "mlp.json").read_text() == before
+    assert path.read_text() == before
 
 
 def test_a_large_case_has_the_memory_for_itself():
@@ -346,6 +349,8 @@ def test_the_full_table(measured):
     text = table.full([measured])
     assert "| jaxspike | AttributeError" in text and "`SOME=thing`" in text
     assert f"jaxspike {measured['rows']['jaxspike']['versions']['jaxspike']}" in text
+    text = table.full([measured | {"remarks": {"half": "On another day."}}])
+    assert f"## {table.TITLES['mlp']}: half\n\nOn another day.\n\n| |" in text
 
 
 def test_the_results_of_a_folder_are_of_one_machine(measured):
