@@ -9,7 +9,7 @@ median wall time and the best, the processor time of the process (steadier on a 
 ratios of medians, of bests and of processor times to `jax.lax.scan`, the temporaries that XLA asks
 for over the size of the input, and the time to compile. A LIF program returns its spikes and the
 gradient of its input: without the spikes XLA drops the forward pass. The row "floor" writes two
-arrays of that size and reads two: no program with these results is faster.
+arrays of that size and reads two: no program with these results moves less.
 """
 
 import argparse
