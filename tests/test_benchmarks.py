@@ -1,6 +1,7 @@
 """The harness of the benchmarks: equality first, results as JSON, tables from results."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -24,6 +25,7 @@ def measured(tmp_path_factory):
         cases._network("loop", "train", "recurrent", 5, 8, (20, 16), (16, 16), (16, 6), alone=True),
     ]
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_DYNAMIC", "FALSE")  # what is inherited is written down
         patch.setitem(compare.TABLES, "mlp", small)
         patch.setattr(compare, "RESULTS", folder)
         arguments = ["mlp", "--rows", "lax.scan", "jaxspike", "--rounds", "3", "--label", "here"]
@@ -38,7 +40,9 @@ def test_a_run_compares_and_measures(measured):
         assert first["gradient_difference"] == 0 and ours["gradient_difference"] < equal
         assert 0 < first["firing_rate"] == ours["firing_rate"] < 1
         assert len(ours["ms"]) == 3 and min(ours["ms"]) > 0 and min(ours["compile_s"]) > 0
-    assert measured["environment"].items() >= (compare.ON["cpu"] | {"SOME": "thing"}).items()
+    inherited = {k: v for k, v in os.environ.items() if k.startswith(compare.KNOWN)}
+    inherited["OMP_DYNAMIC"] = "FALSE"
+    assert measured["environment"] == inherited | compare.ON["cpu"] | {"SOME": "thing"}
     assert set(measured["rows"]["jaxspike"]["versions"]) >= {"python", "jax", "flax", "jaxspike"}
     reason = measured["cases"]["none"]["jaxspike"]["reason"]
     assert reason == "AttributeError: 'Jaxspike' object has no attribute 'no_such_network'"

@@ -25,8 +25,8 @@ them; a row that has not been measured says so.
   the whole sequence at every turn, 2 to 20 times slower.
 - 20 dense layers, T = 16, jaxlib 0.12, compile time over that of `jax.lax.scan`: 1.7 with segments
   of 1, 4.7 with 2, 9.3 with 4; hence ``MANY_LOOPS``.
-- GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10; in place on CPUs
-  only.
+- GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10; in place, and on
+  all cores for types of 16 bits, on CPUs only.
 """
 
 import dataclasses
@@ -86,7 +86,7 @@ class Policy:
             meet each other are one; if not, what is on no cycle is written out for all steps.
         parallel: Whether to keep XLA for CPU from compiling a loop to one function on one core, as
             it does from jaxlib 0.12 on; its tiles, if they are not given, are then large. None does
-            so for numbers of 16 bits. Elsewhere it changes nothing.
+            so for numbers of 16 bits. On other devices it changes nothing.
 
     Raises:
         ValueError: If a value is not one of those above.

@@ -165,6 +165,7 @@ def test_nor_is_one_with_16_bits_only_in_inputs_or_outputs(types):
 
     x = jnp.ones((12, 2**12), read)
     compiled = jax.jit(run, compiler_options=AS_USERS).lower(x).compile()
+    assert "bf16[12,4096]" in compiled.as_text()
     assert "xla_cpu_small_call" not in compiled.as_text()
 
 
