@@ -124,8 +124,9 @@ def lif(rounds):
 def wide(rounds):
     """Wide layers of several neurons, also as loops on one core in tiles that fit in its cache."""
     one_core = {"policy": js.engine.Policy(tile=8192, parallel=False)}
-    for neuron in (js.LIF(), js.CubaLIF(), js.ALIF(), js.CLIF(), js.Izhikevich(), js.AdEx()):
-        for steps, dtype in itertools.product((8, 16, 37, 100), ("float32", "bfloat16")):
+    simple, costly = (js.LIF(), js.CubaLIF(), js.ALIF()), (js.CLIF(), js.Izhikevich(), js.AdEx())
+    for neuron in (*simple, js.KLIF(), *costly):
+        for steps, dtype in itertools.product((4, 8, 16, 37, 100), ("float32", "bfloat16")):
             shape = SHAPES[steps]
             x = 2 * jax.random.normal(jax.random.key(0), (steps, *shape)).astype(dtype)
             weight = jax.random.normal(jax.random.key(1), x.shape).astype(dtype)

@@ -10,13 +10,14 @@ from jax.custom_derivatives import SymbolicZero
 from .backward import Backward
 from .compat import effects
 from .flags import Wanted, chosen, merge
+from .forward import Forward
 from .policy import Plan
 from .trace import Step
 
 Array = jax.Array
 
 
-def lean_scan(step: Step, consts, carry, xs, length: int, plan: Plan):
+def lean_scan(step: Step, consts, carry, xs, length: int, plan: Plan, alone: Plan):
     """`jax.lax.scan` of ``step`` on flat lists of arrays, with a lean gradient.
 
     Inference stores nothing. Under differentiation the residuals are the inputs, a state every
@@ -29,19 +30,21 @@ def lean_scan(step: Step, consts, carry, xs, length: int, plan: Plan):
         xs: The inputs, ``[T, *]`` each.
         length: The number of steps T.
         plan: How to cut time and neurons; it changes no result.
+        alone: The same without a gradient.
 
     Returns:
         The last state and the outputs, ``[T, *]`` each.
     """
     sweep = Backward(step, length, plan)
+    infer = Forward(step, length, alone).infer
     if not any(map(_inexact, [*consts, *carry, *xs])):
-        return sweep.infer(consts, carry, xs)
+        return infer(consts, carry, xs)
 
     floating = [_inexact(a) for a in carry]  # not `carry` itself: `backward` outlives its trace
 
     @jax.custom_vjp
     def run(consts, carry, xs):
-        return sweep.infer(consts, carry, xs)
+        return infer(consts, carry, xs)
 
     def forward(consts, carry, xs):
         _refuse_values_from_effects(sweep)

@@ -2,6 +2,8 @@
 
 import functools
 import importlib.metadata
+import pathlib
+import re
 
 import jax
 
@@ -20,3 +22,13 @@ def one_cpu() -> bool:
 def jaxlib_minor() -> tuple[int, ...]:
     """The version of jaxlib: major, minor."""
     return tuple(int(n) for n in importlib.metadata.version("jaxlib").split(".")[:2])
+
+
+@functools.cache
+def rounds_to_bfloat16() -> bool:
+    """Whether the CPU has an instruction for it, as far as the system says (Linux only)."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return re.search(r"\b(avx512_bf16|avx_ne_convert|bf16)\b", text) is not None

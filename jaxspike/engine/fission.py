@@ -9,7 +9,7 @@ from . import products
 from .adjoint import lean_scan
 from .graph import Graph
 from .groups import Groups, Piece
-from .policy import Policy, plan
+from .policy import Policy, inference, plan
 from .trace import Step, evaluate, function, inputs_of, is_var
 
 Array = jax.Array
@@ -72,7 +72,8 @@ def run(
             loop = graph.loop_step(piece.eqns, piece.states)
             cut = plan(loop, length, segment, unroll, n_loops, policy)
             values = ([env[v] for v in loop.consts], [state[k] for k in piece.states])
-            last, ys = lean_scan(loop, *values, [env[v] for v in loop.xs], length, cut)
+            alone = inference(loop, length, unroll, cut, policy)
+            last, ys = lean_scan(loop, *values, [env[v] for v in loop.xs], length, cut, alone)
             for k, s in zip(piece.states, last, strict=True):
                 final[k] = s
             env.update(zip(loop.ys, ys, strict=True))

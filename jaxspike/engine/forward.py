@@ -131,7 +131,7 @@ class Forward:
                 ys = window.put(ys, out[:n_ys], at + t + j)
                 if saved is not None:
                     saved = window.put(saved, out[n_ys:], t + j)
-                if self.plan.barrier and j < k - 1:
+                if self.plan.barrier and (j + 1) % self.plan.barrier == 0 and j < k - 1:
                     carry = lax.optimization_barrier(carry)
             return carry, ys, starts, saved
 

@@ -1,7 +1,7 @@
 """Cycles that treat every neuron alike and apart: they may run on a tile of neurons at a time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from jax import lax
@@ -16,6 +16,12 @@ ELEMENTWISE = frozenset(
     ge gt le lt eq ne and or not xor select_n clamp convert_element_type copy
     """.split()  # noqa: SIM905 (one word per line is hard to read)
 )
+# those that are worth many additions
+COSTLY = frozenset(
+    """
+    exp exp2 log log1p expm1 tanh sin cos logistic cbrt pow erf erfc erf_inv
+    """.split()  # noqa: SIM905
+)
 
 
 def inner(eqn: Any) -> Any:
@@ -23,6 +29,13 @@ def inner(eqn: Any) -> Any:
     name = "jaxpr" if eqn.primitive.name == "jit" else "call_jaxpr"
     found = eqn.params.get(name)
     return found if found is None else getattr(found, "jaxpr", found)
+
+
+def inlined(eqns: Iterable[Any]) -> Iterator[Any]:
+    """Equations, and in place of a call or a custom derivative those inside."""
+    for e in eqns:
+        body = inner(e)
+        yield from [e] if body is None else inlined(body.eqns)
 
 
 def is_elementwise(eqn: Any) -> bool:

@@ -10,19 +10,27 @@ them; a row that has not been measured says so.
   loop is one function on one core; kept from it, in tiles of 131,072, it takes 0.7 to 1 of the
   time while nothing else runs, but up to twice as long when something does, and twice the
   temporaries; on more than two cores it was not measured.
-  Types of 16 bits, where such a function has no vector loads: kept from it, from 4,096 neurons on,
-  in tiles of 131,072, it takes 0.3 to 0.7 of the time of one function in tiles of 8,192 (CubaLIF,
-  ALIF, CLIF, Izhikevich and AdEx too), and 0.2 to 0.6 forward alone. It takes more temporaries:
-  for LIF with 262,144 neurons and gradients 1.9 times the input instead of 0.1 at T = 8, 0.7
-  instead of 0.3 at T = 16, 0.5 instead of 0.3 at T = 37. jaxlib 0.11 has no such
-  functions; the same tiles take 0.7 to 0.8 of the time of those of 8,192.
-  Up to T = 4, written out, no tiles are 1.5 to 6 times (T = 2) as fast: all steps are one fused
-  pass, and a tile takes room for one more sequence. Segments of 4 and 8 are equally fast, and 8
-  compiles twice as long. Cotangents of inputs in the place of those of outputs save one sequence
+  Types of 16 bits, where such a function has no vector loads (with AVX-512): kept from it, from
+  4,096 neurons on, in tiles of 131,072, it takes 0.3 to 0.7 of the time of one function in tiles of
+  8,192 (CubaLIF, ALIF, CLIF, Izhikevich and AdEx too), and 0.2 to 0.6 forward alone. It takes more
+  temporaries: for LIF with 262,144 neurons and gradients 1.9 times the input instead of 0.1 at T =
+  8, 0.7 instead of 0.3 at T = 16, 0.5 instead of 0.3 at T = 37. jaxlib 0.11 has no such functions;
+  the same tiles take 0.7 to 0.8 of the time of those of 8,192.
+  Up to T = 4, written out, no tiles are 1.5 to 6 times (T = 2) as fast for LIF: all steps are one
+  fused pass, and a tile takes room for one more sequence. Segments of 4 and 8 are equally fast, and
+  8 compiles twice as long. Cotangents of inputs in the place of those of outputs save one sequence
   and a fifth of the time (Zen 2, T = 500 and 1000).
   jaxlib 0.10: a tile copies the whole sequence, 4 to 30 times slower than none; segments of 1, 2
   and 4 with barriers are equally fast (T = 16), 8 is 1.5 times slower. Cotangents in place copy
   the whole sequence at every turn, 2 to 20 times slower.
+- CPU, AMD EPYC (Zen 3, 2 virtual cores), jaxlib 0.11 and 0.12, 65,536 to 2 million neurons: one
+  pass of 4 steps with gradients takes 4 to 7 times as long as tiles for KLIF, CLIF, Izhikevich and
+  AdEx, for their chains of steps are computed again for each use; LIF, IF and ALIF are as fast in
+  one pass; hence ``ONE_PASS``. Without gradients, T = 5 to 8, passes of 4 steps are between as fast
+  as tiles and 1.7 times as fast for these three, and as fast or slower for the others. On jaxlib
+  0.10 barriers change nothing.
+  It has no instruction to round to bfloat16: XLA's operations call a function for each number, but
+  one function on one core does not, and takes 0.3 to 0.9 of their time (one case 1.3).
 - 20 dense layers, T = 16, jaxlib 0.12, compile time over that of `jax.lax.scan`: 1.7 with segments
   of 1, 4.7 with 2, 9.3 with 4; hence ``MANY_LOOPS``.
 - GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10; in place, and on
@@ -43,9 +51,12 @@ WRITTEN_OUT = 8  # up to here a cycle may be written out over its whole length
 LONGEST = 8  # a longer segment is a loop itself
 TILE, TILED_FROM = 2**13, 2**15  # neurons: a dozen float32 rows fit in the L2 cache of a core
 LARGE_TILE, LARGE_TILED_FROM = 2**17, 2**12  # for types of 16 bits, and loops on all cores
-HALF = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)
+BF16, F16 = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)
 MANY_LOOPS = 4, 10  # with more, a loop over more than 4 steps writes out 2, or 1: compile time
 BIG_STEP = 60  # equations: from here on a loop writes out 1 step
+ONE_PASS = 200  # additions: the work of one fused pass is at most this with every step doubling it
+COSTLY = 15  # additions that an exponential is worth
+ROUNDED, CALLED = 8, 40  # and rounding to 16 bits, by an instruction or a function
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +68,8 @@ class Plan:
         outer: If given, only states ``outer`` steps apart are kept, and everything between is
             computed again in the backward pass.
         tile: Neurons that one turn of a loop around the loop over time works on; None is all.
-        barrier: Whether to keep XLA from computing a chain of steps again for each of its uses.
+        barrier: After how many steps XLA is kept from computing a chain of steps again for each of
+            its uses; 0 is never. A pass with a gradient knows 0 and 1.
         in_place: Whether cotangents of inputs are written over those of outputs.
         parallel: Whether to keep XLA for CPU from making a loop one function on one core.
     """
@@ -65,7 +77,7 @@ class Plan:
     segment: int
     outer: int | None = None
     tile: int | None = None
-    barrier: bool = True
+    barrier: int = 1
     in_place: bool = False
     parallel: bool = False
 
@@ -128,7 +140,7 @@ def plan(
     n_loops: int,
     policy: Policy,
 ) -> Plan:
-    """Choose how to cut one loop.
+    """Choose how to cut one loop, for a pass with a gradient.
 
     Args:
         step: What the loop does at each step.
@@ -146,15 +158,66 @@ def plan(
     if segment == "sqrt":
         segment = math.isqrt(length - 1) + 1
     turn = min(unroll or segment or _turn(step, length, shape, tile, n_loops), length)
-    if policy.tile is None and turn == length <= SEGMENT:
-        tile = None  # one fused pass over all steps
+    fused = length <= _within(_fused_steps(step))
+    if policy.tile is None and turn == length and fused:
+        tile = None  # one pass over all steps
     if segment is None or segment <= min(turn, LONGEST):
         turn = min(segment or turn, length)
-        barrier = tile is not None or turn < length
+        barrier = tile is not None or turn < length or not fused
         return Plan(turn, None, tile, _or(policy.barrier, barrier), _in_place(), parallel)
     if unroll is None:
         turn = min(_turn(step, length, shape, tile, n_loops), SEGMENT)
     return Plan(turn, segment, None, _or(policy.barrier, True), _in_place(), parallel)
+
+
+def inference(step: Step, length: int, unroll: int | None, cut: Plan, policy: Policy) -> Plan:
+    """The same for a pass without a gradient: more steps can be one pass.
+
+    Args:
+        step: What the loop does at each step.
+        length: The number of steps T.
+        unroll: As in `scan`.
+        cut: The choice of `plan`.
+        policy: What is not left to choose.
+    """
+    given = unroll or policy.tile is not None or policy.barrier is not None
+    if given or len(step.eqns) >= BIG_STEP:
+        return cut
+    fused = _fused_steps(step) + 1  # without a gradient it is half of the work
+    if length <= _within(fused):
+        return dataclasses.replace(cut, segment=length, outer=None, tile=None, barrier=0)
+    if cut.segment < length or fused <= SEGMENT:
+        return cut
+    return dataclasses.replace(cut, tile=None, barrier=SEGMENT)
+
+
+def _fused_steps(step: Step) -> int:
+    """How many steps, written out, may be one fused pass with its gradient.
+
+    XLA for CPU computes a chain of steps again for each of its uses: another step doubles the work.
+    """
+    if pointwise.shape_of(step) is None:
+        return SEGMENT  # with products between the steps there are no long chains
+    return int(math.log2(ONE_PASS / _cost(step)))
+
+
+def _within(fused: int) -> int:
+    return min(max(fused, 2), SEGMENT)
+
+
+def _cost(step: Step) -> int:
+    """The work of an elementwise step, in additions."""
+    eqns = list(pointwise.inlined(step.eqns))
+    costly = sum(e.primitive.name in pointwise.COSTLY for e in eqns)
+    rounded = sum(_rounding(v.aval.dtype) for e in eqns for v in e.outvars)
+    return max(len(eqns) + COSTLY * costly + rounded, 1)
+
+
+def _rounding(dtype: jnp.dtype) -> int:
+    """The work of rounding to a type."""
+    if dtype == F16 or (dtype == BF16 and device.rounds_to_bfloat16()):
+        return ROUNDED
+    return CALLED if dtype == BF16 else 0
 
 
 def _in_place() -> bool:
@@ -183,7 +246,7 @@ def _is_slow_on_one_core(step: Step) -> bool:
         device.on_cpu()
         and device.jaxlib_minor() >= (0, 12)
         and not products.find(step)  # with one it is no function
-        and _has_16_bits(step)
+        and _is_of_16_bits(step)
         and _neurons(step) >= LARGE_TILED_FROM
     )
 
@@ -192,14 +255,15 @@ def _tile(step: Step, shape: tuple[int, ...] | None, parallel: bool | None) -> i
     """How many neurons to work on at a time."""
     if shape is None or not device.one_cpu() or device.jaxlib_minor() < (0, 11):
         return None
-    large = _or(parallel, _has_16_bits(step))
+    large = _or(parallel, _is_of_16_bits(step))
     tile, tiled_from = (LARGE_TILE, LARGE_TILED_FROM) if large else (TILE, TILED_FROM)
     return tile if _neurons(step) >= tiled_from else None
 
 
-def _has_16_bits(step: Step) -> bool:
-    """Whether it reads or makes numbers of 16 bits."""
-    return any(v.aval.dtype in HALF for v in [*step.state, *step.xs, *filter(is_var, step.ys)])
+def _is_of_16_bits(step: Step) -> bool:
+    """Whether it reads or makes numbers of 16 bits, and the CPU knows how to round to them."""
+    dtypes = {v.aval.dtype for v in [*step.state, *step.xs, *filter(is_var, step.ys)]}
+    return F16 in dtypes or (BF16 in dtypes and device.rounds_to_bfloat16())
 
 
 def _neurons(step: Step) -> int:

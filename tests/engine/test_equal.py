@@ -35,22 +35,26 @@ def test_random_programs(seed):
         assert_equal(run(js.scan, step, params, state, xs, **o), want)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-@pytest.mark.parametrize("steps", [6, 9])
-def test_wide_layers(steps, dtype):
-    """The tiles and loops that are chosen for a wide layer of this type."""
-    neuron, n = js.LIF(), {"bfloat16": 2**17 + 64, "float32": 2**15 + 64}[dtype]
+@pytest.mark.parametrize(
+    "dtype, known", [("float32", True), ("bfloat16", True), ("bfloat16", False)]
+)
+@pytest.mark.parametrize("steps, neuron", [(4, js.KLIF()), (6, js.LIF()), (9, js.LIF())])
+def test_wide_layers(steps, neuron, dtype, known, monkeypatch):
+    """The tiles and loops that are chosen for a wide layer of this type; and forward alone."""
+    monkeypatch.setattr(js.engine.device, "rounds_to_bfloat16", lambda: known)
+    n = {"bfloat16": 2**17 + 64, "float32": 2**15 + 64}[dtype]
     x = (2 * jax.random.normal(jax.random.key(0), (steps, n // 64, 64))).astype(dtype)
 
-    def run(scan, x):
-        def spikes(x):
-            return scan(neuron, neuron.init_state(x.shape[1:], dtype), x)[1]
+    def spikes(scan, x):
+        return scan(lambda v, x: neuron(v, x), neuron.init_state(x.shape[1:], dtype), x)[1]
 
-        y, pull = jax.vjp(spikes, x)
+    def run(scan, x):
+        y, pull = jax.vjp(lambda x: spikes(scan, x), x)
         return y, pull(jnp.cos(x))[0]
 
     (y, g), (y_lax, g_lax) = (jax.jit(run, static_argnums=0)(s, x) for s in (js.scan, jax.lax.scan))
     assert y.dtype == g.dtype == dtype and 0.05 < y.mean() < 0.95
     assert bool((y == y_lax).all())
+    assert bool((jax.jit(spikes, static_argnums=0)(js.scan, x) == y_lax).all())
     tolerance = {"bfloat16": 2e-2, "float32": 1e-6}[dtype]
     np.testing.assert_allclose(*(np.asarray(a, "float32") for a in (g, g_lax)), 0, tolerance)

@@ -133,9 +133,12 @@ def test_a_recurrent_layer_keeps_nothing_twice():
 
 
 @ONE_FUNCTION
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
 @pytest.mark.parametrize("run", [gradient, inference])
-def test_a_wide_loop_over_16_bits_is_not_one_function_on_one_core(run):
-    def one_function(n, dtype="bfloat16", **options):
+def test_a_wide_loop_over_16_bits_is_not_one_function_on_one_core(run, half, monkeypatch):
+    monkeypatch.setattr(js.engine.device, "rounds_to_bfloat16", lambda: True)
+
+    def one_function(n, dtype=half, **options):
         x = jnp.ones((12, n), dtype)
         compiled = jax.jit(run(**options), compiler_options=AS_USERS).lower(x).compile()
         return "xla_cpu_small_call" in compiled.as_text()
@@ -149,11 +152,14 @@ def test_a_wide_loop_over_16_bits_is_not_one_function_on_one_core(run):
     assert not one_function(wide, "float32", policy=parallel)
     tiles = js.engine.Policy(tile=wide // 4)
     assert not one_function(wide, policy=tiles, unroll=12)  # the loop over tiles
+    monkeypatch.setattr(js.engine.device, "rounds_to_bfloat16", lambda: False)
+    assert one_function(wide) == (half == "bfloat16")  # else it calls a function for each number
 
 
 @ONE_FUNCTION
 @pytest.mark.parametrize("types", [("bfloat16", "float32"), ("float32", "bfloat16")])
-def test_nor_is_one_with_16_bits_only_in_inputs_or_outputs(types):
+def test_nor_is_one_with_16_bits_only_in_inputs_or_outputs(types, monkeypatch):
+    monkeypatch.setattr(js.engine.device, "rounds_to_bfloat16", lambda: True)
     read, made = types
 
     def run(x):
