@@ -30,7 +30,8 @@ them; a row that has not been measured says so.
   as tiles and 1.7 times as fast for these three, and as fast or slower for the others. On jaxlib
   0.10 barriers change nothing.
   It has no instruction to round to bfloat16: XLA's operations call a function for each number, but
-  one function on one core does not, and takes 0.3 to 0.9 of their time (one case 1.3).
+  one function on one core (jaxlib 0.12) does not, and takes 0.3 to 0.9 of their time (one case
+  1.3).
 - 20 dense layers, T = 16, jaxlib 0.12, compile time over that of `jax.lax.scan`: 1.7 with segments
   of 1, 4.7 with 2, 9.3 with 4; hence ``MANY_LOOPS``.
 - GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10; in place, and on
@@ -51,7 +52,7 @@ WRITTEN_OUT = 8  # up to here a cycle may be written out over its whole length
 LONGEST = 8  # a longer segment is a loop itself
 TILE, TILED_FROM = 2**13, 2**15  # neurons: a dozen float32 rows fit in the L2 cache of a core
 LARGE_TILE, LARGE_TILED_FROM = 2**17, 2**12  # for types of 16 bits, and loops on all cores
-BF16, F16 = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)
+HALF = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)
 MANY_LOOPS = 4, 10  # with more, a loop over more than 4 steps writes out 2, or 1: compile time
 BIG_STEP = 60  # equations: from here on a loop writes out 1 step
 ONE_PASS = 200  # additions: the work of one fused pass is at most this with every step doubling it
@@ -215,9 +216,16 @@ def _cost(step: Step) -> int:
 
 def _rounding(dtype: jnp.dtype) -> int:
     """The work of rounding to a type."""
-    if dtype == F16 or (dtype == BF16 and device.rounds_to_bfloat16()):
-        return ROUNDED
-    return CALLED if dtype == BF16 else 0
+    return 0 if dtype not in HALF else CALLED if _is_rounded_by_calls(dtype) else ROUNDED
+
+
+def _is_rounded_by_calls(dtype: jnp.dtype) -> bool:
+    """Whether XLA's operations round to a type number by number, and its functions do not."""
+    return (
+        dtype == jnp.bfloat16
+        and device.jaxlib_minor() >= (0, 12)
+        and not device.rounds_to_bfloat16()
+    )
 
 
 def _in_place() -> bool:
@@ -261,9 +269,9 @@ def _tile(step: Step, shape: tuple[int, ...] | None, parallel: bool | None) -> i
 
 
 def _is_of_16_bits(step: Step) -> bool:
-    """Whether it reads or makes numbers of 16 bits, and the CPU knows how to round to them."""
+    """Whether it reads or makes numbers of 16 bits that XLA's operations round well."""
     dtypes = {v.aval.dtype for v in [*step.state, *step.xs, *filter(is_var, step.ys)]}
-    return F16 in dtypes or (BF16 in dtypes and device.rounds_to_bfloat16())
+    return any(d in HALF and not _is_rounded_by_calls(d) for d in dtypes)
 
 
 def _neurons(step: Step) -> int:

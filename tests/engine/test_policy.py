@@ -62,7 +62,8 @@ def test_eight_steps_forward_are_two_passes_if_they_are_cheap(neuron):
 def test_rounding_by_a_function_is_costly(dtype, known, monkeypatch):
     monkeypatch.setattr(device, "rounds_to_bfloat16", lambda: known)
     run, x = layer(js.LIF(), 4, 8, dtype)
-    assert (barriers(run, x) > 0) == (dtype == "bfloat16" and not known)
+    in_functions = jax.__version_info__ >= (0, 12)  # of XLA it is not
+    assert (barriers(run, x) > 0) == (dtype == "bfloat16" and not known and in_functions)
 
 
 def test_turns_that_are_given_are_kept():
