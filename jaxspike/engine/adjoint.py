@@ -30,7 +30,7 @@ def lean_scan(step: Step, consts, carry, xs, length: int, plan: Plan, alone: Pla
         xs: The inputs, ``[T, *]`` each.
         length: The number of steps T.
         plan: How to cut time and neurons; it changes no result.
-        alone: The same without a gradient.
+        alone: How to cut them in a pass without a gradient.
 
     Returns:
         The last state and the outputs, ``[T, *]`` each.

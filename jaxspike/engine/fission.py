@@ -72,7 +72,7 @@ def run(
             loop = graph.loop_step(piece.eqns, piece.states)
             cut = plan(loop, length, segment, unroll, n_loops, policy)
             values = ([env[v] for v in loop.consts], [state[k] for k in piece.states])
-            alone = inference(loop, length, unroll, cut, policy)
+            alone = inference(loop, length, unroll, n_loops, policy)
             last, ys = lean_scan(loop, *values, [env[v] for v in loop.xs], length, cut, alone)
             for k, s in zip(piece.states, last, strict=True):
                 final[k] = s

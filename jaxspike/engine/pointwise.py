@@ -13,7 +13,7 @@ ELEMENTWISE = frozenset(
     """
     add add_any sub mul div rem max min neg abs sign exp exp2 log log1p expm1 tanh sin cos logistic
     sqrt rsqrt cbrt integer_pow pow square erf erfc erf_inv floor ceil round nextafter is_finite
-    ge gt le lt eq ne and or not xor select_n clamp convert_element_type copy
+    ge gt le lt eq ne and or not xor select_n clamp convert_element_type copy stop_gradient
     """.split()  # noqa: SIM905 (one word per line is hard to read)
 )
 # those that are worth many additions

@@ -27,15 +27,16 @@ them; a row that has not been measured says so.
   pass of 4 steps with gradients takes 4 to 7 times as long as tiles for KLIF, CLIF, Izhikevich and
   AdEx, for their chains of steps are computed again for each use; LIF, IF and ALIF are as fast in
   one pass; hence ``ONE_PASS``. Without gradients, T = 5 to 8, passes of 4 steps are between as fast
-  as tiles and 1.7 times as fast for these three, and as fast or slower for the others. On jaxlib
-  0.10 barriers change nothing.
+  as tiles and 1.7 times as fast for LIF, IF, ALIF and CubaLIF, with temporaries of 0.1 to 0.4 of
+  the input instead of none, and as fast or slower for others. On jaxlib 0.10 barriers change
+  nothing.
   It has no instruction to round to bfloat16: XLA's operations call a function for each number, but
   one function on one core (jaxlib 0.12) does not, and takes 0.3 to 0.9 of their time (one case
   1.3).
 - 20 dense layers, T = 16, jaxlib 0.12, compile time over that of `jax.lax.scan`: 1.7 with segments
   of 1, 4.7 with 2, 9.3 with 4; hence ``MANY_LOOPS``.
-- GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10; in place, and on
-  all cores for types of 16 bits, on CPUs only.
+- GPU, TPU, several devices: not measured; no tiles, segments as on jaxlib 0.10; in place, on all
+  cores for types of 16 bits, and passes by what a step costs, on CPUs only.
 """
 
 import dataclasses
@@ -56,7 +57,7 @@ HALF = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)
 MANY_LOOPS = 4, 10  # with more, a loop over more than 4 steps writes out 2, or 1: compile time
 BIG_STEP = 60  # equations: from here on a loop writes out 1 step
 ONE_PASS = 200  # additions: the work of one fused pass is at most this with every step doubling it
-COSTLY = 15  # additions that an exponential is worth
+EXPONENTIAL = 15  # additions that it, or another such function, is worth
 ROUNDED, CALLED = 8, 40  # and rounding to 16 bits, by an instruction or a function
 
 
@@ -98,8 +99,9 @@ class Policy:
         ride: Whether cheap equations are evaluated in the loop that they serve, and loops that only
             meet each other are one; if not, what is on no cycle is written out for all steps.
         parallel: Whether to keep XLA for CPU from compiling a loop to one function on one core, as
-            it does from jaxlib 0.12 on; its tiles, if they are not given, are then large. None does
-            so for numbers of 16 bits. On other devices it changes nothing.
+            it does from jaxlib 0.12 on; its tiles, if it has any and they are not given, are then
+            large. None does so for numbers of 16 bits which the CPU has an instruction to round to.
+            On other devices it changes nothing.
 
     Raises:
         ValueError: If a value is not one of those above.
@@ -158,6 +160,8 @@ def plan(
         tile = None
     if segment == "sqrt":
         segment = math.isqrt(length - 1) + 1
+    if segment is not None:
+        segment = min(segment, length)
     turn = min(unroll or segment or _turn(step, length, shape, tile, n_loops), length)
     fused = length <= _within(_fused_steps(step))
     if policy.tile is None and turn == length and fused:
@@ -171,22 +175,23 @@ def plan(
     return Plan(turn, segment, None, _or(policy.barrier, True), _in_place(), parallel)
 
 
-def inference(step: Step, length: int, unroll: int | None, cut: Plan, policy: Policy) -> Plan:
-    """The same for a pass without a gradient: more steps can be one pass.
+def inference(step: Step, length: int, unroll: int | None, n_loops: int, policy: Policy) -> Plan:
+    """Choose how to cut one loop, for a pass without a gradient: more steps can be one pass.
 
     Args:
-        step: What the loop does at each step.
+        step: As in `plan`, and so are the others.
         length: The number of steps T.
-        unroll: As in `scan`.
-        cut: The choice of `plan`.
+        unroll: How many steps one turn of the loop does.
+        n_loops: How many loops there are in all.
         policy: What is not left to choose.
     """
+    cut = plan(step, length, None, unroll, n_loops, policy)
     given = unroll or policy.tile is not None or policy.barrier is not None
     if given or len(step.eqns) >= BIG_STEP:
         return cut
-    fused = _fused_steps(step) + 1  # without a gradient it is half of the work
+    fused = _fused_steps(step) + 1  # it is half of the work
     if length <= _within(fused):
-        return dataclasses.replace(cut, segment=length, outer=None, tile=None, barrier=0)
+        return dataclasses.replace(cut, segment=length, tile=None, barrier=0)
     if cut.segment < length or fused <= SEGMENT:
         return cut
     return dataclasses.replace(cut, tile=None, barrier=SEGMENT)
@@ -197,21 +202,22 @@ def _fused_steps(step: Step) -> int:
 
     XLA for CPU computes a chain of steps again for each of its uses: another step doubles the work.
     """
-    if pointwise.shape_of(step) is None:
-        return SEGMENT  # with products between the steps there are no long chains
+    if not device.on_cpu() or products.find(step):
+        return SEGMENT  # products between the steps keep the chains short
     return int(math.log2(ONE_PASS / _cost(step)))
 
 
 def _within(fused: int) -> int:
+    """Two steps are one pass in any case, more than are written out in none."""
     return min(max(fused, 2), SEGMENT)
 
 
 def _cost(step: Step) -> int:
-    """The work of an elementwise step, in additions."""
+    """The work of a step without products, in additions."""
     eqns = list(pointwise.inlined(step.eqns))
     costly = sum(e.primitive.name in pointwise.COSTLY for e in eqns)
     rounded = sum(_rounding(v.aval.dtype) for e in eqns for v in e.outvars)
-    return max(len(eqns) + COSTLY * costly + rounded, 1)
+    return max(len(eqns) + EXPONENTIAL * costly + rounded, 1)
 
 
 def _rounding(dtype: jnp.dtype) -> int:
@@ -220,7 +226,10 @@ def _rounding(dtype: jnp.dtype) -> int:
 
 
 def _is_rounded_by_calls(dtype: jnp.dtype) -> bool:
-    """Whether XLA's operations round to a type number by number, and its functions do not."""
+    """Whether XLA's operations round to a type number by number, and its functions do not.
+
+    On jaxlib 0.11 there are no functions, and neither tiles nor passes change it.
+    """
     return (
         dtype == jnp.bfloat16
         and device.jaxlib_minor() >= (0, 12)

@@ -38,7 +38,10 @@ def test_random_programs(seed):
 @pytest.mark.parametrize(
     "dtype, known", [("float32", True), ("bfloat16", True), ("bfloat16", False)]
 )
-@pytest.mark.parametrize("steps, neuron", [(4, js.KLIF()), (6, js.LIF()), (9, js.LIF())])
+@pytest.mark.parametrize(
+    "steps, neuron",
+    [(2, js.LIF()), (3, js.LIF()), (4, js.KLIF(detach_reset=True)), (6, js.LIF()), (9, js.LIF())],
+)
 def test_wide_layers(steps, neuron, dtype, known, monkeypatch):
     """The tiles and loops that are chosen for a wide layer of this type; and forward alone."""
     monkeypatch.setattr(js.engine.device, "rounds_to_bfloat16", lambda: known)

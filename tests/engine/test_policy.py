@@ -1,5 +1,7 @@
 """How loops are cut: what XLA may fuse into one pass."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -30,8 +32,8 @@ def loops(f, *args):
     return text.count("while[") + text.count("scan[")
 
 
-CHEAP = js.IF(), js.LIF(), js.ALIF(), js.CubaLIF()
-COSTLY = js.EIF(), js.CLIF(), js.AdEx()
+CHEAP = js.IF(), js.LIF(), js.ALIF(), js.CubaLIF(), js.LIF(detach_reset=True)
+COSTLY = js.EIF(), js.CLIF(), js.AdEx(), js.AdEx(detach_reset=True), js.Refractory(js.AdEx())
 
 
 @pytest.mark.parametrize("neuron", [*CHEAP, *COSTLY, js.KLIF(), js.Izhikevich()])
@@ -66,10 +68,36 @@ def test_rounding_by_a_function_is_costly(dtype, known, monkeypatch):
     assert (barriers(run, x) > 0) == (dtype == "bfloat16" and not known and in_functions)
 
 
-def test_turns_that_are_given_are_kept():
-    run, x = layer(js.LIF(), 4, 8)
+@pytest.mark.parametrize("steps", [4, 12])
+def test_forward_knows_unroll_and_not_segment(steps):
+    run, x = layer(js.LIF(), steps, 8)
     assert loops(lambda x: run(x, unroll=2), x) == 1
-    assert loops(lambda x: run(x, segment=2), x) == 0  # which is for the gradient
+    want = str(jax.make_jaxpr(run)(x))
+    for segment in (2, 9, "sqrt"):
+        assert str(jax.make_jaxpr(functools.partial(run, segment=segment))(x)) == want
+
+
+def test_a_segment_longer_than_the_sequence_is_the_sequence():
+    run, x = layer(js.LIF(), 4, 8)
+
+    def gradient(segment):
+        return jax.make_jaxpr(lambda x: jax.vjp(lambda x: run(x, segment=segment), x)[1](x))(x)
+
+    assert str(gradient(9)) == str(gradient(4))
+
+
+def test_several_outputs_are_costly_too():
+    """A step with outputs of several shapes has no tiles."""
+    neuron, x = js.AdEx(), jnp.ones((4, 8))
+
+    def run(x):
+        def step(state, x):
+            state, y = neuron(state, x)
+            return state, (y, y.sum())
+
+        return js.scan(step, neuron.init_state((8,)), x)[1]
+
+    assert barriers(run, x) == 3
 
 
 @pytest.mark.parametrize(
