@@ -28,8 +28,10 @@ them; a row that has not been measured says so.
   AdEx, for their chains of steps are computed again for each use; LIF, IF and ALIF are as fast in
   one pass; hence ``ONE_PASS``. Without gradients, T = 5 to 8, passes of 4 steps are between as fast
   as tiles and 1.7 times as fast for LIF, IF, ALIF and CubaLIF, with temporaries of 0.1 to 0.4 of
-  the input instead of none, and as fast or slower for others. On jaxlib 0.10 barriers change
-  nothing.
+  the input instead of none, and as fast or slower for others.
+  On jaxlib 0.10 barriers change nothing, but fewer chains are long: a pass of 4 steps takes 3 to 5
+  times as long as 2 turns for AdEx with a refractory period and 2 times for KLIF, for others 0.3 to
+  1.2.
   It has no instruction to round to bfloat16: XLA's operations call a function for each number, but
   one function on one core (jaxlib 0.12) does not, and takes 0.3 to 0.9 of their time (one case
   1.3).
@@ -56,7 +58,8 @@ LARGE_TILE, LARGE_TILED_FROM = 2**17, 2**12  # for types of 16 bits, and loops o
 HALF = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)
 MANY_LOOPS = 4, 10  # with more, a loop over more than 4 steps writes out 2, or 1: compile time
 BIG_STEP = 60  # equations: from here on a loop writes out 1 step
-ONE_PASS = 200  # additions: the work of one fused pass is at most this with every step doubling it
+# additions: the work of one fused pass is at most this, with every step doubling it
+ONE_PASS, ONE_PASS_WITHOUT_BARRIERS = 200, 750
 EXPONENTIAL = 15  # additions that it, or another such function, is worth
 ROUNDED, CALLED = 8, 40  # and rounding to 16 bits, by an instruction or a function
 
@@ -163,7 +166,7 @@ def plan(
     if segment is not None:
         segment = min(segment, length)
     turn = min(unroll or segment or _turn(step, length, shape, tile, n_loops), length)
-    fused = length <= _within(_fused_steps(step))
+    fused = not device.on_cpu() or length <= _within(_fused_steps(step))
     if policy.tile is None and turn == length and fused:
         tile = None  # one pass over all steps
     if segment is None or segment <= min(turn, LONGEST):
@@ -204,7 +207,13 @@ def _fused_steps(step: Step) -> int:
     """
     if not device.on_cpu() or products.find(step):
         return SEGMENT  # products between the steps keep the chains short
-    return int(math.log2(ONE_PASS / _cost(step)))
+    most = ONE_PASS if _has_barriers() else ONE_PASS_WITHOUT_BARRIERS
+    return int(math.log2(most / _cost(step)))
+
+
+def _has_barriers() -> bool:
+    """Whether a barrier between steps changes what XLA for CPU makes of them."""
+    return device.jaxlib_minor() >= (0, 11)
 
 
 def _within(fused: int) -> int:
@@ -228,7 +237,7 @@ def _rounding(dtype: jnp.dtype) -> int:
 def _is_rounded_by_calls(dtype: jnp.dtype) -> bool:
     """Whether XLA's operations round to a type number by number, and its functions do not.
 
-    On jaxlib 0.11 there are no functions, and neither tiles nor passes change it.
+    On jaxlib 0.11 there are no such functions.
     """
     return (
         dtype == jnp.bfloat16
@@ -250,7 +259,9 @@ def _turn(step: Step, length: int, shape, tile: int | None, n_loops: int) -> int
     some, many = MANY_LOOPS
     if len(step.eqns) >= BIG_STEP:
         return 1
-    if length <= SEGMENT or (length <= WRITTEN_OUT and tile and n_loops <= many):
+    if length <= SEGMENT:
+        return length if _has_barriers() or length <= _within(_fused_steps(step)) else 2
+    if length <= WRITTEN_OUT and tile and n_loops <= many:
         return length
     if products.find(step):
         return 1
