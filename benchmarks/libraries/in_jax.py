@@ -75,7 +75,10 @@ class JaxLibrary(Library):
         return found.temp_size_in_bytes + found.output_size_in_bytes
 
     def _forward(self, network, arrays):
-        return lambda x: {"spikes": network(x)}, (arrays["x"] * self.input_scale,)
+        def program(x):
+            return {"spikes": network(x).astype(x.dtype)}
+
+        return program, (arrays["x"] * self.input_scale,)
 
     def _gradient(self, network, arrays):
         def program(x, weight):
