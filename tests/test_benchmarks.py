@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import cases, compare, devices, environments, table, worker
+from benchmarks.libraries import in_jax
 
 HALF = "bfloat16"
 
@@ -411,3 +412,16 @@ def test_a_quantity_of_a_row():
     assert table.value({"ms": [1.0], "compile_s": []}, "compile_s") is None  # nothing compiles
     assert table.value({"ms": [1.0], "peak_mib": 7.5}, "peak_mib") == 7.5
     assert table.value({"reason": "cannot"}) is None and table.value(None) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_forward_pass_ends_in_the_type_of_its_input(dtype):
+    """A library whose spikes are always of float32 has them rounded like the others."""
+
+    class Wide(in_jax.JaxLibrary):
+        def layer(self, x):
+            return jnp.where(x > 0, 1.0, 0.0).astype(jnp.float32)
+
+    call, _ = Wide().compile("forward", "layer", {"x": np.float32([[1.0, -1.0]])}, dtype)
+    spikes = call()["spikes"]
+    assert spikes.dtype == dtype and spikes.tolist() == [[1.0, 0.0]]
