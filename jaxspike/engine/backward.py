@@ -102,7 +102,9 @@ class Backward(Forward):
     def _back_tiled(self, tiles: Tiles, wanted, consts, xs, starts, saved, g, g_ys):
         step, length = self.step, self.length
         in_loop = summed_in_loop(step, wanted)
-        full = spread(step, self.shape, consts, arrays=True)
+        wide = spread(step, self.shape, consts, arrays=True)
+        # a number without a gradient stays one: its array would be read like a parameter per neuron
+        full = [w if f or c.ndim else c for f, w, c in zip(in_loop, wide, consts, strict=True)]
         acc = [_sum_of(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
         reverse = self._reverse(wanted, full, xs, starts, g, g_ys)
         if any(a.ndim == 0 for a in acc) or not reverse.is_elementwise():
