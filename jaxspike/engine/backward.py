@@ -102,10 +102,13 @@ class Backward(Forward):
     def _back_tiled(self, tiles: Tiles, wanted, consts, xs, starts, saved, g, g_ys):
         step, length = self.step, self.length
         in_loop = summed_in_loop(step, wanted)
-        wide = spread(step, self.shape, consts, arrays=True)
-        # a number without a gradient stays one: its array would be read like a parameter per neuron
-        full = [w if f or c.ndim else c for f, w, c in zip(in_loop, wide, consts, strict=True)]
-        acc = [_sum_of(c) for c in chosen(in_loop, spread(step, self.shape, consts))]
+        wide = spread(step, self.shape, consts)
+        acc = [_sum_of(c) for c in chosen(in_loop, wide)]
+        # a number without a gradient stays one: as an array it is written, and read in every tile
+        full = [
+            jnp.broadcast_to(c, self.shape) if c.ndim else w if f else c
+            for f, w, c in zip(in_loop, wide, consts, strict=True)
+        ]
         reverse = self._reverse(wanted, full, xs, starts, g, g_ys)
         if any(a.ndim == 0 for a in acc) or not reverse.is_elementwise():
             return self._back(wanted, consts, xs, starts, saved, g, g_ys)

@@ -148,8 +148,7 @@ class Groups:
     def _ride_constants(self) -> None:
         """A number spread over a layer is made in the loop that reads it: nothing to read."""
         for i, e in enumerate(self.graph.step.eqns):
-            spread = e.primitive.name == "broadcast_in_dim" and e.invars[0].aval.shape == ()
-            if spread and i not in self.of and not self._is_result(e.outvars):
+            if pointwise.spreads_number(e) and i not in self.of and not self._is_result(e.outvars):
                 to = self.users(e.outvars[0])
                 if len(to) == 1 and to <= self.loops:
                     (self.of[i],) = to

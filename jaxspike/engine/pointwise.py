@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 from jax import lax
 
 from .trace import Step, is_var
@@ -45,8 +46,12 @@ def is_elementwise(eqn: Any) -> bool:
     body = inner(eqn)
     if body is not None:
         return not body.constvars and all(map(is_elementwise, body.eqns))
-    spread = eqn.primitive.name == "broadcast_in_dim" and eqn.invars[0].aval.shape == ()
-    return spread or eqn.primitive.name in ELEMENTWISE
+    return spreads_number(eqn) or eqn.primitive.name in ELEMENTWISE
+
+
+def spreads_number(eqn: Any) -> bool:
+    """Whether an equation makes an array of a number."""
+    return eqn.primitive.name == "broadcast_in_dim" and eqn.invars[0].aval.shape == ()
 
 
 def shape_of(step: Step) -> tuple[int, ...] | None:
@@ -102,8 +107,9 @@ def evaluate(invars, outvars, eqns, args: Sequence[Any], shape: tuple[int, ...])
         body = inner(e)
         if body is not None:
             outs = evaluate(body.invars, body.outvars, body.eqns, values, shape)
-        elif e.primitive.name == "broadcast_in_dim":
-            outs = [lax.broadcast(values[0], shape if e.outvars[0].aval.ndim else ())]
+        elif spreads_number(e):
+            there = jnp.ndim(values[0]) > 0  # given as one value per neuron
+            outs = [values[0] if there else lax.broadcast(values[0], shape)]
         else:
             out = e.primitive.bind(*values, **e.params)
             outs = out if e.primitive.multiple_results else [out]

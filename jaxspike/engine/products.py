@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from . import device
+from .pointwise import spreads_number
 from .trace import Step, evaluate, function, is_var, unique, value
 
 Array = jax.Array
@@ -88,14 +89,19 @@ def run_saved(step: Step, eqns, consts, state, x, saved, probes):
     env = dict(zip([*step.consts, *step.state, *step.xs], [*consts, *state, *x], strict=True))
     timed: list[Any] = [None] * len(eqns)
 
-    def product_of(e, _):
+    def is_there(e):  # made of a number that was given as one value per neuron
+        return spreads_number(e) and is_var(e.invars[0]) and jnp.ndim(env.get(e.invars[0], 0)) > 0
+
+    def special(e, inputs):
+        if id(e) not in given:
+            return inputs
         i = given[id(e)]
         fixed, moving = operands(step, e)
         timed[i] = [env[v] for v in moving]
         use = _given(function([*fixed, *moving], e.outvars, [e]))
         return [use(saved[i], probes[i], [env[v] for v in fixed], timed[i])]
 
-    evaluate(step.eqns, env, lambda e: id(e) in given, product_of)
+    evaluate(step.eqns, env, lambda e: id(e) in given or is_there(e), special)
     new, ys = ([value(env, v) for v in atoms] for atoms in (step.new_state, step.ys))
     return new, ys, timed
 

@@ -27,7 +27,7 @@ def summed_in_loop(step: Step, wanted: Wanted) -> list[bool]:
     return [f and v not in late for f, v in zip(wanted.consts, step.consts, strict=True)]
 
 
-def spread(step: Step, shape: Shape | None, consts, *, arrays: bool = False) -> list[Array]:
+def spread(step: Step, shape: Shape | None, consts) -> list[Array]:
     """Constants of an elementwise step as one value per neuron.
 
     Their gradients are then sums over time per neuron, and over neurons once after the loop.
@@ -35,16 +35,15 @@ def spread(step: Step, shape: Shape | None, consts, *, arrays: bool = False) -> 
     Args:
         step: The step.
         shape: The shape of its layer; None leaves the constants as they are.
-        consts: The values.
-        arrays: Whether to spread also arrays (not numbers) that a custom derivative reads, which
-            wants the shape it knows.
+        consts: The values. What a custom derivative reads is left alone, which wants the shape it
+            knows.
     """
     if shape is None:
         return consts
     custom = [e for e in step.eqns if pointwise.inner(e) is not None]
     known = {v for e in custom for v in unique(e.invars)}
     return [
-        c if v in known and not (arrays and c.ndim) else jnp.broadcast_to(c, shape)
+        c if v in known else jnp.broadcast_to(c, shape)
         for v, c in zip(step.consts, consts, strict=True)
     ]
 

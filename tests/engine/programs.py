@@ -24,6 +24,7 @@ ELEMENTWISE = [
     lambda a, b, p: jax.nn.relu(a) + b,  # a custom_jvp
     lambda a, b, p: a + p["scale"],  # per channel
     lambda a, b, p: a * p["gain"],  # a number
+    lambda a, b, p: jnp.where(a > 0.1, p["gain"], b),  # a number spread over a layer
     lambda a, b, p: jnp.maximum(a, b) * p["row"],  # per channel, with its batch axis
     lambda a, b, p: a * (b > 0).astype(jnp.int32).astype(jnp.float16).astype(jnp.float32),
     lambda a, b, p: jax.lax.stop_gradient(a) + b,

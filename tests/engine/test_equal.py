@@ -61,3 +61,39 @@ def test_wide_layers(steps, neuron, dtype, known, monkeypatch):
     assert bool((jax.jit(spikes, static_argnums=0)(js.scan, x) == y_lax).all())
     tolerance = {"bfloat16": 2e-2, "float32": 1e-6}[dtype]
     np.testing.assert_allclose(*(np.asarray(a, "float32") for a in (g, g_lax)), 0, tolerance)
+
+
+@pytest.mark.parametrize("learned", [(), ("decay",), ("rest",), ("decay", "rest")])
+@pytest.mark.parametrize("tile", [0, 5])
+def test_numbers_with_and_without_a_gradient(tile, learned):
+    """Also those that an equation spreads over the layer, which then are there per neuron."""
+    numbers = {
+        "decay": jnp.array(0.7),
+        "rest": jnp.array(0.4),
+        "threshold": jnp.array(1.0),
+        "power": jnp.array(2),
+        "above": jnp.array(True),
+    }
+    x = jax.random.uniform(jax.random.key(0), (STEPS, 2, 5), maxval=1.5)
+
+    def run(p, x, numbers, **options):
+        p = numbers | p
+        scan = js.scan if options else jax.lax.scan
+
+        def step(v, x):
+            h = p["decay"] * v + x ** p["power"]
+            spikes = jnp.where(p["above"], h > p["threshold"], h < p["threshold"])
+            return jnp.where(spikes, p["rest"], h), jnp.where(spikes, p["decay"], 0.0)
+
+        v, y = scan(step, jnp.zeros_like(x[0]), x, **options)
+        return (y * jnp.cos(x)).sum() + (v**2).sum()
+
+    def gradients(p, x, numbers):
+        policy = js.engine.Policy(tile=tile)
+        return [
+            jax.grad(lambda p, x, o=options: run(p, x, numbers, **o), (0, 1))(p, x)
+            for options in ({"policy": policy}, {})
+        ]
+
+    found, want = jax.jit(gradients)({k: numbers[k] for k in learned}, x, numbers)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6), found, want)

@@ -104,11 +104,12 @@ def test_products_are_kept_only_between_segments_that_are():
 
 @IN_PLACE
 def test_under_tiles_a_number_without_a_gradient_stays_one():
-    """A row each for the state and its cotangent, none for tau and the threshold."""
-    lif = js.LIF()
+    """At rest a row for the state and one for its cotangent, none for tau and the threshold."""
+    lif, policy = js.LIF(), js.engine.Policy(tile=2**13)
 
     def run(x):
-        y, pull = jax.vjp(lambda x: js.scan(lif, lif.init_state(x.shape[1:]), x)[1], x)
+        rest = lif.init_state(x.shape[1:])
+        y, pull = jax.vjp(lambda x: js.scan(lif, rest, x, policy=policy)[1], x)
         return y, pull(x)[0]
 
     assert temporaries(run, jnp.ones((8, 2**18))) < 2.5 / 8
