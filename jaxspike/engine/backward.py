@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from . import products
+from .compat import barrier
 from .flags import chosen, merge
 from .forward import Forward
 from .reverse import Reverse, late_products, spread, summed_in_loop
@@ -146,7 +147,7 @@ class Backward(Forward):
             None if p and p[0] == "state" and self.plan.segment > 1 else p for p in read.known
         ]
         new = [p is None for p in places]
-        consts, barrier = read.consts, lax.optimization_barrier
+        consts = read.consts
 
         def segment(i, t, k, state):
             g, acc, gx, rows = state

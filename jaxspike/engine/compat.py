@@ -1,10 +1,22 @@
-"""What JAX has no public name for, recognised by a sample from a public call."""
+"""Where JAX has no public name, known by a sample from a public call, or versions differ."""
 
 import functools
 from typing import Any
 
 import jax
 from jax import lax
+
+
+@jax.custom_jvp
+def barrier(values: Any) -> Any:
+    """`jax.lax.optimization_barrier`, whose tangents are not held together.
+
+    JAX 0.12 cannot transpose one that holds tangents and constants, as loops make of zero tangents.
+    """
+    return lax.optimization_barrier(values)
+
+
+barrier.defjvp(lambda primals, tangents: (barrier(*primals), *tangents))
 
 
 def effects(eqn: Any) -> list[Any]:

@@ -4,9 +4,9 @@ import dataclasses
 import functools
 
 import jax
-from jax import lax
 
 from . import pointwise, products
+from .compat import barrier
 from .policy import Plan
 from .rows import WHOLE, buffer, count, finished, walk
 from .tiles import Tiles, twin
@@ -132,7 +132,7 @@ class Forward:
                 if saved is not None:
                     saved = window.put(saved, out[n_ys:], t + j)
                 if self.plan.barrier and (j + 1) % self.plan.barrier == 0 and j < k - 1:
-                    carry = lax.optimization_barrier(carry)
+                    carry = barrier(carry)
             return carry, ys, starts, saved
 
         return self.walk(length, self.plan.segment, segment, (carry, ys, starts, saved))

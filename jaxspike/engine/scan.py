@@ -52,7 +52,8 @@ def scan(
     The gradient is that of `jax.lax.scan`. It keeps the inputs, the outputs of matrix products and
     convolutions inside a loop, and a state every few steps; a segment of more than 8 steps, such as
     ``"sqrt"``, keeps states only. Inference keeps nothing. Reverse mode works to any order, and
-    forward mode over reverse mode (`jax.hessian`); forward mode alone does not.
+    forward mode over reverse mode (`jax.hessian`) if the step has no surrogate gradient, which is
+    for reverse mode only; forward mode alone does not.
 
     Returns:
         The last state, and the outputs with time as axis 0.
@@ -123,7 +124,8 @@ def scan(
         raise TypeError(
             f"`scan({check.name(f)}, ...)` must be differentiated in reverse mode (`jax.grad`, "
             "`jax.vjp`, `jax.jacrev`) first, got forward mode (`jax.jvp`, `jax.jacfwd`, "
-            "`jax.linearize`). Use `jax.lax.scan` for forward mode."
+            "`jax.linearize`). Use `jax.lax.scan` for forward mode. Surrogate gradients have "
+            "reverse mode only."
         ) from e
 
 

@@ -134,6 +134,28 @@ def test_second_order(data):
     both(lambda scan: jax.jacrev(jax.grad(lambda x: transform(scan)(x).sum())), x[:2, :1, :2])
 
 
+@pytest.mark.parametrize("order", ["layer", "step"])
+def test_second_order_where_only_some_of_the_state_has_a_tangent(order):
+    """JAX 0.12 cannot transpose a barrier over such a state and constants."""
+    x = 0.2 * jax.random.uniform(jax.random.key(0), (4, 2, 5))
+
+    def second(scan, **options):
+        def run(p, x):
+            def step(v, x):
+                return v * v + x, jnp.where(v > 0.5, p, v)
+
+            v, y = scan(step, jnp.full_like(x[0], 0.4), x, **options)
+            return y.sum() + (v**2).sum()
+
+        def first(p, x):
+            return jax.grad(run)(p, x) + (jax.grad(run, 1)(p, x) ** 2).sum()
+
+        return jax.jit(jax.grad(first, (0, 1)))(jnp.float32(0.3), x)
+
+    found = second(js.scan, order=order, policy=js.engine.Policy(tile=5))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5), found, second(jax.lax.scan))
+
+
 @pytest.mark.parametrize("policy", [None, js.engine.Policy(tile=5, parallel=True)])
 def test_forward_over_reverse(data, policy):
     _, _, x = data
