@@ -13,8 +13,8 @@ import jaxspike as js
 import jaxspike.nir
 from jaxspike.nir.file import write_tree
 
-from .interpreter import run
-from .random_graphs import DT, random_graph
+from interpreter import run
+from random_graphs import DT, random_graph
 
 
 def read(graph, **options):

@@ -741,7 +741,7 @@ def test_a_package_that_is_missing(monkeypatch, module, options, message):
 
 
 def test_the_page_runs_as_written(capsys):
-    page = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
     space = {"__name__": "page"}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(compile(block, "training.md", "exec"), space)

@@ -12,7 +12,7 @@ import wave
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 
 

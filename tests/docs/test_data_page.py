@@ -7,7 +7,7 @@ import wave
 import numpy as np
 import pytest
 
-PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "data.md").read_text()
+PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "data.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 

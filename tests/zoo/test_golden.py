@@ -16,7 +16,7 @@ from xla import AS_USERS
 
 import jaxspike as js
 
-with np.load(Path(__file__).parent / "golden" / "spikingjelly.npz") as file:
+with np.load(Path(__file__).parents[1] / "golden" / "spikingjelly.npz") as file:
     GOLDEN = dict(file)
 INFO = json.loads(str(GOLDEN["info"]))
 

@@ -17,7 +17,7 @@ from xla import AS_USERS
 
 import jaxspike as js
 
-with np.load(Path(__file__).parent / "golden" / "spikingjelly_zoo.npz") as file:
+with np.load(Path(__file__).parents[1] / "golden" / "spikingjelly_zoo.npz") as file:
     GOLDEN = dict(file)
 INFO = json.loads(str(GOLDEN["info"]))
 SEQUENCES = [(i, *s) for i, s in enumerate(INFO["sequences"])]

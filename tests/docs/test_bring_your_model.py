@@ -19,7 +19,7 @@ from flax import nnx
 
 import jaxspike as js
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "bring_your_model.md").read_text()
 
 
