@@ -17,19 +17,30 @@ PACKAGE = pathlib.Path(js.__file__).parent
 # what each room may import from the package; a room not named here may import everything
 MAY_IMPORT = {
     "_types": set(),
-    "_pytree": set(),
+    "_pytree": {"field"},
+    "field": set(),
     "_check": {"_types"},
-    "surrogate": {"_types", "_pytree", "_check"},
+    "surrogate": {"_types", "_pytree", "field", "_check"},
     "encode": {"_types", "_check", "surrogate"},
     "data": {"_check", "data"},
     "readout": {"_types", "_check"},
     "losses": {"_types", "_check", "readout", "losses"},
-    "neurons.base": {"_types", "_pytree", "surrogate"},
-    "neurons": {"_types", "_pytree", "surrogate", "neurons.base"},
+    "neurons.base": {"_types", "_pytree", "field", "surrogate"},
+    "neurons": {"_types", "_pytree", "field", "surrogate", "neurons.base"},
     "presets": {"_types", "_check", "surrogate", "neurons"},
     "engine": {"_types", "_pytree", "engine"},
-    "convert": {"_types", "_pytree", "engine", "neurons", "nn", "convert"},
-    "nn": {"_types", "_pytree", "_check", "surrogate", "neurons", "neurons.base", "engine", "nn"},
+    "convert": {"_types", "_pytree", "field", "engine", "neurons", "nn", "convert"},
+    "nn": {
+        "_types",
+        "_pytree",
+        "field",
+        "_check",
+        "surrogate",
+        "neurons",
+        "neurons.base",
+        "engine",
+        "nn",
+    },
     "debug": {"_types", "nn", "debug"},
     "plot": {"_types", "_check", "surrogate", "debug", "plot"},
     "train": {"_types", "_check", "engine", "losses", "debug", "nn", "train"},
@@ -90,10 +101,11 @@ PUBLIC = {
     f"{space.__name__}.{name}": value
     for space in (
         *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
-        *(js.presets, js.convert, js.data, js.debug, js.plot, js.train),
+        *(js.field, js.neurons, js.convert, js.data, js.debug, js.plot, js.train),
+        *(js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
     )
-    for name, value in vars(space).items()
-    if callable(value)
+    for name in dir(space)
+    if callable(value := getattr(space, name))
     and not name.startswith("_")
     and getattr(value, "__module__", "").startswith("jaxspike")
 }

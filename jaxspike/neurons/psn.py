@@ -1,9 +1,11 @@
 """Parallel spiking neuron."""
 
+from dataclasses import KW_ONLY
+
 import jax.numpy as jnp
 
-from .._pytree import learned
 from .._types import Array
+from ..field import learned
 from ..surrogate import ATan, Surrogate, spike
 from .base import SequenceNeuron, mix_time, square_weight, uniform_weight
 
@@ -36,6 +38,7 @@ class PSN(SequenceNeuron):
 
     weight: Array = learned()
     bias: Array = learned()
+    _: KW_ONLY
     surrogate: Surrogate = ATan()
 
     @classmethod

@@ -1,9 +1,11 @@
 """Parallel spiking neuron with one filter for all time steps."""
 
+from dataclasses import KW_ONLY
+
 import jax.numpy as jnp
 
-from .._pytree import learned
 from .._types import Array, Param
+from ..field import learned
 from ..surrogate import ATan, Surrogate, spike
 from .base import SequenceNeuron, uniform_weight
 
@@ -36,6 +38,7 @@ class SlidingPSN(SequenceNeuron):
 
     weight: Array = learned()
     bias: Param = learned()
+    _: KW_ONLY
     surrogate: Surrogate = ATan()
 
     @classmethod

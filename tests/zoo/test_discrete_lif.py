@@ -41,15 +41,15 @@ def reference(n, x):
 
         hard = n.v_reset is not None
         last = fire(v)
-        if n.v_threshold is None or n.reset == "never":
+        if n.v_threshold is None or n.reset_time == "never":
             v = charge(v)
-        elif n.reset == "before_charge":
+        elif n.reset_time == "before_charge":
             v = charge(reset(v, last, hard))
-        elif n.reset == "after_charge":
+        elif n.reset_time == "after_charge":
             v = reset(charge(v), last, hard)
         else:
             v = charge(v)
-        immediate = n.reset == "immediate" and n.v_threshold is not None
+        immediate = n.reset_time == "immediate" and n.v_threshold is not None
         low = -np.inf if n.v_min is None else n.v_min
         if not immediate:
             v = np.maximum(v, low)
@@ -137,7 +137,7 @@ def test_detached_reset_has_no_gradient_through_the_spikes(reset, v_reset):
     x = jnp.array([[1.5, 0.5], [0.2, 0.3], [0.7, 1.1]])
 
     def last(x, detach):
-        neuron = js.DiscreteLIF(v_decay=0.5, v_reset=v_reset, reset=reset, detach_reset=detach)
+        neuron = js.DiscreteLIF(v_decay=0.5, v_reset=v_reset, reset_time=reset, detach_reset=detach)
         state, y = jax.lax.scan(neuron, neuron.init_state((2,)), x)
         return state.v.sum(), y
 
@@ -164,14 +164,15 @@ def test_errors():
             max_spike_count=most,
         )
     delay = "`DiscreteLIF(spike_delay=...)` must be False where there is no threshold or the reset "
-    fix = "Give a threshold and `reset='before_charge'` or `'after_charge'`."
+    fix = "Give a threshold and `reset_time='before_charge'` or `'after_charge'`."
     refused(
-        f"{delay}is immediate, got v_threshold=1.0 and reset='immediate'. {fix}", spike_delay=True
+        f"{delay}is immediate, got v_threshold=1.0 and reset_time='immediate'. {fix}",
+        spike_delay=True,
     )
     refused(
-        f"{delay}is immediate, got v_threshold=None and reset='never'. {fix}",
+        f"{delay}is immediate, got v_threshold=None and reset_time='never'. {fix}",
         spike_delay=True,
-        reset="never",
+        reset_time="never",
         v_threshold=None,
     )
     refused("`DiscreteLIF(fires=...)` must be one of ('>=', '>'), got '<'.", fires="<")
