@@ -23,6 +23,37 @@ from ._pytree import Pytree
 from ._types import Array, Param
 from .field import greater_than, positive, static
 
+__all__ = [
+    "S2NN",
+    "ATan",
+    "Erf",
+    "FakeNumericalGradient",
+    "LeakyKReLU",
+    "LogTailedReLU",
+    "MultiGaussian",
+    "NonzeroSignLogAbs",
+    "PiecewiseExp",
+    "PiecewiseLeakyReLU",
+    "PiecewiseQuadratic",
+    "QPseudoSpike",
+    "Rect",
+    "Scaled",
+    "Sigmoid",
+    "SoftSign",
+    "SquarewaveFourierSeries",
+    "StraightThrough",
+    "SuperSpike",
+    "Surrogate",
+    "Triangle",
+    "Window",
+    "spike",
+    "spike_count",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class Surrogate(Pytree, abc.ABC):
     """A pseudo-derivative of the spike: a callable pytree ``x -> ds/dx``.

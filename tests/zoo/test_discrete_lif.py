@@ -64,15 +64,15 @@ def cases():
     """Every reset at every time, alone and together with the other conventions."""
     synapse = {"c_decay": 0.5, "c_gain": 0.8, "v_gain": 0.7, "x_gain": 0.3, "v_leak": -0.2}
     for reset, v_reset in itertools.product(RESETS, (None, -0.1)):
-        fields = {"reset": reset, "v_reset": v_reset, "v_decay": 0.8}
+        fields = {"reset_time": reset, "v_reset": v_reset, "v_decay": 0.8}
         yield fields
         fields |= {"max_spike_count": None}
         yield fields if reset == "immediate" else synapse | fields | LATE
     yield synapse | {"v_min": -0.3, "v_decay": -0.4, "max_spike_count": 3, "v_threshold": 0.4}
-    yield synapse | {"v_min": -0.3, "reset": "after_charge", "v_threshold": 0.7}
+    yield synapse | {"v_min": -0.3, "reset_time": "after_charge", "v_threshold": 0.7}
     yield synapse | {"v_threshold": None, "v_min": -0.5}
     yield {"v_threshold": None, "v_decay": 1.0}
-    yield {"v_threshold": -50.0, "v_leak": -50.7, "v_reset": -52.0, "reset": "after_charge"}
+    yield {"v_threshold": -50.0, "v_leak": -50.7, "v_reset": -52.0, "reset_time": "after_charge"}
 
 
 CASES = list(cases())
