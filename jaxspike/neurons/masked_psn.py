@@ -68,7 +68,13 @@ class MaskedPSN(SequenceNeuron):
             surrogate: Derivative of the spike; None is the default.
         """
         weight, bias = uniform_weight((steps, steps), key), jnp.full(steps, -1.0, jnp.float32)
-        return cls(weight, bias, k, jnp.asarray(lambda_, jnp.float32), surrogate or ATan())
+        return cls(
+            weight,
+            bias,
+            k=k,
+            lambda_=jnp.asarray(lambda_, jnp.float32),
+            surrogate=surrogate or ATan(),
+        )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -51,7 +51,7 @@ class PSN(SequenceNeuron):
             surrogate: Derivative of the spike; None is the default.
         """
         weight = uniform_weight((steps, steps), key)
-        return cls(weight, jnp.full(steps, -1.0, jnp.float32), surrogate or ATan())
+        return cls(weight, jnp.full(steps, -1.0, jnp.float32), surrogate=surrogate or ATan())
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -54,7 +54,7 @@ class SlidingPSN(SequenceNeuron):
         """
         halving = 0.5 ** jnp.arange(k - 1, -1, -1, dtype=jnp.float32)
         weight = halving if key is None else uniform_weight((k,), key)
-        return cls(weight, jnp.float32(-1.0), surrogate or ATan())
+        return cls(weight, jnp.float32(-1.0), surrogate=surrogate or ATan())
 
     def __post_init__(self) -> None:
         super().__post_init__()
