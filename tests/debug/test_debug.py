@@ -126,8 +126,8 @@ def test_the_limits_are_arguments_and_layers_can_be_chosen():
             lambda net, s, x: js.train.scale_to_firing_rate(net, -x, rate=0.3),
             ValueError,
             "`scale_to_firing_rate(rate=...)` must be a rate that layer 1 can reach, got 0.3: "
-            "with weights scaled by 2^0 to 2^24 it comes to 0. Ask for less, or look at its input with "
-            "`jaxspike.debug.record`.",
+            "with weights scaled by 2^0 to 2^24 it comes to 0. Ask for less, or look at its "
+            "input with `jaxspike.debug.record`.",
         ),
     ],
 )
