@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._check import integer, positive_number
+from ..._check import in_range, integer
 from ..._types import Array, Shape, Tree
 from ...neurons.base import output_dtype
 from ..empty_state import EmptyState
@@ -56,7 +56,7 @@ class ThresholdDependentBatchNorm(nnx.BatchNorm):
         **options: Any,
     ):
         for argument, value in (("v_threshold", v_threshold), ("alpha", alpha)):
-            positive_number(f"`ThresholdDependentBatchNorm({argument}=...)`", value)
+            in_range(f"`ThresholdDependentBatchNorm({argument}=...)`", value, above=0)
         scale = nnx.initializers.constant(alpha * v_threshold)
         super().__init__(num_features, scale_init=scale, rngs=rngs, **options)
 
