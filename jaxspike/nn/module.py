@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from .._state import layout, shape_mismatch
 from .._types import Array, Shape, Tree
 from ..engine import around, scan
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
-from ..neurons.base import layout, shape_mismatch
 from ..surrogate import Surrogate
 from ._init_state import NOT_BUILT, is_placeholder, step_shape, trace_layer, trace_states
 from ._sealed import SealedState, describe, refuse_sealed, unseal

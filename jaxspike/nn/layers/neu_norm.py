@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from ..._state import output_dtype
 from ..._types import Array, Shape
-from ...neurons.base import output_dtype
 from ..module import SpikingModule
 
 
