@@ -32,6 +32,7 @@ from ._pytree import (
     static as static,
 )
 from ._types import Param as Param
+from .debug import summary as summary
 from .engine import scan as scan
 from .neurons import (
     ALIF as ALIF,
