@@ -32,7 +32,7 @@ from ._pytree import (
     static as static,
 )
 from ._types import Param as Param
-from .engine import scan as scan
+from .engine import Policy as Policy, scan as scan
 from .neurons import (
     ALIF as ALIF,
     CLIF as CLIF,

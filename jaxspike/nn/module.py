@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._types import Array, Shape, Tree
-from ..engine import around, scan
+from ..engine import scan
+from ..engine.network_size import inside_network
 from ..neurons import Neuron, SequenceNeuron
 from ..neurons.base import check_shape, layout, shape_mismatch
 from ._state import TO_BE_BUILT, Owned, SealedState, is_owned, refuse_sealed, say, unseal
@@ -212,7 +213,7 @@ def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
             )
         value = state.value if sealed else state
         if not owns_state(self):
-            with around.network(functools.partial(_loops, self)):
+            with inside_network(functools.partial(_loops, self)):
                 new, y = _pair(name, step(self, SealedState(value), x, *args, **kwargs))
             refuse_sealed(y)
         elif value is TO_BE_BUILT or is_owned(value):

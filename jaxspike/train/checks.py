@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .. import _check, debug
 from .._types import Array
-from ..engine.trace import flatten, prune
+from ..engine.program import flatten, prune
 from ..nn import SpikingModule
 
 
