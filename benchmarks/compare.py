@@ -3,7 +3,7 @@
     python -m benchmarks.compare neuron_layer mlp      # some tables
     python -m benchmarks.compare                       # every table
     python -m benchmarks.compare --device gpu          # the same on a GPU (NVIDIA, Linux)
-    python -m benchmarks.table                         # the README's table from the results
+    python -m benchmarks.table                         # the tables of the pages from the results
 
 Each row is a library in a process and an environment of its own, made from `requirements/` by the
 Python that runs this (3.12 or newer for the pinned JAX) or given with ``--python``. All get the

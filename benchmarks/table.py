@@ -1,6 +1,6 @@
 """Tables from the results.
 
-python -m benchmarks.table          # write the README's and results/*/README.md
+python -m benchmarks.table     # write README.md, docs/benchmarks.md and results/*/README.md
 """
 
 import json
@@ -11,7 +11,7 @@ import statistics
 from .cases import TABLES, TITLES
 from .environments import HERE, SEGMENTED
 
-README = HERE.parent / "README.md"
+README, PAGE = HERE.parent / "README.md", HERE.parent / "docs" / "benchmarks.md"
 RESULTS = HERE / "results"
 BEGIN, END = "<!-- benchmarks: python -m benchmarks.table -->\n", "<!-- /benchmarks -->"
 NONE = "-"
@@ -27,10 +27,18 @@ COLUMNS = [
     ("Norse", "Norse", None),
     ("floor", "floor", None),
 ]
-SHOWN = {"memory": "peak_mib", "depth": "compile_s"}  # in the README; else milliseconds
+# the README's lines and columns
+CHOSEN = [
+    ("neuron_layer", "T=16, 64 x 4096", "LIF layer, forward and backward, T=16, 64 x 4096"),
+    ("neuron_layer", "T=100, 128 x 512", "LIF layer, forward and backward, T=100, 128 x 512"),
+    ("mlp", "T=100, B=128, 784-800-10", "Train step, MLP 784-800-10, T=100"),
+    ("images", "T=4, B=16, 28 x 28, conv 128 - conv 128 - 10", "Train step, two convolutions, T=4"),
+]
+LIBRARIES = ("jaxspike", "lax.scan", "spyx", "sparxml", "jaxpike", "SpikingJelly")
+SHOWN = {"memory": "peak_mib", "depth": "compile_s"}  # in the page; else milliseconds
 BESIDE = {"memory": {"jaxspike": SEGMENTED}}  # in place of that of the columns
 LONG = ("neuron_layer_forward", "neuron_layer_bfloat16", "neuron_layer_forward_bfloat16")
-DEVICES = ("cpu", "gpu")  # those of the README, if there are results
+DEVICES = ("cpu", "gpu")  # those of the page, if there are results
 
 
 def load(folder):
@@ -52,6 +60,19 @@ def digits(number):
     if number is None:
         return NONE
     return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def brief(results):
+    """The README's handful of cases."""
+    cases = {result["table"]: result["cases"] for result in results}
+    lines = ["| | " + " | ".join(LIBRARIES).replace("lax.scan", "`lax.scan`") + " |"]
+    lines.append("|---|" + "--:|" * len(LIBRARIES))
+    for table, case, label in CHOSEN:
+        values = [value(cases[table][case].get(row)) for row in LIBRARIES]
+        best = min(v for v in values if v is not None)
+        cells = [f"**{digits(v)}**" if v == best else digits(v) for v in values]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def small(results):
@@ -186,24 +207,31 @@ def page(folder):
 
 
 def shown():
-    """The small tables, of every device that has results."""
+    """The tables of the page, of every device that has results."""
     found = [load(RESULTS / device) for device in DEVICES]
     return "\n".join(small(results) + "\n" + about(results) for results in found if results)
 
 
-def into(readme, text):
-    """The README with ``text`` between its marks."""
+def into(page, text):
+    """The page with ``text`` between its marks."""
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
-    if not re.search(pattern, readme, re.DOTALL):
-        raise ValueError(f"the README must have the lines {BEGIN!r} and {END!r}")
-    return re.sub(pattern, lambda _: f"{BEGIN}\n{text}\n{END}", readme, flags=re.DOTALL)
+    if not re.search(pattern, page, re.DOTALL):
+        raise ValueError(f"the page must have the lines {BEGIN!r} and {END!r}")
+    return re.sub(pattern, lambda _: f"{BEGIN}\n{text}\n{END}", page, flags=re.DOTALL)
+
+
+def pages():
+    """Every page with tables, as it must be."""
+    made = {folder / "README.md": page(folder) for folder in folders()}
+    made[README] = into(README.read_text(), brief(load(RESULTS / "cpu")))
+    made[PAGE] = into(PAGE.read_text(), shown())
+    return made
 
 
 def main():
     """Write every table."""
-    for folder in folders():
-        (folder / "README.md").write_text(page(folder))
-    README.write_text(into(README.read_text(), shown()))
+    for path, text in pages().items():
+        path.write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Checks of arguments that several rooms share; each names the call, the value and the fix."""
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -26,14 +27,8 @@ def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
 
 
-def positive_number(where: str, value: Any) -> None:
-    """Refuse a number that is not above zero; the values of an array are not looked at."""
-    if isinstance(value, int | float | np.floating) and not value > 0:
-        raise ValueError(f"{where} must be greater than 0, got {value}.")
-
-
-def known_and(value: Any, holds: Callable[[Any], Any]) -> bool:
-    """Whether all of ``value`` is as it should be; what is not known yet, a tracer, is taken so."""
+def all_known(value: Any, holds: Callable[[Any], Any]) -> bool:
+    """Whether ``holds`` is true of every entry; a tracer, whose values are unknown, passes."""
     return isinstance(value, jax.core.Tracer) or bool(np.all(holds(np.asarray(value))))
 
 
@@ -47,16 +42,23 @@ def broadcasts(where: str, value: Any, shape: tuple[int, ...]) -> None:
         )
 
 
-def above_zero(where: str, value: Any) -> None:
-    """Refuse a number or an array that is not above zero everywhere."""
-    if not known_and(value, lambda value: value > 0):
-        raise ValueError(f"{where} must be greater than 0, got {value}.")
-
-
-def decay(where: str, value: Any) -> None:
-    """Refuse a number or an array that is not from 0 to 1 everywhere."""
-    if not known_and(value, lambda value: (value >= 0) & (value <= 1)):
-        raise ValueError(f"{where} must be between 0 and 1, got {value}.")
+def in_range(
+    where: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    low: float | None = None,
+    high: float | None = None,
+) -> None:
+    """Refuse a number or an array with an entry outside of a range; None and tracers pass."""
+    if above is not None:
+        says, inside = f"greater than {above:g}", lambda v: v > above
+    elif high is None:
+        says, inside = f"at least {low:g}", lambda v: v >= low
+    else:
+        says, inside = f"between {low:g} and {high:g}", lambda v: (v >= low) & (v <= high)
+    if value is not None and not all_known(value, inside):
+        raise ValueError(f"{where} must be {says}, got {value}.")
 
 
 def floating(where: str, x: Any) -> Array:
@@ -76,22 +78,22 @@ def key(where: str, value: Any) -> None:
         raise TypeError(f"{where} must be a random key, got {what}. Give `jax.random.key(seed)`.")
 
 
-def wide(x: Array) -> Array:
+def at_least_float32(x: Array) -> Array:
     """``x`` in at least float32."""
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
-def real(where: str, x: Any) -> Array:
+def as_real(where: str, x: Any) -> Array:
     """``x`` as an array in at least float32: in bfloat16 a count would stop at 256."""
     x = jnp.asarray(x)
     if not (x.dtype == bool or jnp.issubdtype(x.dtype, jnp.integer)):
         x = floating(where, x)
-    return wide(x)
+    return at_least_float32(x)
 
 
 def sequence(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
     """``x`` in at least float32, which must have the axes of ``layout`` and a step in it."""
-    x, axes = real(where, x), layout.count(",") + 1
+    x, axes = as_real(where, x), layout.count(",") + 1
     if not (x.ndim >= axes - 1 if layout.endswith("*]") else x.ndim == axes):
         raise ValueError(
             f"{where} must be {layout}, got the shape {x.shape}. Time is the first axis."
@@ -99,3 +101,14 @@ def sequence(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
     if not x.shape[0]:
         raise ValueError(f"{where} must have at least one time step, got the shape {x.shape}.")
     return x
+
+
+def package(where: str, name: str, extra: str, otherwise: str = "") -> Any:
+    """An optional package; ``extra`` is what installs it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as e:
+        raise ImportError(
+            f"{where} needs the package {name.partition('.')[0]}. "
+            f"Install it: `pip install 'jaxspike[{extra}]'`{otherwise}."
+        ) from e

@@ -12,8 +12,9 @@ here                 inverse                elsewhere
 `population`         `from_population`      SpikingJelly ``PopEncoder``
 ===================  =====================  ==========================================
 
-Spikes have the dtype of the input, inverses at least float32. The values of an array are unknown
-while a program is traced, so ranges are documented, not checked: what lies outside is clipped.
+Spikes have the dtype of the input; inverses return at least float32. The values of an array are
+unknown while a program is traced, so ranges are documented, not checked: values outside are
+clipped.
 """
 
 import math
@@ -22,19 +23,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._check import (
-    broadcasts,
-    floating,
-    integer,
-    key as check_key,
-    one_of,
-    positive_number,
-    real,
-    sequence,
-    wide,
-)
+from . import _check, surrogate
 from ._types import Array, Param
-from .surrogate import StraightThrough, spike
+
+__all__ = (
+    "delta",
+    "direct",
+    "from_delta",
+    "from_latency",
+    "from_phase",
+    "from_population",
+    "latency",
+    "phase",
+    "poisson",
+    "population",
+)
+
+
+def __dir__() -> tuple[str, ...]:
+    return __all__
 
 
 def _times(steps: int, like: Array) -> Array:
@@ -64,7 +71,7 @@ def direct(x: Array, steps: int) -> Array:
     Source: Rueckauer et al., "Conversion of continuous-valued deep networks to efficient
     event-driven networks for image classification", 2017.
     """
-    x, steps = jnp.asarray(x), integer("`direct(steps=...)`", steps, low=1)
+    x, steps = jnp.asarray(x), _check.integer("`direct(steps=...)`", steps, low=1)
     return jnp.broadcast_to(x, (steps, *x.shape))
 
 
@@ -72,10 +79,10 @@ def poisson(key: Array, x: Array, steps: int) -> Array:
     """Independent spikes at each step, with probability ``x``: rate coding.
 
     ``s[t] = 1 if u[t] <= x else 0``, with ``u`` uniform in ``(0, 1]``: 0 never fires, 1 always.
-    (SpikingJelly draws from ``[0, 1)``, where 0 fires once in some millions.) Backward the spike
-    passes for its probability, ``ds[t]/dx = 1``.
+    (SpikingJelly draws from ``[0, 1)``, where 0 fires once in several million steps.) The gradient
+    treats a spike as its probability, ``ds[t]/dx = 1``.
 
-    For a rate that changes in time, ``poisson(key, x_seq, 1)[0]``.
+    For a rate that changes over time, use ``poisson(key, x_seq, 1)[0]``.
 
     Args:
         key: A random key, ``jax.random.key(seed)``. The same key gives the same spikes.
@@ -87,7 +94,8 @@ def poisson(key: Array, x: Array, steps: int) -> Array:
         Spikes ``[T, N, *]``, of the dtype of ``x``.
 
     Raises:
-        TypeError: If ``key`` is no random key, ``x`` not floating point, ``steps`` no integer.
+        TypeError: If ``key`` is not a random key, ``x`` is not floating point, or ``steps`` is not
+            an integer.
         ValueError: If ``steps`` is below 1.
 
     Example:
@@ -98,22 +106,23 @@ def poisson(key: Array, x: Array, steps: int) -> Array:
 
     Source: SpikingJelly ``PoissonEncoder``; its ``PoissonPass`` for the gradient.
     """
-    check_key("`poisson(key=...)`", key)
-    x, steps = floating("`poisson(x=...)`", x), integer("`poisson(steps=...)`", steps, low=1)
-    p = wide(x)
+    _check.key("`poisson(key=...)`", key)
+    x = _check.floating("`poisson(x=...)`", x)
+    steps = _check.integer("`poisson(steps=...)`", steps, low=1)
+    p = _check.at_least_float32(x)
     u = 1 - jax.random.uniform(key, (steps, *x.shape), p.dtype)
-    return spike(p - u, StraightThrough()).astype(x.dtype)
+    return surrogate.spike(p - u, surrogate.StraightThrough()).astype(x.dtype)
 
 
 def latency(x: Array, steps: int, curve: str = "linear") -> Array:
-    """One spike per input, the earlier the larger: time-to-first-spike coding.
+    """One spike per input, earlier for larger values: time-to-first-spike coding.
 
     The spike falls on step ``round((T - 1) * (1 - x))`` if linear, on step
-    ``round(T - 1 - log(alpha * x + 1))`` with ``alpha = exp(T - 1) - 1`` if logarithmic; a half is
-    rounded to the even step. So 1 fires at step 0 and 0 at step ``T - 1``. The gradient is zero.
+    ``round(T - 1 - log(alpha * x + 1))`` with ``alpha = exp(T - 1) - 1`` if logarithmic; halves
+    round to the even step. So 1 fires at step 0 and 0 at step ``T - 1``. The gradient is zero.
 
     Args:
-        x: Intensities ``[N, *]`` in ``[0, 1]``, floating point; outside they are clipped.
+        x: Intensities ``[N, *]`` in ``[0, 1]``, floating point; values outside are clipped.
         steps: Number of time steps T, at least 1.
         curve: ``"linear"`` or ``"log"``.
 
@@ -133,9 +142,10 @@ def latency(x: Array, steps: int, curve: str = "linear") -> Array:
 
     Source: SpikingJelly ``LatencyEncoder``, equal to it also in rounding.
     """
-    x, steps = floating("`latency(x=...)`", x), integer("`latency(steps=...)`", steps, low=1)
-    one_of("`latency(curve=...)`", curve, ("linear", "log"))
-    y, last = jnp.clip(wide(x), 0, 1), steps - 1
+    x = _check.floating("`latency(x=...)`", x)
+    steps = _check.integer("`latency(steps=...)`", steps, low=1)
+    _check.one_of("`latency(curve=...)`", curve, ("linear", "log"))
+    y, last = jnp.clip(_check.at_least_float32(x), 0, 1), steps - 1
     if curve == "linear":
         time = last * (1 - y)
     else:  # log(alpha * y + 1) without alpha, which overflows from T = 90 on
@@ -148,7 +158,7 @@ def from_latency(spikes: Array, curve: str = "linear") -> Array:
     """The intensity behind the first spike: the inverse of `latency`.
 
     With ``t`` the step of the first spike, ``1 - t / (T - 1)`` if linear,
-    ``(exp(T - 1 - t) - 1) / (exp(T - 1) - 1)`` if logarithmic; 0 where there is no spike. Of a
+    ``(exp(T - 1 - t) - 1) / (exp(T - 1) - 1)`` if logarithmic; 0 where there is no spike. For a
     linear code it is within ``1 / (2 * (T - 1))`` of what was encoded.
 
     Args:
@@ -167,8 +177,8 @@ def from_latency(spikes: Array, curve: str = "linear") -> Array:
         >>> js.encode.from_latency(js.encode.latency(jnp.array([0.8, 0.26]), steps=11))
         Array([0.8, 0.3], dtype=float32)
     """
-    spikes = sequence("`from_latency(spikes=...)`", spikes, "[T, *]")
-    one_of("`from_latency(curve=...)`", curve, ("linear", "log"))
+    spikes = _check.sequence("`from_latency(spikes=...)`", spikes, "[T, *]")
+    _check.one_of("`from_latency(curve=...)`", curve, ("linear", "log"))
     last = len(spikes) - 1
     if not last:
         raise ValueError(
@@ -185,15 +195,15 @@ def from_latency(spikes: Array, curve: str = "linear") -> Array:
 
 
 def phase(x: Array, steps: int) -> Array:
-    """The binary digits of the input, the largest first: weighted phase coding.
+    """The binary digits of the input, most significant first: weighted phase coding.
 
-    The spike at step ``t`` weighs ``2^-(t+1)``: ``s[t] = floor(x * 2^(t+1)) mod 2``. The gradient
-    is zero.
+    A spike at step ``t`` has the weight ``2^-(t+1)``: ``s[t] = floor(x * 2^(t+1)) mod 2``. The
+    gradient is zero.
 
     Args:
-        x: Intensities ``[N, *]`` in ``[0, 1 - 2^-T]``, floating point; outside they are clipped, so
-            1 fires at every step.
-        steps: Number of phases T, from 1 to 24, the digits of a float32. For more than one period
+        x: Intensities ``[N, *]`` in ``[0, 1 - 2^-T]``, floating point; values outside are clipped,
+            so 1 fires at every step.
+        steps: Number of phases T, from 1 to 24, the digits of a float32. For more than one period,
             repeat the result.
 
     Returns:
@@ -213,17 +223,17 @@ def phase(x: Array, steps: int) -> Array:
     Source: Kim et al., "Deep neural networks with weighted spikes", 2018; SpikingJelly
     ``WeightedPhaseEncoder``.
     """
-    x = floating("`phase(x=...)`", x)
-    steps = integer("`phase(steps=...)`", steps, low=1, high=24)
-    y = jnp.clip(wide(x), 0, 1 - 2.0**-steps)
+    x = _check.floating("`phase(x=...)`", x)
+    steps = _check.integer("`phase(steps=...)`", steps, low=1, high=24)
+    y = jnp.clip(_check.at_least_float32(x), 0, 1 - 2.0**-steps)
     return (jnp.floor(y * 2 ** (_times(steps, y) + 1)) % 2).astype(x.dtype)
 
 
 def from_phase(spikes: Array) -> Array:
     """The number whose binary digits the spikes are: the inverse of `phase`.
 
-    ``x = sum(s[t] * 2^-(t+1))``, which is what was encoded, rounded down to a multiple of
-    ``2^-T``. Differentiable.
+    ``x = sum(s[t] * 2^-(t+1))``, the encoded value rounded down to a multiple of ``2^-T``.
+    Differentiable.
 
     Args:
         spikes: ``[T, N, *]``.
@@ -240,32 +250,33 @@ def from_phase(spikes: Array) -> Array:
         >>> js.encode.from_phase(js.encode.phase(jnp.array([0.625, 0.7]), steps=3))
         Array([0.625, 0.625], dtype=float32)
     """
-    spikes = sequence("`from_phase(spikes=...)`", spikes, "[T, *]")
+    spikes = _check.sequence("`from_phase(spikes=...)`", spikes, "[T, *]")
     return (spikes * 2.0 ** -(_times(len(spikes), spikes[0]) + 1)).sum(0)
 
 
 def delta(
-    x: Array, threshold: Param = 0.1, *, off_spike: bool = False, padding: bool = False
+    x_seq: Array, threshold: Param = 0.1, *, off_spike: bool = False, padding: bool = False
 ) -> Array:
-    """A spike where a signal has risen by ``threshold`` since the step before.
+    """A spike where a signal has risen by ``threshold`` since the previous step.
 
-    ``s[t] = 1 if x[t] - x[t-1] >= threshold else 0``, and with ``off_spike`` also
-    ``s[t] = -1 if x[t] - x[t-1] <= -threshold``. The gradient is zero.
+    ``s[t] = 1 if x_seq[t] - x_seq[t-1] >= threshold else 0``, and with ``off_spike`` also
+    ``s[t] = -1 if x_seq[t] - x_seq[t-1] <= -threshold``. The gradient is zero.
 
     Args:
-        x: A signal ``[T, N, *]``, floating point.
-        threshold: The change that counts, above 0, in the units of ``x``; a number or an array that
-            broadcasts against one step.
-        off_spike: Whether a fall is marked too, by -1.
-        padding: What the first step is compared with: itself, so that it never fires, or zero.
+        x_seq: A signal ``[T, N, *]``, floating point.
+        threshold: The smallest change that fires, above 0, in the units of ``x_seq``; a number or
+            an array that broadcasts against one step.
+        off_spike: Whether to mark falls too, as -1.
+        padding: If True, the first step is compared with itself, so it never fires; otherwise with
+            zero.
 
     Returns:
-        Spikes ``[T, N, *]``, of the dtype of ``x``.
+        Spikes ``[T, N, *]``, of the dtype of ``x_seq``.
 
     Raises:
-        TypeError: If ``x`` is not floating point.
-        ValueError: If ``x`` has no time step, or ``threshold`` is a number not above 0 or an array
-            that does not broadcast.
+        TypeError: If ``x_seq`` is not floating point.
+        ValueError: If ``x_seq`` has no time step, or ``threshold`` is not above 0 or does not
+            broadcast.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -275,14 +286,14 @@ def delta(
 
     Source: snnTorch ``spikegen.delta``.
     """
-    x = floating("`delta(x=...)`", x)
-    y = sequence("`delta(x=...)`", x, "[T, *]")
-    positive_number("`delta(threshold=...)`", threshold)
-    broadcasts("`delta(threshold=...)`", threshold, y.shape[1:])
+    x_seq = _check.floating("`delta(x_seq=...)`", x_seq)
+    y = _check.sequence("`delta(x_seq=...)`", x_seq, "[T, *]")
+    _check.in_range("`delta(threshold=...)`", threshold, above=0)
+    _check.broadcasts("`delta(threshold=...)`", threshold, y.shape[1:])
     change = jnp.diff(y, axis=0, prepend=y[:1] if padding else jnp.zeros_like(y[:1]))
-    spikes = (change >= threshold).astype(x.dtype)
+    spikes = (change >= threshold).astype(x_seq.dtype)
     if off_spike:
-        spikes -= (change <= -threshold).astype(x.dtype)
+        spikes -= (change <= -threshold).astype(x_seq.dtype)
     return spikes
 
 
@@ -290,54 +301,55 @@ def from_delta(spikes: Array, threshold: Param = 0.1, start: Param = 0.0) -> Arr
     """A signal of steps of ``threshold``: the inverse of `delta` with ``off_spike``.
 
     ``x[t] = start + threshold * sum(s[0..t])``. Exact for signals that move by 0 or ``threshold``
-    at each step; otherwise what `delta` saw too small, or larger than ``threshold``, is lost.
+    at each step; otherwise changes below ``threshold``, and what larger ones exceed it by, are
+    lost.
 
     Args:
         spikes: ``[T, N, *]`` of -1, 0 and 1.
         threshold: As given to `delta`, above 0.
-        start: The signal before the first step: 0, or ``x[0]`` if encoded with ``padding``; like
-            ``threshold`` a number or an array that broadcasts against one step.
+        start: The signal before the first step: 0, or ``x_seq[0]`` if encoded with ``padding``;
+            like ``threshold``, a number or an array that broadcasts against one step.
 
     Returns:
         The signal ``[T, N, *]``.
 
     Raises:
         TypeError: If ``spikes`` is not real.
-        ValueError: If ``spikes`` has no time step, ``threshold`` is a number not above 0, or an
-            array does not broadcast.
+        ValueError: If ``spikes`` has no time step, ``threshold`` is not above 0, or an array does
+            not broadcast.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> js.encode.from_delta(jnp.array([1, 1, -1, 0]), threshold=0.5)
         Array([0.5, 1. , 0.5, 0.5], dtype=float32)
     """
-    spikes = sequence("`from_delta(spikes=...)`", spikes, "[T, *]")
-    positive_number("`from_delta(threshold=...)`", threshold)
-    broadcasts("`from_delta(threshold=...)`", threshold, spikes.shape[1:])
-    broadcasts("`from_delta(start=...)`", start, spikes.shape[1:])
+    spikes = _check.sequence("`from_delta(spikes=...)`", spikes, "[T, *]")
+    _check.in_range("`from_delta(threshold=...)`", threshold, above=0)
+    _check.broadcasts("`from_delta(threshold=...)`", threshold, spikes.shape[1:])
+    _check.broadcasts("`from_delta(start=...)`", start, spikes.shape[1:])
     return start + threshold * jnp.cumsum(spikes, 0)
 
 
 def population(x: Array, centers: Array, sigma: Param) -> Array:
     """Each number as the activity of neurons with Gaussian receptive fields: population coding.
 
-    ``a[d, p] = exp(-((x[d] - centers[d, p]) / sigma)^2 / 2)``, flattened to one axis. It has no
-    time axis: follow it by `direct`, `poisson` or `latency`. Differentiable, also in ``centers``
-    and ``sigma``.
+    ``a[d, p] = exp(-((x[d] - centers[d, p]) / sigma)^2 / 2)``, flattened to one axis. The
+    result has no time axis: follow it with `direct`, `poisson` or `latency`. Differentiable, also
+    in ``centers`` and ``sigma``.
 
     Args:
         x: Numbers ``[N, *, D]``, floating point.
         centers: Preferred values ``[P]`` for all D numbers, such as ``jnp.linspace(low, high, P)``,
             or ``[D, P]``.
         sigma: Width of the fields, above 0, in the units of ``x``; a number or an array that
-            broadcasts against ``centers``. Of the order of the distance of the centers.
+            broadcasts against ``centers``. About the spacing of the centers works well.
 
     Returns:
         Activities ``[N, *, D * P]`` in ``[0, 1]``, of the dtype of ``x``.
 
     Raises:
         TypeError: If ``x`` or ``centers`` is not floating point.
-        ValueError: If the shapes do not fit or the number ``sigma`` is not above 0.
+        ValueError: If the shapes do not fit or ``sigma`` is not above 0.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxspike as js
@@ -350,16 +362,16 @@ def population(x: Array, centers: Array, sigma: Param) -> Array:
     Source: Bohte, Kok, La Poutre, "Error-backpropagation in temporally encoded networks of spiking
     neurons", 2002; SpikingJelly ``PopEncoder``.
     """
-    x = floating("`population(x=...)`", x)
+    x = _check.floating("`population(x=...)`", x)
     centers = _centers("population", centers)
-    positive_number("`population(sigma=...)`", sigma)
+    _check.in_range("`population(sigma=...)`", sigma, above=0)
     if x.ndim == 0 or centers.shape[:-1] not in ((), x.shape[-1:]):
         raise ValueError(
             f"`population(centers=...)` must be [P] or [D, P] with D the last axis of `x`, "
             f"got the shape {centers.shape} for `x` of the shape {x.shape}."
         )
-    broadcasts("`population(sigma=...)`", sigma, (x.shape[-1], centers.shape[-1]))
-    distance = (wide(x)[..., None] - centers) / sigma
+    _check.broadcasts("`population(sigma=...)`", sigma, (x.shape[-1], centers.shape[-1]))
+    distance = (_check.at_least_float32(x)[..., None] - centers) / sigma
     activity = jnp.exp(-(distance**2) / 2)
     return activity.reshape(*x.shape[:-1], -1).astype(x.dtype)
 
@@ -368,12 +380,12 @@ def from_population(activity: Array, centers: Array) -> Array:
     """The mean of the preferred values, weighted by activity: the inverse of `population`.
 
     ``x[d] = sum_p(a[d, p] * centers[d, p]) / sum_p(a[d, p])``, the center of mass. Activities may
-    be spike counts or rates. It is accurate to a thousandth of the distance of the centers if
-    ``sigma`` is about that distance and ``x`` three of them inside the outermost; nearer to the
-    edges it is drawn inwards. Where nothing is active it is the mean of the centers.
+    be spike counts or rates. With ``sigma`` about the spacing of the centers, it is accurate to
+    a thousandth of that spacing for ``x`` at least three spacings inside the outermost centers;
+    closer to the edges it is biased inward. Where nothing is active it is the mean of the centers.
 
     Args:
-        activity: ``[N, *, D * P]``, none negative.
+        activity: ``[N, *, D * P]``, not negative.
         centers: ``[P]`` or ``[D, P]``, as given to `population`.
 
     Returns:
@@ -393,7 +405,7 @@ def from_population(activity: Array, centers: Array) -> Array:
     Source: Georgopoulos, Schwartz, Kettner, "Neuronal population coding of movement direction",
     1986.
     """
-    activity = real("`from_population(activity=...)`", activity)
+    activity = _check.as_real("`from_population(activity=...)`", activity)
     centers = _centers("from_population", centers)
     size, number = activity.shape[-1] if activity.ndim else 0, centers.shape[-1]
     numbers = len(centers) if centers.ndim == 2 else size // number
@@ -411,7 +423,7 @@ def from_population(activity: Array, centers: Array) -> Array:
 
 def _centers(owner: str, centers: Any) -> Array:
     where = f"`{owner}(centers=...)`"
-    centers = wide(floating(where, centers))
+    centers = _check.at_least_float32(_check.floating(where, centers))
     if centers.ndim not in (1, 2) or not centers.shape[-1]:
         raise ValueError(f"{where} must be [P] or [D, P], got the shape {centers.shape}.")
     return centers

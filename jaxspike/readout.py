@@ -11,73 +11,79 @@ here                  elsewhere
 `voting`              SpikingJelly ``VotingLayer``; snnTorch ``population_code``, which sums
 ====================  =====================================================================
 
-They take spikes, a membrane or anything else that has been recorded, and compute in at least
-float32, as does what they return: in bfloat16 a count would stop at 256.
+They take spikes, a membrane or any other recording, and compute and return at least float32: in
+bfloat16 a count would stop at 256.
 """
 
+import jax
 import jax.numpy as jnp
-from jax.lax import stop_gradient
 
-from ._check import integer, real, sequence
+from . import _check
 from ._types import Array
 
+__all__ = ("count", "first_spike_time", "last", "maximum", "rate", "voting")
 
-def count(x: Array) -> Array:
+
+def __dir__() -> tuple[str, ...]:
+    return __all__
+
+
+def count(x_seq: Array) -> Array:
     """The number of spikes: the sum over time.
 
     Args:
-        x: Spikes ``[T, N, *]``.
+        x_seq: Spikes ``[T, N, *]``.
 
     Returns:
         ``[N, *]``, spikes per T steps.
 
     Raises:
-        TypeError: If ``x`` is not real.
-        ValueError: If ``x`` has no time step.
+        TypeError: If ``x_seq`` is not real.
+        ValueError: If ``x_seq`` has no time step.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> js.readout.count(jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]))
         Array([2., 1.], dtype=float32)
     """
-    return sequence("`count(x=...)`", x, "[T, *]").sum(0)
+    return _check.sequence("`count(x_seq=...)`", x_seq, "[T, *]").sum(0)
 
 
-def rate(x: Array) -> Array:
-    """The mean over time: the firing rate of spikes, the mean membrane of a membrane.
+def rate(x_seq: Array) -> Array:
+    """The mean over time: the firing rate of spikes, or the mean of a membrane.
 
     Args:
-        x: ``[T, N, *]``.
+        x_seq: ``[T, N, *]``.
 
     Returns:
-        ``[N, *]``, of spikes in spikes per step.
+        ``[N, *]``; for spikes, in spikes per step.
 
     Raises:
-        TypeError: If ``x`` is not real.
-        ValueError: If ``x`` has no time step.
+        TypeError: If ``x_seq`` is not real.
+        ValueError: If ``x_seq`` has no time step.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> js.readout.rate(jnp.array([[1.0, 0.0], [1.0, 1.0]]))
         Array([1. , 0.5], dtype=float32)
     """
-    return sequence("`rate(x=...)`", x, "[T, *]").mean(0)
+    return _check.sequence("`rate(x_seq=...)`", x_seq, "[T, *]").mean(0)
 
 
-def maximum(x: Array) -> Array:
+def maximum(x_seq: Array) -> Array:
     """The largest value over time, such as the peak of a membrane.
 
-    The gradient goes to the step of the maximum; if several share it, in equal parts.
+    The gradient goes to the step of the maximum, in equal parts if several steps share it.
 
     Args:
-        x: ``[T, N, *]``.
+        x_seq: ``[T, N, *]``.
 
     Returns:
-        ``[N, *]``, in the units of ``x``.
+        ``[N, *]``, in the units of ``x_seq``.
 
     Raises:
-        TypeError: If ``x`` is not real.
-        ValueError: If ``x`` has no time step.
+        TypeError: If ``x_seq`` is not real.
+        ValueError: If ``x_seq`` has no time step.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -86,39 +92,39 @@ def maximum(x: Array) -> Array:
 
     Source: Zenke, "SpyTorch", 2018.
     """
-    return sequence("`maximum(x=...)`", x, "[T, *]").max(0)
+    return _check.sequence("`maximum(x_seq=...)`", x_seq, "[T, *]").max(0)
 
 
-def last(x: Array) -> Array:
+def last(x_seq: Array) -> Array:
     """The value at the last step, such as the final membrane of a leaky integrator.
 
     Args:
-        x: ``[T, N, *]``.
+        x_seq: ``[T, N, *]``.
 
     Returns:
-        ``[N, *]``, in the units of ``x``.
+        ``[N, *]``, in the units of ``x_seq``.
 
     Raises:
-        TypeError: If ``x`` is not real.
-        ValueError: If ``x`` has no time step.
+        TypeError: If ``x_seq`` is not real.
+        ValueError: If ``x_seq`` has no time step.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> js.readout.last(jnp.array([[0.2, 0.9], [0.7, -1.0]]))
         Array([ 0.7, -1. ], dtype=float32)
     """
-    return sequence("`last(x=...)`", x, "[T, *]")[-1]
+    return _check.sequence("`last(x_seq=...)`", x_seq, "[T, *]")[-1]
 
 
 def first_spike_time(spikes: Array, silent: float | None = None) -> Array:
-    """The step of the first spike, from 0 on.
+    """The step of the first spike, counted from 0.
 
     The gradient is an estimate, ``dt/ds = -1`` at the step of the first spike and 0 elsewhere: more
-    drive, an earlier spike. A neuron that never fires gets it at the last step.
+    drive, an earlier spike. For a neuron that never fires it goes to the last step.
 
     Args:
         spikes: ``[T, N, *]``; anything above 0 is a spike.
-        silent: The time of a neuron that never fires; T, one past the end, if None.
+        silent: The time assigned to a neuron that never fires; None means T, one past the end.
 
     Returns:
         Times ``[N, *]`` in steps.
@@ -135,26 +141,26 @@ def first_spike_time(spikes: Array, silent: float | None = None) -> Array:
     Source: snnTorch's temporal losses, for the gradient too; there a silent neuron fires at
     ``T - 1``.
     """
-    x = sequence("`first_spike_time(spikes=...)`", spikes, "[T, *]")
+    x = _check.sequence("`first_spike_time(spikes=...)`", spikes, "[T, *]")
     steps, fired = len(x), x > 0
     at = jnp.where(fired.any(0), jnp.argmax(fired, 0), steps - 1)
     time = jnp.where(fired.any(0), at, steps if silent is None else silent).astype(x.dtype)
     drive = jnp.take_along_axis(x, at[None], 0)[0]
-    return time - (drive - stop_gradient(drive))  # the parenthesis is zero
+    return time - (drive - jax.lax.stop_gradient(drive))  # the parenthesis is zero
 
 
 def voting(x: Array, classes: int) -> Array:
-    """The mean over each class's group of neighbouring outputs: a population votes.
+    """The mean over each class's group of neighboring outputs: a population vote.
 
-    ``y[..., c] = mean(x[..., c * k : (c + 1) * k])``, with k outputs per class. It has no opinion
-    on time: vote on ``[T, N, C * k]`` or on a readout of it.
+    ``y[..., c] = mean(x[..., c * k : (c + 1) * k])``, with k outputs per class. It works
+    along the last axis only: apply it to ``[T, N, C * k]`` or to a readout of it.
 
     Args:
         x: ``[N, *, C * k]``.
         classes: Number of classes C, which divides the last axis.
 
     Returns:
-        ``[N, *, C]``. Times k it is snnTorch's population code.
+        ``[N, *, C]``. Multiplied by k, it is snnTorch's population code.
 
     Raises:
         TypeError: If ``x`` is not real or ``classes`` is not an integer.
@@ -167,8 +173,8 @@ def voting(x: Array, classes: int) -> Array:
 
     Source: SpikingJelly ``layer.VotingLayer``.
     """
-    x = real("`voting(x=...)`", x)
-    classes = integer("`voting(classes=...)`", classes, low=1)
+    x = _check.as_real("`voting(x=...)`", x)
+    classes = _check.integer("`voting(classes=...)`", classes, low=1)
     size = x.shape[-1] if x.ndim else 0
     if not size or size % classes:
         raise ValueError(

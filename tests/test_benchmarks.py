@@ -370,13 +370,19 @@ def test_the_results_of_a_folder_are_of_one_machine(measured):
         )
 
 
-def test_the_readme_has_the_table_of_the_results():
-    readme = table.README.read_text()
-    assert table.into(readme, table.shown()) == readme
-    for folder in table.folders():
-        assert table.page(folder) == (folder / "README.md").read_text()
-    with pytest.raises(ValueError, match="the README must have the lines"):
+def test_the_pages_have_the_tables_of_the_results():
+    for path, text in table.pages().items():
+        assert path.read_text() == text, path
+    with pytest.raises(ValueError, match="the page must have the lines"):
         table.into("# no marks", "")
+
+
+def test_the_readme_shows_where_we_lose():
+    lines = table.brief(table.load(table.RESULTS / "cpu")).splitlines()[2:]
+    ours = [line.split("|")[2] for line in lines]
+    assert len(ours) == len(table.CHOSEN)
+    assert any("**" in cell for cell in ours) and any("**" not in cell for cell in ours)
+    assert all(line.count("**") == 2 for line in lines)
 
 
 def test_devices_agree_with_one(tmp_path, capsys):

@@ -283,12 +283,12 @@ def test_jit_vmap_and_gradient(name):
         ),
         (
             ValueError,
-            "`delta(x=...)` must be [T, *], got the shape (). Time is the first axis.",
+            "`delta(x_seq=...)` must be [T, *], got the shape (). Time is the first axis.",
             lambda: encode.delta(X[0, 0]),
         ),
         (
             TypeError,
-            "`delta(x=...)` must be floating point, got int32. Convert it first.",
+            "`delta(x_seq=...)` must be floating point, got int32. Convert it first.",
             lambda: encode.delta(jnp.arange(3)),
         ),
         (

@@ -263,7 +263,7 @@ def test_gradient_of_bfloat16_is_bfloat16():
     [
         (
             ValueError,
-            "`cross_entropy(x=...)` must be [T, N, C], got the shape (4, 6). "
+            "`cross_entropy(x_seq=...)` must be [T, N, C], got the shape (4, 6). "
             "Time is the first axis.",
             lambda: losses.cross_entropy(V[0], LABELS),
         ),
@@ -279,7 +279,7 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
-            "`mse(labels=...)` must be [N] or as the outputs [N, C], got the shape (3,) for "
+            "`mse(labels=...)` must be [N] or like the outputs [N, C], got the shape (3,) for "
             "outputs of the shape (4, 6).",
             lambda: losses.mse(V, LABELS[:3], readout.rate),
         ),
@@ -297,7 +297,7 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
-            "`cross_entropy(x=...)` must not be empty, got the shape (9, 0, 6).",
+            "`cross_entropy(x_seq=...)` must not be empty, got the shape (9, 0, 6).",
             lambda: losses.cross_entropy(V[:, :0], LABELS[:0]),
         ),
         (
@@ -345,7 +345,7 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
-            "`tet(lamb=...)` must be from 0 to 1, got 1.5.",
+            "`tet(lamb=...)` must be between 0 and 1, got 1.5.",
             lambda: losses.tet(V, LABELS, lamb=1.5),
         ),
         (
@@ -367,7 +367,7 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
-            "`tet(lamb=...)` must be from 0 to 1, got 2.0.",
+            "`tet(lamb=...)` must be between 0 and 1, got 2.0.",
             lambda: losses.tet(V, LABELS, lamb=np.float32(2)),
         ),
         (

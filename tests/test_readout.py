@@ -89,17 +89,17 @@ def test_jit_vmap_and_gradient(name):
     [
         (
             ValueError,
-            "`rate(x=...)` must have at least one time step, got the shape (0, 4).",
+            "`rate(x_seq=...)` must have at least one time step, got the shape (0, 4).",
             lambda: readout.rate(jnp.zeros((0, 4))),
         ),
         (
             ValueError,
-            "`count(x=...)` must be [T, *], got the shape (). Time is the first axis.",
+            "`count(x_seq=...)` must be [T, *], got the shape (). Time is the first axis.",
             lambda: readout.count(jnp.float32(1)),
         ),
         (
             TypeError,
-            "`last(x=...)` must be floating point, got complex64. Convert it first.",
+            "`last(x_seq=...)` must be floating point, got complex64. Convert it first.",
             lambda: readout.last(V + 1j),
         ),
         (

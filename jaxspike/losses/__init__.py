@@ -1,9 +1,9 @@
 """Losses of a recorded output, and the accuracies that match them.
 
 A loss takes the output of every step, ``[T, N, C]``, and labels ``[N]``, and returns the mean over
-the batch as a scalar in at least float32. A label that is no class is an error, or NaN where labels
-are traced and cannot be looked at. What is made of the time axis is a *readout*: a function
-``[T, N, C] -> [N, C]`` of `jaxspike.readout`, or your own; without one each step counts by itself.
+the batch as a scalar in at least float32. A label that is not a class raises, or gives NaN where
+labels are traced and their values unknown. A *readout* reduces the time axis: a function
+``[T, N, C] -> [N, C]`` from `jaxspike.readout`, or your own; without one each step is scored.
 
 ==================================================  ===============================================
 here                                                elsewhere

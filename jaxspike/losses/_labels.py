@@ -1,4 +1,4 @@
-"""What the losses share: outputs that are read, and labels that are checked."""
+"""Helpers of the losses: reading outputs out, and checking labels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .._check import known_and, sequence
+from .. import _check
 from .._types import Array, Tree
 from ..readout import first_spike_time
 
@@ -15,14 +15,14 @@ Readout = Callable[[Array], Array]
 
 
 def first_times(spikes: Array) -> Array:
-    """First spike times as snnTorch has them: a silent neuron fires at the last step."""
+    """First spike times as in snnTorch: a silent neuron fires at the last step."""
     return first_spike_time(spikes, silent=len(spikes) - 1)
 
 
 def read(owner: str, x: Any, readout: Readout | None) -> Array:
     """``[N, C]`` of a readout, or ``[T, N, C]`` without one."""
-    name = "spikes" if owner.endswith(("_temporal", "_count")) else "x"
-    x = some(f"`{owner}({name}=...)`", x, "[T, N, C]")
+    name = "spikes" if owner.endswith(("_temporal", "_count")) else "x_seq"
+    x = non_empty(f"`{owner}({name}=...)`", x, "[T, N, C]")
     if readout is None:
         return x
     if not callable(readout):
@@ -38,9 +38,9 @@ def read(owner: str, x: Any, readout: Readout | None) -> Array:
     return y
 
 
-def some(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
-    """A sequence with something in it: the mean of nothing is NaN."""
-    x = sequence(where, x, layout)
+def non_empty(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
+    """A sequence with at least one entry: the mean of nothing is NaN."""
+    x = _check.sequence(where, x, layout)
     if not x.size:
         raise ValueError(f"{where} must not be empty, got the shape {x.shape}.")
     return x
@@ -61,17 +61,19 @@ def check_labels(owner: str, y: Array, labels: Array) -> None:
         )
     if labels.shape not in (y.shape[-2:-1], y.shape[-2:], y.shape):
         raise ValueError(
-            f"`{owner}(labels=...)` must be [N] or as the outputs [N, C], got the shape "
+            f"`{owner}(labels=...)` must be [N] or like the outputs [N, C], got the shape "
             f"{labels.shape} for outputs of the shape {y.shape}."
         )
-    if labels.ndim == 1 and not known_and(labels, lambda n: (n >= 0) & (n < y.shape[-1])):
+    if labels.ndim == 1 and not _check.all_known(labels, lambda n: (n >= 0) & (n < y.shape[-1])):
         raise ValueError(
             f"`{owner}(labels=...)` must be classes from 0 to {y.shape[-1] - 1}, "
             f"got {labels.min()} to {labels.max()}. Leave out samples that have no class."
         )
 
 
-def not_both(owner: str, labels: Any, correct: float, incorrect: float, default: Any) -> None:
+def check_targets_alone(
+    owner: str, labels: Any, correct: float, incorrect: float, default: Any
+) -> None:
     if jnp.ndim(labels) != 1 and (correct, incorrect) != default:
         raise ValueError(
             f"`{owner}(correct=..., incorrect=...)` must be left out if `labels` are the targets "
@@ -79,8 +81,8 @@ def not_both(owner: str, labels: Any, correct: float, incorrect: float, default:
         )
 
 
-def or_nan(values: Array, labels: Array, classes: int) -> Array:
-    """NaN for labels that are no class, which cannot be refused while they are traced."""
+def nan_where_no_class(values: Array, labels: Array, classes: int) -> Array:
+    """NaN for labels that are not a class, which cannot be refused while they are traced."""
     return jnp.where((labels >= 0) & (labels < classes), values, jnp.nan)
 
 
@@ -90,7 +92,7 @@ def softmax(owner: str, logits: Array, labels: Any) -> Array:
     if labels.ndim == 1:
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return or_nan(losses, labels, logits.shape[-1]).mean()
+        return nan_where_no_class(losses, labels, logits.shape[-1]).mean()
     return optax.softmax_cross_entropy(logits, labels.astype(logits.dtype)).mean()
 
 
@@ -100,12 +102,12 @@ def targets(owner: str, y: Array, labels: Any, correct: float, incorrect: float)
     if labels.ndim == 1:
         right = jax.nn.one_hot(labels, y.shape[-1], dtype=bool)
         target = jnp.where(right, correct, incorrect).astype(y.dtype)
-        return or_nan(target, labels[:, None], y.shape[-1])
+        return nan_where_no_class(target, labels[:, None], y.shape[-1])
     return labels.astype(y.dtype)
 
 
 def arrays(owner: str, spikes: Tree) -> list[Array]:
-    found = [some(f"`{owner}(spikes=...)`", x) for x in jax.tree.leaves(spikes)]
+    found = [non_empty(f"`{owner}(spikes=...)`", x) for x in jax.tree.leaves(spikes)]
     if not found:
         raise ValueError(f"`{owner}(spikes=...)` must hold an array, got {spikes!r}.")
     return found

@@ -4,23 +4,23 @@ import jax.numpy as jnp
 
 from .._types import Array
 from ..readout import count
-from ._labels import Readout, check_labels, classes, or_nan, read
+from ._labels import Readout, check_labels, classes, nan_where_no_class, read
 
 
-def accuracy(x: Array, labels: Array, readout: Readout = count) -> Array:
-    """The share of samples whose largest readout is that of their class.
+def accuracy(x_seq: Array, labels: Array, readout: Readout = count) -> Array:
+    """The fraction of samples whose largest readout is that of their class.
 
     Args:
-        x: Spikes or membranes ``[T, N, C]``.
+        x_seq: Spikes or membranes ``[T, N, C]``.
         labels: Classes ``[N]``, integers from 0 to C - 1.
-        readout: A function ``[T, N, *] -> [N, C]``; of equal outputs the first wins.
+        readout: A function ``[T, N, *] -> [N, C]``; among equal outputs the first wins.
 
     Returns:
         A scalar in ``[0, 1]``.
 
     Raises:
-        TypeError: If ``x`` is not real or ``labels`` are not integers.
-        ValueError: If a shape does not fit or a label is no class.
+        TypeError: If ``x_seq`` is not real or ``labels`` are not integers.
+        ValueError: If a shape does not fit or a label is not a class.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -30,7 +30,7 @@ def accuracy(x: Array, labels: Array, readout: Readout = count) -> Array:
 
     Source: snnTorch ``accuracy_rate``, ``accuracy_temporal``.
     """
-    y, labels = read("accuracy", x, readout), classes("accuracy", labels)
+    y, labels = read("accuracy", x_seq, readout), classes("accuracy", labels)
     check_labels("accuracy", y, labels)
     right = (jnp.argmax(y, -1) == labels).astype(y.dtype)
-    return or_nan(right, labels, y.shape[-1]).mean()
+    return nan_where_no_class(right, labels, y.shape[-1]).mean()

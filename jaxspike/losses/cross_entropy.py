@@ -1,20 +1,18 @@
-"""Softmax cross-entropy, of rates, membranes and first spike times."""
+"""Softmax cross-entropy of rates, membranes and first spike times."""
 
-import numpy as np
-
-from .._check import one_of
+from .. import _check
 from .._types import Array, Param
 from ._labels import Readout, first_times, read, softmax
 
 
-def cross_entropy(x: Array, labels: Array, readout: Readout | None = None) -> Array:
-    """Softmax cross-entropy, of a readout or of each step.
+def cross_entropy(x_seq: Array, labels: Array, readout: Readout | None = None) -> Array:
+    """Softmax cross-entropy of a readout, or of each step.
 
-    ``mean_n(-log softmax(readout(x))[n, labels[n]])``; without a readout
-    ``mean_t,n(-log softmax(x[t])[n, labels[n]])``.
+    ``mean_n(-log softmax(readout(x_seq))[n, labels[n]])``; without a readout
+    ``mean_t,n(-log softmax(x_seq[t])[n, labels[n]])``.
 
     Args:
-        x: Spikes, membranes or other logits ``[T, N, C]``.
+        x_seq: Spikes, membranes or other logits ``[T, N, C]``.
         labels: Classes ``[N]``, integers from 0 to C - 1, or their probabilities ``[N, C]``.
         readout: A function ``[T, N, *] -> [N, C]``, or None for the mean over the steps.
 
@@ -22,8 +20,8 @@ def cross_entropy(x: Array, labels: Array, readout: Readout | None = None) -> Ar
         A scalar, in nats.
 
     Raises:
-        TypeError: If ``x`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit or a label is no class.
+        TypeError: If ``x_seq`` is not real, or labels ``[N]`` are not integers.
+        ValueError: If a shape does not fit or a label is not a class.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -33,15 +31,16 @@ def cross_entropy(x: Array, labels: Array, readout: Readout | None = None) -> Ar
 
     Source: snnTorch ``ce_rate_loss``, ``ce_count_loss``, ``ce_max_membrane_loss``.
     """
-    return softmax("cross_entropy", read("cross_entropy", x, readout), labels)
+    return softmax("cross_entropy", read("cross_entropy", x_seq, readout), labels)
 
 
 def cross_entropy_temporal(spikes: Array, labels: Array, inverse: str = "negate") -> Array:
     """Softmax cross-entropy of first spike times: the class that fires first wins.
 
     The logits are ``-t`` or ``1 / (t + 1)`` with ``t`` the step of the first spike, T - 1 for an
-    output that never fires. For the gradient see `jaxspike.readout.first_spike_time`. Outputs that
-    are all silent cost ``log(C)`` and hardly learn: begin with weights that make them fire.
+    output that never fires. For the gradient see `jaxspike.readout.first_spike_time`. If all
+    outputs are silent, the loss is ``log(C)`` and hardly learns: start with weights that make them
+    fire.
 
     Args:
         spikes: ``[T, N, C]``.
@@ -53,7 +52,7 @@ def cross_entropy_temporal(spikes: Array, labels: Array, inverse: str = "negate"
 
     Raises:
         TypeError: If ``spikes`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit, a label is no class, or ``inverse`` is unknown.
+        ValueError: If a shape does not fit, a label is not a class, or ``inverse`` is unknown.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -63,31 +62,31 @@ def cross_entropy_temporal(spikes: Array, labels: Array, inverse: str = "negate"
 
     Source: snnTorch ``ce_temporal_loss``, for the gradient too.
     """
-    one_of("`cross_entropy_temporal(inverse=...)`", inverse, ("negate", "reciprocal"))
+    _check.one_of("`cross_entropy_temporal(inverse=...)`", inverse, ("negate", "reciprocal"))
     time = read("cross_entropy_temporal", spikes, first_times)
     logits = -time if inverse == "negate" else 1 / (time + 1)
     return softmax("cross_entropy_temporal", logits, labels)
 
 
-def tet(x: Array, labels: Array, *, lamb: float = 1e-3, means: Param = 1.0) -> Array:
+def tet(x_seq: Array, labels: Array, *, lamb: float = 1e-3, means: Param = 1.0) -> Array:
     """Temporal efficient training: the cross-entropy of each step, not of their mean.
 
-    ``(1 - lamb) * mean_t,n(-log softmax(x[t])[n, labels[n]]) + lamb * mean((x - means)^2)``.
-    The second term keeps single steps from running away.
+    ``(1 - lamb) * mean_t,n(-log softmax(x[t])[n, labels[n]]) + lamb * mean((x - means)^2)`` for
+    ``x = x_seq``. The second term keeps single steps from diverging.
 
     Args:
-        x: Outputs ``[T, N, C]``, usually before any spike.
+        x_seq: Outputs ``[T, N, C]``, usually membranes or currents, not spikes.
         labels: Classes ``[N]``, integers from 0 to C - 1, or their probabilities ``[N, C]``.
         lamb: Weight of the second term, in ``[0, 1]``.
-        means: What the second term draws outputs to, the threshold in the paper.
+        means: The value that the second term pulls outputs toward; the threshold in the paper.
 
     Returns:
         A scalar.
 
     Raises:
-        TypeError: If ``x`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit, a label is no class, or the number ``lamb`` is
-            out of range.
+        TypeError: If ``x_seq`` is not real, or labels ``[N]`` are not integers.
+        ValueError: If a shape does not fit, a label is not a class, or ``lamb`` is out of
+            range.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -97,7 +96,6 @@ def tet(x: Array, labels: Array, *, lamb: float = 1e-3, means: Param = 1.0) -> A
     Source: Deng et al., "Temporal efficient training of spiking neural network via gradient
     re-weighting", ICLR 2022.
     """
-    if isinstance(lamb, int | float | np.floating) and not 0 <= lamb <= 1:
-        raise ValueError(f"`tet(lamb=...)` must be from 0 to 1, got {lamb}.")
-    y = read("tet", x, None)
+    _check.in_range("`tet(lamb=...)`", lamb, low=0, high=1)
+    y = read("tet", x_seq, None)
     return (1 - lamb) * softmax("tet", y, labels) + lamb * ((y - means) ** 2).mean()

@@ -5,11 +5,11 @@ import numpy as np
 
 from .._types import Array
 from ..readout import count
-from ._labels import Readout, classes, first_times, not_both, read, targets
+from ._labels import Readout, check_targets_alone, classes, first_times, read, targets
 
 
 def mse(
-    x: Array,
+    x_seq: Array,
     labels: Array,
     readout: Readout | None = None,
     *,
@@ -18,11 +18,11 @@ def mse(
 ) -> Array:
     """Mean squared error to a target for the right class and another for the wrong ones.
 
-    ``mean((readout(x) - target)^2)`` over samples and outputs, and over the steps without a
+    ``mean((readout(x_seq) - target)^2)`` over samples and outputs, and over steps if there is no
     readout; ``target[n, c] = correct if c == labels[n] else incorrect``.
 
     Args:
-        x: Spikes or membranes ``[T, N, C]``.
+        x_seq: Spikes or membranes ``[T, N, C]``.
         labels: Classes ``[N]``, integers from 0 to C - 1, or the targets themselves: ``[N, C]``, or
             ``[T, N, C]`` without a readout.
         readout: A function ``[T, N, *] -> [N, C]``, such as `jaxspike.readout.rate`, or None to
@@ -34,8 +34,8 @@ def mse(
         A scalar, in those units squared.
 
     Raises:
-        TypeError: If ``x`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit or a label is no class.
+        TypeError: If ``x_seq`` is not real, or labels ``[N]`` are not integers.
+        ValueError: If a shape does not fit or a label is not a class.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -45,8 +45,8 @@ def mse(
 
     Source: snnTorch ``mse_membrane_loss``; SpikingJelly's examples, with the rate.
     """
-    y = read("mse", x, readout)
-    not_both("mse", labels, correct, incorrect, (1.0, 0.0))
+    y = read("mse", x_seq, readout)
+    check_targets_alone("mse", labels, correct, incorrect, (1.0, 0.0))
     return ((y - targets("mse", y, labels, correct, incorrect)) ** 2).mean()
 
 
@@ -57,12 +57,12 @@ def mse_count(
 
     ``mean((count - target)^2) / T`` over samples and outputs, with the target
     ``int(T * correct_rate)`` for the right class and ``int(T * incorrect_rate)`` for the others.
-    Mind the whole numbers: ``int(100 * 0.29)`` is 28.
+    Note the truncation: ``int(100 * 0.29)`` is 28.
 
     Args:
         spikes: ``[T, N, C]``.
         labels: Classes ``[N]``, integers from 0 to C - 1.
-        correct_rate: Spikes per step wanted of the right class, at least 0; at most 1, or k if each
+        correct_rate: Target spikes per step of the right class, at least 0; at most 1, or k if each
             output is the sum of k neurons.
         incorrect_rate: The same for the other classes.
 
@@ -71,7 +71,7 @@ def mse_count(
 
     Raises:
         TypeError: If ``spikes`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit, a label is no class, or a rate is not a number
+        ValueError: If a shape does not fit, a label is not a class, or a rate is not a number
             of at least 0.
 
     Example:
@@ -112,14 +112,14 @@ def mse_temporal(
         labels: Classes ``[N]``, integers from 0 to C - 1, or the target times ``[N, C]``.
         correct: Target time of the right class in steps; a negative one counts from the end.
         incorrect: Target time of the others.
-        tolerance: A time nearer to its target than this many steps costs nothing.
+        tolerance: A time closer to its target than this many steps costs nothing.
 
     Returns:
         A scalar.
 
     Raises:
         TypeError: If ``spikes`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit or a label is no class.
+        ValueError: If a shape does not fit or a label is not a class.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -128,10 +128,11 @@ def mse_temporal(
         Array(0.045, dtype=float32)
 
     Source: snnTorch ``mse_temporal_loss``, for the gradient too. (Its default target for wrong
-    classes, -1, is lost on the way and acts as 0; here it is the last step, as it documents.)
+    classes, -1, is dropped internally and acts as 0; here it is the last step, as documented
+    there.)
     """
     time, steps = read("mse_temporal", spikes, first_times), len(spikes)
-    not_both("mse_temporal", labels, correct, incorrect, (0, -1))
+    check_targets_alone("mse_temporal", labels, correct, incorrect, (0, -1))
     target = targets("mse_temporal", time, labels, correct, incorrect)
     error = time - jnp.where(target < 0, steps + target, target)
     return (jnp.where(jnp.abs(error) < tolerance, 0, error / steps) ** 2).mean()

@@ -1,33 +1,33 @@
-"""Losses of spike trains themselves: distances and regularisers."""
+"""Losses of spike trains themselves: distances and regularizers."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._check import broadcasts, positive_number, sequence
+from .. import _check
 from .._types import Array, Param, Tree
-from ._labels import arrays, some
+from ._labels import arrays, non_empty
 
 
 def van_rossum(spikes: Array, targets: Array, tau: Param) -> Array:
     """The squared van Rossum distance of spike trains, mean over samples and neurons.
 
     ``D^2 = 1/tau * sum_t(a[t]^2)`` with the trace of the difference
-    ``a[t] = exp(-1/tau) * a[t-1] + spikes[t] - targets[t]``. For large ``tau`` one spike too many
-    costs 1/2, and a spike moved by ``d`` steps ``1 - exp(-d / tau)``.
+    ``a[t] = exp(-1/tau) * a[t-1] + spikes[t] - targets[t]``. For large ``tau`` an extra spike
+    costs 1/2, and a spike moved by ``d`` steps costs ``1 - exp(-d / tau)``.
 
     Args:
         spikes: ``[T, N, *]``.
         targets: Spike trains of the same shape.
-        tau: Time constant in steps, above 0, that says how near is near; a number or an array that
-            broadcasts against one step.
+        tau: Time constant in steps, above 0: the time scale on which spikes count as close; a
+            number or an array that broadcasts against one step.
 
     Returns:
         A scalar.
 
     Raises:
         TypeError: If ``spikes`` or ``targets`` is not real.
-        ValueError: If the shapes differ or the number ``tau`` is not above 0.
+        ValueError: If the shapes differ or ``tau`` is not above 0.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -38,10 +38,10 @@ def van_rossum(spikes: Array, targets: Array, tau: Param) -> Array:
     Source: van Rossum, "A novel spike distance", 2001; as a loss Zenke & Ganguli, "SuperSpike",
     2018.
     """
-    x = some("`van_rossum(spikes=...)`", spikes)
-    y = sequence("`van_rossum(targets=...)`", targets)
-    positive_number("`van_rossum(tau=...)`", tau)
-    broadcasts("`van_rossum(tau=...)`", tau, x.shape[1:])
+    x = non_empty("`van_rossum(spikes=...)`", spikes)
+    y = _check.sequence("`van_rossum(targets=...)`", targets)
+    _check.in_range("`van_rossum(tau=...)`", tau, above=0)
+    _check.broadcasts("`van_rossum(tau=...)`", tau, x.shape[1:])
     if x.shape != y.shape:
         raise ValueError(
             f"`van_rossum(targets=...)` must have the shape of the spikes, {x.shape}, "
@@ -61,11 +61,11 @@ def rate_band(spikes: Tree, low: Param, high: Param) -> Array:
     """A penalty on neurons that fire too little or too much: a band for firing rates.
 
     ``mean_i(max(0, low - r_i)^2 + max(0, r_i - high)^2)``, with ``r_i`` the rate of neuron i over
-    all steps and samples. With ``low == high`` it draws every rate to that target.
+    all steps and samples. With ``low == high`` it pulls every rate to that target.
 
     Args:
-        spikes: ``[T, N, *]``, or a pytree of these, such as the record of all layers; each neuron
-            counts alike.
+        spikes: ``[T, N, *]``, or a pytree of these, such as the record of all layers; all
+            neurons count equally.
         low: Lower edge of the band, in spikes per step.
         high: Upper edge, not below ``low``.
 
@@ -74,7 +74,7 @@ def rate_band(spikes: Tree, low: Param, high: Param) -> Array:
 
     Raises:
         TypeError: If ``spikes`` is not real.
-        ValueError: If a shape does not fit, there is no array, or the numbers are not in order.
+        ValueError: If a shape does not fit, there is no array, or ``high`` is below ``low``.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -97,16 +97,16 @@ def rate_band(spikes: Tree, low: Param, high: Param) -> Array:
 
 
 def sparsity(spikes: Tree) -> Array:
-    """The mean firing rate, a penalty on every spike alike.
+    """The mean firing rate: an equal penalty on every spike.
 
-    ``mean(|s|)`` over steps, samples and neurons. A silent step has the gradient of a spike.
+    ``mean(|s|)`` over steps, samples and neurons. A silent step has the same gradient as a spike.
 
     Args:
-        spikes: ``[T, N, *]``, or a pytree of these, such as the record of all layers; each neuron
-            counts alike.
+        spikes: ``[T, N, *]``, or a pytree of these, such as the record of all layers; all
+            neurons count equally.
 
     Returns:
-        A scalar, in spikes per step. Times the number of entries it is snnTorch's
+        A scalar, in spikes per step. Multiplied by the number of entries, it is snnTorch's
         ``l1_rate_sparsity``.
 
     Raises:

@@ -38,7 +38,7 @@ def to_data(xs: Any, dt: float, *, events: bool = False, layout: str = "channels
     """
     import nir
 
-    _check.positive_number("`to_data(dt=...)`", dt)
+    _check.in_range("`to_data(dt=...)`", dt, above=0)
     _check.one_of("`to_data(layout=...)`", layout, ("channels_last", "channels_first"))
     x = np.asarray(_check.sequence("`to_data(xs=...)`", xs))
     if x.ndim < 3:
@@ -101,7 +101,7 @@ def from_data(
     """
     _check.one_of("`from_data(layout=...)`", layout, ("channels_last", "channels_first"))
     if dt is not None:
-        _check.positive_number("`from_data(dt=...)`", dt)
+        _check.in_range("`from_data(dt=...)`", dt, above=0)
     if hasattr(data, "data") and hasattr(data, "dt"):
         grid = np.asarray(data.data, np.float32)
         if dt is not None and not math.isclose(dt, data.dt, rel_tol=1e-6):

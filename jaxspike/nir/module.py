@@ -8,7 +8,7 @@ from flax import nnx
 
 from .._types import Array, Shape, Tree
 from ..neurons.base import check_shape, output_dtype
-from ..nn import Rank, SpikingModule
+from ..nn import EmptyState, SpikingModule
 from .layout import batch_channels_first, batch_channels_last, last
 from .order import LATE, Plan, late_neurons
 
@@ -21,7 +21,7 @@ class GraphState(NamedTuple):
 
     neurons: dict[str, Tree]
     late: dict[str, Array]
-    rank: Rank
+    rank: EmptyState
 
 
 class Graph(SpikingModule):
@@ -93,7 +93,7 @@ class Graph(SpikingModule):
                 if isinstance(layer, SpikingModule)
             },
             {name: jnp.zeros(shapes[name], dtype) for name in late_neurons(self.steps)},
-            Rank(len(batch)),
+            EmptyState(len(batch)),
         )
 
     def __call__(self, state: GraphState, x: Array | dict[str, Array]) -> tuple[GraphState, Any]:

@@ -8,7 +8,7 @@ from flax import nnx
 
 from ..neurons import Neuron, SequenceNeuron
 from ..nn import Dropout, SpikingModule
-from ..nn._state import TO_BE_BUILT, SealedState
+from ..nn.module import call_without_state
 from .layout import channels_first, first
 from .shapes import Shape
 
@@ -105,7 +105,7 @@ def trace(net: Any, wire: Wire | dict[str, Wire], path: tuple[str, ...] = ()) ->
         if isinstance(net, Neuron | SequenceNeuron):
             return writer.node(net, ".".join(path), wire)
         if isinstance(net, SpikingModule):
-            return net(SealedState(TO_BE_BUILT), wire)[1]
+            return call_without_state(net, wire)
         return net(wire)
     except TypeError as e:
         raise _cannot(f"an operation that cannot be followed ({e})") from e

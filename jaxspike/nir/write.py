@@ -75,7 +75,7 @@ def to_nir(
     read = net.source if isinstance(net, Graph) else None
     if dt is None:
         dt = 1e-4 if read is None else read.dt
-    _check.positive_number("`to_nir(dt=...)`", dt)
+    _check.in_range("`to_nir(dt=...)`", dt, above=0)
     writer = Writer(float(dt), lossy)
     name = "input" if read is None else read.graph.inputs[0]
     wires: dict[str, Wire] = {}

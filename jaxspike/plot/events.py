@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._check import integer, positive_number
+from .._check import in_range, integer
 from ._axes import Axes, array, axes
 
 OFF, ON = np.array([217, 72, 15]), np.array([25, 113, 194])
@@ -124,7 +124,7 @@ def _images(name: str, frames: Any, vmax: float | None) -> np.ndarray[Any, Any]:
         raise ValueError(f"`{name}(frames=...)` must be [T, H, W, 2], got the shape {a.shape}.")
     if not (a >= 0).all():
         raise ValueError(f"`{name}(frames=...)` must be numbers of events, got some below 0.")
-    positive_number(f"`{name}(vmax=...)`", vmax)
+    in_range(f"`{name}(vmax=...)`", vmax, above=0)
     if vmax is None:
         vmax = float(np.percentile(a[a > 0], 99)) if a.any() else 1.0
     share = np.minimum(a / vmax, 1.0)

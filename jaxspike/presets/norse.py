@@ -192,10 +192,10 @@ def norse_li_box(tau_mem_inv: Param = 100.0, v_leak: Param = 0.0, dt: Param = 0.
 
 def _rate(name, field, rate, dt):
     """``dt * rate``, which Euler steps need to be at most 2."""
-    _check.above_zero(f"`{name}({field}=...)`", rate)
-    _check.above_zero(f"`{name}(dt=...)`", dt)
+    _check.in_range(f"`{name}({field}=...)`", rate, above=0)
+    _check.in_range(f"`{name}(dt=...)`", dt, above=0)
     step = dt * rate
-    if not _check.known_and(step, lambda step: step <= 2):
+    if not _check.all_known(step, lambda step: step <= 2):
         raise ValueError(
             f"`{name}({field}=..., dt=...)` must be `{field} * dt <= 2` for stable Euler steps, "
             f"got {rate} and {dt}. Give the rate and the time step in the same unit."

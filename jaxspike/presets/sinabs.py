@@ -58,7 +58,7 @@ def sinabs_lif(
     Source: Sinabs 3.1.3 ``sinabs.layers.LIF``; Weidel & Sheik, "WaveSense", 2021.
     """
     name = "sinabs_lif"
-    _check.above_zero(f"`{name}(tau_mem=...)`", tau_mem)
+    _check.in_range(f"`{name}(tau_mem=...)`", tau_mem, above=0)
     _check.one_of(f"`{name}(norm_input=...)`", norm_input, (True, False))
     a = _decay(tau_mem)
     membrane = {"v_decay": a, "v_gain": 1 - a if norm_input else 1.0}
@@ -107,12 +107,12 @@ def sinabs_iaf(
 
 
 def _neuron(name, membrane, tau_syn, threshold, most, reset_fn, min_v_mem, surrogate):
-    _check.above_zero(f"`{name}(spike_threshold=...)`", threshold)
+    _check.in_range(f"`{name}(spike_threshold=...)`", threshold, above=0)
     _check.one_of(f"`{name}(reset_fn=...)`", reset_fn, ("MembraneSubtract", "MembraneReset"))
     if most is not None:
         _check.integer(f"`{name}(max_num_spikes_per_bin=...)`", most, low=1)
     if tau_syn is not None:
-        _check.above_zero(f"`{name}(tau_syn=...)`", tau_syn)
+        _check.in_range(f"`{name}(tau_syn=...)`", tau_syn, above=0)
         membrane |= {"c_decay": _decay(tau_syn), "c_gain": _decay(tau_syn)}
     subtract = reset_fn == "MembraneSubtract"
     return DiscreteLIF(

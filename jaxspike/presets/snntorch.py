@@ -97,7 +97,7 @@ def snntorch_synaptic(
     Source: snnTorch 1.0.0 ``snntorch.Synaptic``.
     """
     name = "snntorch_synaptic"
-    _check.decay(f"`{name}(alpha=...)`", alpha)
+    _check.in_range(f"`{name}(alpha=...)`", alpha, low=0, high=1)
     late = {"subtract": "after_charge", "zero": "after_charge", "none": "never"}
     fields = {"c_decay": alpha}
     return _neuron(name, beta, threshold, reset, reset_delay, late, surrogate, fields)
@@ -156,11 +156,11 @@ def snntorch_lapicque(
         )
     for field, value in (("beta", beta), ("R", R), ("C", C), ("time_step", time_step)):
         if value is not None:
-            _check.above_zero(f"`{name}({field}=...)`", value)
-    if beta is not None and not _check.known_and(beta, lambda beta: beta < 1):
+            _check.in_range(f"`{name}({field}=...)`", value, above=0)
+    if beta is not None and not _check.all_known(beta, lambda beta: beta < 1):
         raise ValueError(f"`{name}(beta=...)` must be less than 1, got {beta}.")
     rc: Any = R * C if beta is None else time_step / -_log(beta)  # type: ignore[operator]
-    if not _check.known_and(time_step / rc, lambda ratio: ratio <= 2):
+    if not _check.all_known(time_step / rc, lambda ratio: ratio <= 2):
         raise ValueError(
             f"`{name}(time_step=...)` must be at most 2 * R * C = {2 * rc}, got {time_step}. "
             "Take smaller steps."
@@ -210,7 +210,7 @@ def snntorch_alpha(
     """
     name = "snntorch_alpha"
     _check.one_of(f"`{name}(reset=...)`", reset, ("zero", "none"))
-    _check.above_zero(f"`{name}(threshold=...)`", threshold)
+    _check.in_range(f"`{name}(threshold=...)`", threshold, above=0)
     return Alpha(
         exc_decay=alpha,
         inh_decay=beta,
@@ -226,10 +226,10 @@ def _neuron(name, beta, threshold, mechanism, delay, late, surrogate, fields=Non
     """A `DiscreteLIF` that fires above its threshold, with the reset times ``late`` if delayed."""
     _check.one_of(f"`{name}(reset=...)`", mechanism, _RESETS)
     _check.one_of(f"`{name}(reset_delay=...)`", delay, (True, False))
-    _check.above_zero(f"`{name}(threshold=...)`", threshold)
+    _check.in_range(f"`{name}(threshold=...)`", threshold, above=0)
     fields = dict(fields or {})
     if beta is not None:
-        _check.decay(f"`{name}(beta=...)`", beta)
+        _check.in_range(f"`{name}(beta=...)`", beta, low=0, high=1)
         fields["v_decay"] = beta
     return DiscreteLIF(
         v_threshold=threshold,

@@ -35,7 +35,7 @@ def spyx_lif(
 
     Source: spyx 1.0.0 ``spyx.nn.LIF``.
     """
-    _check.decay("`spyx_lif(beta=...)`", beta)
+    _check.in_range("`spyx_lif(beta=...)`", beta, low=0, high=1)
     return DiscreteLIF(v_decay=beta, **_spiking("spyx_lif", threshold, surrogate))
 
 
@@ -87,8 +87,8 @@ def spyx_cuba_lif(
     Source: spyx 1.0.0 ``spyx.nn.CuBaLIF``.
     """
     name = "spyx_cuba_lif"
-    _check.decay(f"`{name}(alpha=...)`", alpha)
-    _check.decay(f"`{name}(beta=...)`", beta)
+    _check.in_range(f"`{name}(alpha=...)`", alpha, low=0, high=1)
+    _check.in_range(f"`{name}(beta=...)`", beta, low=0, high=1)
     spiking = _spiking(name, threshold, surrogate) | {"reset": "before_charge"}
     return DiscreteLIF(c_decay=alpha, v_decay=beta, **spiking)
 
@@ -111,12 +111,12 @@ def spyx_li(beta: Param = 0.8) -> DiscreteLIF:
 
     Source: spyx 1.0.0 ``spyx.nn.LI``.
     """
-    _check.decay("`spyx_li(beta=...)`", beta)
+    _check.in_range("`spyx_li(beta=...)`", beta, low=0, high=1)
     return DiscreteLIF(v_decay=beta, v_threshold=None, v_reset=None)
 
 
 def _spiking(name: str, threshold: Param, surrogate: Surrogate) -> dict[str, Any]:
-    _check.above_zero(f"`{name}(threshold=...)`", threshold)
+    _check.in_range(f"`{name}(threshold=...)`", threshold, above=0)
     return {
         "v_threshold": threshold,
         "v_reset": None,

@@ -8,13 +8,12 @@ import nir
 import numpy as np
 import pytest
 from flax import nnx
+from interpreter import run
+from random_graphs import DT, random_graph
 
 import jaxspike as js
 import jaxspike.nir
 from jaxspike.nir.file import write_tree
-
-from interpreter import run
-from random_graphs import DT, random_graph
 
 
 def read(graph, **options):

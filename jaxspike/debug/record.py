@@ -1,0 +1,176 @@
+"""`record`: a run of a network that also returns what its layers did."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.errors import TraceContextError
+
+from .._types import Array, Tree
+from ..neurons.base import layout
+from ..nn import Spiking, SpikingModule
+from ..nn.paths import named_layers
+from ._watch import Trace, collect, watch
+
+Layers = str | type | Sequence[str | type] | None
+
+
+def record(
+    net: SpikingModule,
+    state: Tree,
+    x: Array,
+    *args: Any,
+    layers: Layers = None,
+    fields: Sequence[str] = ("output",),
+) -> tuple[Tree, Any, OrderedDict[str, dict[str, Any]]]:
+    """Run ``net(state, x)`` and return what its layers did beside its result.
+
+    It runs a copy of the network whose layers note their outputs, so ``net`` stays as it is: also
+    the statistics of a BatchNorm and the counts of its random keys. It is as pure as the network:
+    call it in `flax.nnx.jit`, in a scan, or differentiate it.
+
+    Args:
+        net: The network.
+        state: Its state.
+        x: One step ``[N, *]`` or a sequence ``[T, N, *]``; the records have a time axis if it has.
+        *args: What else the network takes.
+        layers: Which layers: their paths, such as ``"lif1"``, ``"block.lif2"``, or in a
+            `Sequential` ``"1"``; or types, of layers (`flax.nnx.Linear`) or of neurons (`LIF`).
+            None is every neuron.
+        fields: What of each: ``"output"``, ``"input"``, the name of a state variable such as
+            ``"v"``, after the step, or ``"state"`` for all of them. A layer without that variable
+            is recorded without it.
+
+    Returns:
+        The new state and the output, as of ``net(state, x)``, and the records: a dict from the path
+        of a layer, in the order in which they run, to a dict from field to array, ``[T, N, *]``.
+        What a layer that runs twice a step did the second time is under its path and ``#2``.
+
+    Raises:
+        TypeError: If ``net`` is not a module, or calls a layer inside a transformation that nothing
+            can leave, such as `jax.lax.scan`.
+        ValueError: If there is no such layer, or none of them has such a field.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> net = js.nn.Sequential(nnx.Linear(8, 4, rngs=nnx.Rngs(0)), js.LIF())
+        >>> state, x_seq = net.init_state((2, 8)), jnp.ones((5, 2, 8))
+        >>> state, y, records = js.debug.record(net, state, x_seq, fields=("output", "v"))
+        >>> records["1"]["v"].shape
+        (5, 2, 4)
+    """
+    fields = (fields,) if isinstance(fields, str) else tuple(fields)
+    names, trace = _choose(layers_of(net, "record"), layers), Trace()
+    recorded = _recorded_copy(net, names, fields, trace)
+    try:
+        new, y = recorded(state, x, *args)
+    except TraceContextError as e:
+        raise TypeError(
+            "`record(net=...)` must call its layers where their outputs can leave, got a layer "
+            f"inside a transformation of JAX: {str(e).split(' (')[0]}. Use `flax.nnx.jit` or "
+            "`flax.nnx.remat` in place of those of JAX, and give a module that scans its layers "
+            "an `init_state`."
+        ) from e
+    records: OrderedDict[str, dict[str, Any]] = OrderedDict()  # which `jit` leaves in order
+    for name, calls in collect(recorded, trace).items():
+        for i, call in enumerate(calls):
+            records[name if not i else f"{name}#{i + 1}"] = call
+    for field in fields:
+        if records and not any(field in r for r in records.values()):
+            raise ValueError(
+                f"`record(fields=...)` must name what a layer has, got {field!r}. "
+                f"Use some of: {', '.join(['output', 'input', 'state', *sorted(trace.variables)])}."
+            )
+    return new, y, records
+
+
+def order_of_layers(net: SpikingModule, state: Tree, x: Array, *args: Any) -> list[str]:
+    """The names of all layers of ``net`` in the order in which they first run."""
+    trace, modules = Trace(), layers_of(net, "order_of_layers")
+    names = [name for name, module in modules.items() if callable(module)]
+    jax.eval_shape(lambda s, x: _recorded_copy(net, names, (), trace)(s, x, *args)[1], state, x)
+    return list(dict.fromkeys(trace.order))
+
+
+def require_sequence(name: str, net: SpikingModule, state: Tree, x: Array, args: Any) -> None:
+    """Refuse one step, or the state of another network."""
+    layers_of(net, name)
+    shape = jnp.shape(x)
+    if len(shape) < 2 or layout(net.init_state(shape[1:], jnp.float32, *args)) != layout(state):
+        raise ValueError(
+            f"`{name}(state=..., x_seq=...)` must be a sequence `[T, N, *]` and the state for one "
+            f"of its steps, got the shape {shape}. "
+            f"Give x_seq a time axis, and the state `net.init_state({shape[1:]})`."
+        )
+
+
+def neuron_rates(
+    net: SpikingModule, state: Tree, x_seq: Array, args: Any, layers: Layers = None
+) -> OrderedDict[str, tuple[Array, Array]]:
+    """For each layer the share of steps in which its neurons fire, and whether they do.
+
+    Returns:
+        For each layer the rate of each of its neurons over time steps and samples, and whether its
+        outputs are whole numbers: else they are no spikes.
+    """
+    _, _, records = record(net, state, x_seq, *args, layers=layers)
+    outputs = ((name, r["output"]) for name, r in records.items())
+    return OrderedDict(
+        (name, ((y != 0).mean((0, 1)), (y == jnp.round(y)).all())) for name, y in outputs
+    )
+
+
+def layers_of(net: SpikingModule, caller: str) -> dict[str, Any]:
+    """The modules in ``net``, itself included, by their paths; ``caller`` is named in an error."""
+    if not isinstance(net, SpikingModule):
+        got = f"the class {net.__name__}" if isinstance(net, type) else f"a {type(net).__name__}"
+        raise TypeError(
+            f"`{caller}(net=...)` must be a SpikingModule, got {got}. "
+            "A neuron and a function hide nothing: scan a step that returns what you want, "
+            "`(state, (spikes, state.v))`."
+        )
+    return named_layers(net)
+
+
+def refuse_traced(name: str, instead: str, net: Any, *values: Any) -> None:
+    """Refuse tracers, in the parameters of ``net`` too: reports are printed, errors go by value."""
+    variables = nnx.state(net) if isinstance(net, nnx.Module) else None
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((variables, values))):
+        raise TypeError(
+            f"`{name}` must be called outside of `jit`: it looks at values. Inside, use {instead}."
+        )
+
+
+def _recorded_copy(net: Any, names: list[str], fields: tuple[str, ...], trace: Trace) -> Any:
+    net = nnx.clone(net)
+    modules = layers_of(net, "record")
+    watch(net, {name: modules[name] for name in names}, fields, trace)
+    return net
+
+
+def _choose(modules: dict[str, Any], layers: Layers) -> list[str]:
+    wanted = Spiking if layers is None else layers
+    chosen: list[str] = []
+    for one in [wanted] if isinstance(wanted, str | type) else wanted:
+        if isinstance(one, type):
+            found = [name for name, module in modules.items() if _is_a(module, one)]
+        else:
+            found = [name for name in modules if name == one]
+        if not found:
+            neurons = [name for name, module in modules.items() if isinstance(module, Spiking)]
+            raise ValueError(
+                f"`record(layers=...)` must be paths or types of layers of the network, got "
+                f"{getattr(one, '__name__', repr(one))}. Its neurons are: "
+                f"{', '.join(neurons) or 'none'}."
+            )
+        chosen += [name for name in found if name not in chosen]
+    return chosen
+
+
+def _is_a(module: Any, kind: type) -> bool:
+    neuron = isinstance(module, Spiking) and isinstance(module.neuron, kind)
+    return neuron or (isinstance(module, kind) and callable(module))

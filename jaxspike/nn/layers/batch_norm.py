@@ -1,0 +1,215 @@
+"""Batch normalisation of spiking networks: scaled to the threshold, or aware of the time step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ..._check import in_range, integer
+from ..._types import Array, Shape, Tree
+from ...neurons.base import output_dtype
+from ..empty_state import EmptyState
+from ..module import SpikingModule
+from ..whole_sequence import check_steps
+
+Take = Callable[[Array], Array]
+
+
+class ThresholdDependentBatchNorm(nnx.BatchNorm):
+    """Batch normalisation whose scale starts at ``alpha * v_threshold`` (tdBN).
+
+    ``y = scale * (x - mean) / sqrt(var + epsilon) + bias``: a neuron's input starts out with the
+    standard deviation of its threshold. Given ``[T, N, *]`` in training, mean and variance are over
+    T and N, as those of any `flax.nnx.BatchNorm` are.
+
+    Args:
+        num_features: Size of the last axis.
+        v_threshold: Threshold of the neuron that follows, above 0.
+        alpha: Factor of the initial scale, above 0: 1, or ``1 / sqrt(2)`` where two such layers are
+            added, as at the end of a residual block.
+        rngs: As for `flax.nnx.BatchNorm`.
+        **options: Of `flax.nnx.BatchNorm`, such as ``momentum`` and ``epsilon``.
+
+    Raises:
+        ValueError: If ``v_threshold`` or ``alpha`` is not above 0.
+
+    Example:
+        >>> import jaxspike as js
+        >>> from flax import nnx
+        >>> norm = js.nn.ThresholdDependentBatchNorm(2, v_threshold=0.5, rngs=nnx.Rngs(0))
+        >>> norm.scale[...]
+        Array([0.5, 0.5], dtype=float32)
+
+    Source: Zheng, Wu, Deng, Hu, Li, "Going deeper with directly-trained larger spiking neural
+    networks", AAAI 2021; SpikingJelly ``layer.ThresholdDependentBatchNorm2d``.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        v_threshold: float = 1.0,
+        alpha: float = 1.0,
+        *,
+        rngs: nnx.Rngs,
+        **options: Any,
+    ):
+        for argument, value in (("v_threshold", v_threshold), ("alpha", alpha)):
+            in_range(f"`ThresholdDependentBatchNorm({argument}=...)`", value, above=0)
+        scale = nnx.initializers.constant(alpha * v_threshold)
+        super().__init__(num_features, scale_init=scale, rngs=rngs, **options)
+
+
+class _PerStepNorm(SpikingModule):
+    """A normalisation with parameters for each of ``steps`` time steps; its state counts them."""
+
+    num_features: int
+    steps: int
+    use_running_average: bool | None
+
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
+        """The number of steps done, none, and the rank of one step of input."""
+        return jnp.zeros((), jnp.int32), EmptyState(len(shape))
+
+    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+        """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""
+        if not self.use_running_average:
+            raise ValueError(
+                f"`{type(self).__name__}` in training mode must get a whole sequence `[T, N, *]`, "
+                f"got one step of shape {x.shape}. "
+                "Call `net(state, x_seq)`, or freeze it with `net.eval()`."
+            )
+        state, y = self._run(state, x[None])
+        return state, y[0]
+
+    def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
+        """Normalise a whole sequence ``[T, N, *]``."""
+        check_steps(self, xs)
+        return self._run(state, xs)
+
+    def _run(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
+        name, (done, rank) = type(self).__name__, state
+        if xs.shape[-1] != self.num_features:
+            raise ValueError(
+                f"`{name}(num_features={self.num_features})` must get {self.num_features} "
+                f"features on the last axis, got shape {xs.shape}."
+            )
+        if not isinstance(done, jax.core.Tracer) and done + len(xs) > self.steps:
+            raise ValueError(
+                f"`{name}(steps={self.steps})` must get {self.steps} time steps in all, got "
+                f"{done + len(xs)}. Start each sequence from `net.init_state(shape)`."
+            )
+        index = done + jnp.arange(len(xs))
+
+        def take(parameter):  # a step that is traced and too late cannot be refused
+            return parameter.at[index].get(mode="fill", fill_value=jnp.nan)
+
+        return (done + len(xs), rank), self._normalize(xs, take)
+
+    def _normalize(self, xs: Array, take: Take) -> Array:
+        raise NotImplementedError
+
+
+class TemporalEffectiveBatchNorm(_PerStepNorm, nnx.BatchNorm):  # type: ignore[misc]
+    """Batch normalisation over T and N, then a learned factor for each time step (TEBN).
+
+    ``y_t = temporal_scale_t * (scale * (x_t - mean) / sqrt(var + epsilon) + bias)``.
+
+    It is made for sequences of ``steps`` time steps. In training it takes whole sequences; in
+    evaluation also single steps, which its state counts. A step too many is an error, or NaN where
+    it is only known at run time: start each sequence from ``init_state``.
+
+    Args:
+        num_features: Size of the last axis.
+        steps: The number of time steps T.
+        rngs: As for `flax.nnx.BatchNorm`.
+        **options: Of `flax.nnx.BatchNorm`, such as ``momentum`` and ``epsilon``.
+
+    Raises:
+        TypeError: If ``steps`` is not an integer.
+        ValueError: If ``steps`` is below 1; in a call, if there are more or fewer time steps or
+            features, or a training step is not a sequence.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> norm = js.nn.TemporalEffectiveBatchNorm(8, steps=10, rngs=nnx.Rngs(0))
+        >>> state, y = norm(norm.init_state((4, 8)), jnp.ones((10, 4, 8)))
+
+    Source: Duan, Ding, Chen, Yu, Huang, "Temporal effective batch normalization in spiking neural
+    networks", NeurIPS 2022; SpikingJelly ``layer.TemporalEffectiveBatchNorm2d``.
+    """
+
+    def __init__(self, num_features: int, steps: int, *, rngs: nnx.Rngs, **options: Any):
+        self.steps = integer("`TemporalEffectiveBatchNorm(steps=...)`", steps, low=1)
+        nnx.BatchNorm.__init__(self, num_features, rngs=rngs, **options)
+        self.temporal_scale = nnx.Param(jnp.ones(self.steps, self.param_dtype))
+
+    def _normalize(self, xs: Array, take: Take) -> Array:
+        y = nnx.BatchNorm.__call__(self, xs)
+        factor = jnp.expand_dims(take(self.temporal_scale[...]), range(1, xs.ndim))
+        return y * factor.astype(y.dtype)
+
+
+class BatchNormThroughTime(_PerStepNorm):
+    """Batch normalisation with its own statistics and scale at each time step (BNTT).
+
+    ``y_t = scale_t * (x_t - mean_t) / sqrt(var_t + epsilon)``, without a bias. In training the
+    statistics are over N (and space); their running averages decay with ``momentum``, the variance
+    being the biased one as in `flax.nnx.BatchNorm`.
+
+    It is made for sequences of ``steps`` time steps. In training it takes whole sequences; in
+    evaluation also single steps, which its state counts. A step too many is an error, or NaN where
+    it is only known at run time: start each sequence from ``init_state``.
+
+    Args:
+        num_features: Size of the last axis, C.
+        steps: The number of time steps T. All parameters are ``[T, C]``.
+        momentum: Decay of the running averages; torch calls 1 minus this its momentum.
+        epsilon: Added to the variance.
+
+    Raises:
+        TypeError: If ``num_features`` or ``steps`` is not an integer.
+        ValueError: If one of them is below 1; in a call, if there are more or fewer time steps or
+            features, or a training step is not a sequence.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> norm = js.nn.BatchNormThroughTime(8, steps=10)
+        >>> state, y = norm(norm.init_state((4, 8)), jnp.ones((10, 4, 8)))
+        >>> norm.scale.shape
+        (10, 8)
+
+    Source: Kim, Panda, "Revisiting batch normalization for training low-latency deep spiking
+    neural networks from scratch", 2021; SpikingJelly ``layer.BatchNormThroughTime2d``.
+    """
+
+    def __init__(
+        self, num_features: int, steps: int, *, momentum: float = 0.99, epsilon: float = 1e-5
+    ):
+        name = "BatchNormThroughTime"
+        self.num_features = integer(f"`{name}(num_features=...)`", num_features, low=1)
+        self.steps = integer(f"`{name}(steps=...)`", steps, low=1)
+        self.momentum, self.epsilon = momentum, epsilon
+        self.use_running_average = False  # what `net.eval()` and `net.train()` set
+        shape = self.steps, self.num_features
+        self.scale = nnx.Param(jnp.ones(shape))
+        self.mean, self.var = nnx.BatchStat(jnp.zeros(shape)), nnx.BatchStat(jnp.ones(shape))
+
+    def _normalize(self, xs: Array, take: Take) -> Array:
+        x = xs.astype(jnp.promote_types(xs.dtype, jnp.float32))
+        mean, var = take(self.mean[...]), take(self.var[...])
+        if not self.use_running_average:
+            axes = tuple(range(1, x.ndim - 1))
+            old, (mean, var) = (mean, var), (x.mean(axes), x.var(axes))
+            for stat, was, now in zip((self.mean, self.var), old, (mean, var), strict=True):
+                new = self.momentum * was + (1 - self.momentum) * now
+                stat[...] = jax.lax.stop_gradient(new.astype(stat.dtype))
+
+        def per_channel(a):
+            return jnp.expand_dims(a, range(1, x.ndim - 1))
+
+        factor = take(self.scale[...]) * jax.lax.rsqrt(var + self.epsilon)
+        y = (x - per_channel(mean)) * per_channel(factor)
+        return y.astype(output_dtype(xs))

@@ -1,0 +1,112 @@
+"""`Dropout`: one mask for a whole sequence."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from ..._types import Array, Shape
+from ..empty_state import EmptyState
+from ..module import SpikingModule
+
+
+def check_rate(name: str, rate: Any) -> float:
+    """A probability to drop."""
+    number = not isinstance(rate, bool) and isinstance(rate, int | float | np.floating)
+    if not number or not 0 <= rate < 1:
+        raise ValueError(f"`{name}(rate=...)` must be a number in [0, 1), got {rate!r}.")
+    return float(rate)
+
+
+def own_keys(name: str, rngs: Any) -> nnx.RngStream:
+    """A source of keys of the layer's own, from the stream ``dropout`` or the default one."""
+    if not isinstance(rngs, nnx.Rngs | nnx.RngStream):
+        raise TypeError(
+            f"`{name}(rngs=...)` must be an nnx.Rngs, got {rngs!r}. Give `rngs=nnx.Rngs(0)`."
+        )
+    return (rngs.dropout if isinstance(rngs, nnx.Rngs) else rngs).fork()
+
+
+class Dropout(SpikingModule):
+    """Drop inputs with one mask for the whole sequence, as a fixed thinning of the network.
+
+    In training, a sequence ``[T, N, *]`` draws one mask of shape ``[N, *]``: the same inputs are
+    dropped at every time step, the others scaled by ``1 / (1 - rate)``. A single training step is
+    an error, for it has no sequence to share its mask with. In evaluation (``net.eval()``) the
+    input passes unchanged.
+
+    Args:
+        rate: Probability to drop, in [0, 1).
+        broadcast_dims: Axes of one step that share their mask, counted from the end.
+            ``(-3, -2)`` drops whole channels of images ``[N, H, W, C]``.
+        rngs: Source of keys; its stream ``dropout`` is used, or the default one.
+
+    Raises:
+        ValueError: If ``rate`` is out of range, ``broadcast_dims`` are not negative or not axes of
+            the input, or a training step is not a sequence.
+        TypeError: If ``rngs`` is missing.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> layer = js.nn.Dropout(0.5, rngs=nnx.Rngs(0))
+        >>> _, y = layer(layer.init_state((1, 4)), jnp.ones((3, 1, 4)))
+        >>> bool((y == y[0]).all())
+        True
+
+    Source: Lee, Sarwar, Panda, Srinivasan, Roy, "Enabling spike-based backpropagation for training
+    deep neural network architectures", 2020; SpikingJelly ``layer.Dropout``
+    and ``layer.Dropout2d``.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        broadcast_dims: Sequence[int] = (),
+        *,
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
+    ):
+        self.rate = check_rate("Dropout", rate)
+        if not all(isinstance(axis, int) and axis < 0 for axis in broadcast_dims):
+            raise ValueError(
+                f"`Dropout(broadcast_dims=...)` must be negative integers, got {broadcast_dims}. "
+                "Count axes from the end: (-3, -2) for `[H, W, C]`."
+            )
+        self.broadcast_dims = tuple(broadcast_dims)
+        self.deterministic = False  # what `net.eval()` and `net.train()` set
+        self.rngs = own_keys("Dropout", rngs)
+
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EmptyState:
+        """Nothing but the rank of one step of input."""
+        return EmptyState(len(shape))
+
+    def __call__(self, state: EmptyState, x: Array) -> tuple[EmptyState, Array]:
+        """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""
+        if self._active():
+            raise ValueError(
+                f"`Dropout({self.rate})` in training mode must get a whole sequence `[T, N, *]`, "
+                f"for which it draws one mask, got one step of shape {x.shape}. "
+                "Call `net(state, x_seq)`, or freeze it with `net.eval()`."
+            )
+        return state, x
+
+    def sequence(self, state: EmptyState, xs: Array) -> tuple[EmptyState, Array]:
+        """Drop the same inputs at every time step of ``[T, N, *]``."""
+        if not self._active():
+            return state, xs
+        shape = list(xs.shape[1:])
+        for axis in self.broadcast_dims:
+            if -axis > len(shape):
+                raise ValueError(
+                    f"`Dropout(broadcast_dims={self.broadcast_dims})` must be axes of one step, "
+                    f"got steps of shape {xs.shape[1:]}."
+                )
+            shape[axis] = 1
+        keep = jax.random.bernoulli(self.rngs(), 1 - self.rate, shape)
+        return state, jnp.where(keep, xs / (1 - self.rate), 0)
+
+    def _active(self) -> bool:
+        return not self.deterministic and self.rate > 0

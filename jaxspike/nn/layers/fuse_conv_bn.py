@@ -1,0 +1,157 @@
+"""`fuse_conv_bn`: batch normalisation folded into the layer before it."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import jax.numpy as jnp
+from flax import nnx
+
+from ..._types import Array
+from ..module import SpikingModule
+from ..paths import Key, locate
+from ..sequential import Sequential
+
+Net = TypeVar("Net", bound=nnx.Module)
+
+
+class Identity(nnx.Module):
+    """What stands in the place of a batch normalisation that has been folded away."""
+
+    def __call__(self, x: Array) -> Array:
+        return x
+
+
+def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
+    """A copy of a network in evaluation with each batch normalisation folded into its convolution.
+
+    ``kernel * g`` and ``(bias - mean) * g + norm.bias`` with ``g = norm.scale / sqrt(var +
+    epsilon)`` give what the two layers gave, up to rounding. Pairs are found by themselves where an
+    `nnx.Conv`, `nnx.ConvTranspose` or `nnx.Linear` is followed by an `nnx.BatchNorm` in a
+    `Sequential` or `nnx.Sequential`, at any depth; elsewhere the order of the calls cannot be seen,
+    so name them. An identity takes the place of the normalisation: the state of the network and the
+    paths of all other layers stay as they are.
+
+    Args:
+        net: The network, after ``net.eval()``.
+        pairs: Paths of more pairs to fold, convolution and normalisation, such as
+            ``("block.conv1", "block.norm1")``.
+
+    Raises:
+        ValueError: If the network is in training mode, a path leads nowhere or to another kind of
+            layer, one of a pair is used in several places, or there is nothing to fold.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> rngs = nnx.Rngs(0)
+        >>> net = js.nn.Sequential(
+        ...     nnx.Conv(1, 4, (3, 3), rngs=rngs), nnx.BatchNorm(4, rngs=rngs), js.IF()
+        ... )
+        >>> net.eval()
+        >>> fused = js.nn.fuse_conv_bn(net)
+        >>> state, y = fused(net.init_state((2, 8, 8, 1)), jnp.ones((5, 2, 8, 8, 1)))
+
+    Source: SpikingJelly ``functional.fuse_conv_bn_eval_modules``.
+    """
+    net = nnx.clone(net)
+    places = Counter(id(child) for _, m in nnx.iter_modules(net) for child in _children(m))
+    found = list(_neighbours(net, places))
+    for names in pairs:
+        found.append(_named(net, names, places))
+    if not found:
+        raise ValueError(
+            "`fuse_conv_bn(net)` must have a convolution or linear layer followed by an "
+            "nnx.BatchNorm in a Sequential, got none. "
+            'Name others: `pairs=[("conv1", "norm1")]`.'
+        )
+    for layers, i, j in found:
+        if not layers[j].use_running_average:
+            raise ValueError(
+                "`fuse_conv_bn(net)` must be in evaluation mode, got an nnx.BatchNorm in training. "
+                "Call `net.eval()` first."
+            )
+        _fold(layers[i], layers[j])
+        layers[j] = Identity()
+    return net
+
+
+def _is_conv(layer: Any) -> bool:
+    # a subclass may use its kernel in another way
+    return type(layer) in (nnx.Conv, nnx.ConvTranspose, nnx.Linear)
+
+
+def _is_norm(layer: Any) -> bool:
+    return isinstance(layer, nnx.BatchNorm) and not isinstance(layer, SpikingModule)
+
+
+def _children(module: nnx.Module) -> list[Any]:
+    return list(module) if isinstance(module, nnx.List) else list(vars(module).values())
+
+
+def _neighbours(net: nnx.Module, places: Counter[int]) -> Iterator[tuple[Any, int, int]]:
+    """The pairs in every sequence of layers, but those that are also used elsewhere."""
+    for _, module in nnx.iter_modules(net):
+        if isinstance(module, Sequential | nnx.Sequential):
+            layers = module.layers
+            for i in range(len(layers) - 1):
+                pair = layers[i], layers[i + 1]
+                alone = all(places[id(layer)] == 1 for layer in pair)
+                if _is_conv(pair[0]) and _is_norm(pair[1]) and alone:
+                    yield layers, i, i + 1
+
+
+class _Places:
+    """Two layers as the items of a list, wherever they are in a network."""
+
+    def __init__(self, *where: tuple[Any, Key]):
+        self.where = where
+
+    def __getitem__(self, i: int) -> Any:
+        holder, key = self.where[i]
+        return holder[key] if isinstance(key, int) else getattr(holder, key)
+
+    def __setitem__(self, i: int, value: nnx.Module) -> None:
+        holder, key = self.where[i]
+        if isinstance(key, int):
+            holder[key] = value
+        else:
+            setattr(holder, key, value)
+
+
+def _named(net: nnx.Module, names: Any, places: Counter[int]) -> tuple[Any, int, int]:
+    if not isinstance(names, tuple | list) or len(names) != 2:
+        raise ValueError(
+            f"`fuse_conv_bn(pairs=...)` must be pairs of paths, got {names!r}. "
+            'Give [("conv1", "norm1")].'
+        )
+    where: list[tuple[Any, Key]] = []
+    kinds = (_is_conv, "an nnx.Conv or nnx.Linear"), (_is_norm, "an nnx.BatchNorm")
+    for path, (is_kind, kind) in zip(names, kinds, strict=True):
+        holder, key, layer = locate(net, path)
+        if not is_kind(layer):
+            got = "nothing" if layer is None else f"a {type(layer).__name__}"
+            raise ValueError(f"`fuse_conv_bn(pairs=...)` must name {kind}, got {got} at {path!r}.")
+        if places[id(layer)] > 1:
+            raise ValueError(
+                f"`fuse_conv_bn(pairs=...)` must name layers that are used once, got {path!r}, "
+                "which is in several places. Leave it out."
+            )
+        where.append((holder, key))
+    return _Places(*where), 0, 1
+
+
+def _fold(conv: Any, norm: Any) -> None:
+    """Change ``conv`` to do what ``norm`` does to its output too."""
+    g = 1 / jnp.sqrt(norm.var[...] + norm.epsilon)
+    if norm.scale is not None:
+        g = g * norm.scale[...]
+    kernel = conv.kernel[...]
+    swapped = isinstance(conv, nnx.ConvTranspose) and conv.transpose_kernel
+    conv.kernel[...] = (kernel * (g[:, None] if swapped else g)).astype(kernel.dtype)
+    bias = -norm.mean[...] * g
+    if conv.bias is not None:
+        bias = bias + conv.bias[...] * g
+    if norm.bias is not None:
+        bias = bias + norm.bias[...]
+    conv.bias, conv.use_bias = nnx.Param(bias.astype(kernel.dtype)), True

@@ -1,0 +1,96 @@
+"""`SpikingSelfAttention`: attention between tokens made of spikes, without a softmax."""
+
+import jax.numpy as jnp
+from flax import nnx
+
+from ..._check import integer
+from ..._types import Array, Tree
+from ...neurons import LIF, Neuron
+from ..module import SpikingModule
+from ..sequential import Sequential
+
+
+class SpikingSelfAttention(SpikingModule):
+    """Self-attention of spikes (SSA), the attention of Spikformer.
+
+    ``q, k, v = neuron(norm(linear(x)))``, then in each head
+    ``a = attention_neuron(scale * q @ (k.T @ v))`` over the tokens of one time step, and
+    ``y = neuron(norm(linear(a)))`` of all heads. Spikes are not negative, so there is no softmax,
+    and the products are taken in the order that costs ``tokens * features**2``.
+
+    Args:
+        features: Size of the last axis, C; the one before counts the tokens, ``[T, N, L, C]``.
+        num_heads: Number of heads, which divides C.
+        scale: Factor of the products.
+        neuron: The neurons after the linear layers; ``LIF(tau=2.0, detach_reset=True)`` if None.
+        attention_neuron: The neuron after the products; the same with ``v_threshold=0.5`` if None.
+        rngs: Source of keys for the weights.
+
+    Raises:
+        TypeError: If ``features`` or ``num_heads`` is not an integer, or a neuron is not one.
+        ValueError: If ``num_heads`` does not divide ``features``, or the input has other features.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> layer = js.nn.SpikingSelfAttention(16, num_heads=4, rngs=nnx.Rngs(0))
+        >>> state, y = layer(layer.init_state((2, 9, 16)), jnp.ones((4, 2, 9, 16)))
+        >>> y.shape
+        (4, 2, 9, 16)
+
+    Source: Zhou et al., "Spikformer: when spiking neural network meets transformer", ICLR 2023;
+    SpikingJelly ``layer.SpikingSelfAttention``. The batch normalisations have its momentum.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        num_heads: int = 8,
+        *,
+        scale: float = 0.125,
+        neuron: Neuron | None = None,
+        attention_neuron: Neuron | None = None,
+        rngs: nnx.Rngs,
+    ):
+        name = "SpikingSelfAttention"
+        self.features = integer(f"`{name}(features=...)`", features, low=1)
+        self.num_heads = integer(f"`{name}(num_heads=...)`", num_heads, low=1)
+        if features % num_heads:
+            raise ValueError(
+                f"`{name}(num_heads=...)` must divide the features, got {num_heads} for {features}."
+            )
+        if neuron is None:
+            neuron = LIF(tau=2.0, detach_reset=True)
+        if attention_neuron is None:
+            attention_neuron = LIF(tau=2.0, v_threshold=0.5, detach_reset=True)
+        for argument, value in (("neuron", neuron), ("attention_neuron", attention_neuron)):
+            if not isinstance(value, Neuron):
+                raise TypeError(
+                    f"`{name}({argument}=...)` must be a neuron, got {value!r}. "
+                    "Give `jaxspike.LIF()`."
+                )
+
+        def projection(size):
+            linear = nnx.Linear(features, size, use_bias=False, rngs=rngs)
+            return Sequential(linear, nnx.BatchNorm(size, momentum=0.9, rngs=rngs), neuron)
+
+        self.scale = scale
+        self.qkv = projection(3 * features)
+        self.attention = attention_neuron
+        self.proj = projection(features)
+
+    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+        """One step ``[N, L, C]``, or a sequence ``[T, N, L, C]``."""
+        if x.shape[-1] != self.features:
+            raise ValueError(
+                f"`SpikingSelfAttention(features={self.features})` must get {self.features} "
+                f"features on the last axis, got shape {x.shape}."
+            )
+        qkv, y = self.qkv(state["qkv"], x)
+        heads = y.reshape(*y.shape[:-1], 3, self.num_heads, self.features // self.num_heads)
+        q, k, v = (heads[..., i, :, :] for i in range(3))
+        summary = jnp.einsum("...lhi,...lhj->...hij", k, v)
+        y = self.scale * jnp.einsum("...lhi,...hij->...lhj", q, summary)
+        attention, y = self.attention(state["attention"], y.reshape(x.shape))
+        proj, y = self.proj(state["proj"], y)
+        return {"qkv": qkv, "attention": attention, "proj": proj}, y

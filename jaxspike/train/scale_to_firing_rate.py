@@ -1,0 +1,135 @@
+"""`scale_to_firing_rate`: scale weights, layer by layer, until every layer fires."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from .._types import Array
+from ..debug.record import layers_of, neuron_rates, order_of_layers, refuse_traced
+from ..nn import Spiking, SpikingModule
+
+Net = TypeVar("Net", bound=SpikingModule)
+OCTAVES, HALVINGS, CLOSE = 24, 16, 0.01  # how far and how finely a scale is looked for
+
+
+def scale_to_firing_rate(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
+    """A copy of ``net`` whose layers all fire: weights scaled to a firing rate on given data.
+
+    Weights that suit an ANN leave a deep spiking network silent: each layer fires less than the one
+    before it, and where nothing fires nothing is learned. Here the layers are visited in the order
+    in which they run. The weights and biases since the last spiking layer are multiplied by one
+    factor, found by bisection, so that the mean firing rate of the next is as near to ``rate`` as
+    it can be. If there are normalisations with a scale among them, their scales and biases are
+    multiplied in place of the weights.
+
+    The network is run in the mode that it is in: in training, a BatchNorm uses the statistics of
+    ``x_seq``. A layer of neurons without weights in front of it, or whose outputs are graded
+    (`LI`), is left as it is. Call it outside of `jax.jit`.
+
+    Args:
+        net: The network; it stays as it is.
+        x_seq: Typical input, ``[T, N, *]``: one batch of the training data, as long a sequence.
+        *args: What else the network takes.
+        rate: The firing rate to reach, spikes per neuron and time step, between 0 and 1.
+
+    Raises:
+        TypeError: If ``net`` is not a module, or is traced by `jax.jit`.
+        ValueError: If ``rate`` is not between 0 and 1, no factor makes a layer fire at it, or there
+            is nothing to scale.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> rngs, x_seq = nnx.Rngs(0), jax.random.uniform(jax.random.key(0), (16, 8, 64))
+        >>> first, second = nnx.Linear(64, 64, rngs=rngs), nnx.Linear(64, 64, rngs=rngs)
+        >>> net = js.nn.Sequential(first, js.LIF(), second, js.LIF())       # the second is silent
+        >>> net = js.train.scale_to_firing_rate(net, x_seq, rate=0.2)
+        >>> _, y = net(net.init_state((8, 64)), x_seq)
+        >>> bool(abs(y.mean() - 0.2) < 0.01)
+        True
+
+    Source: by rate what Mishkin & Matas, "All you need is a good init", ICLR 2016, does by
+    variance; on spiking networks Rossbroich, Gygax, Zenke, "Fluctuation-driven initialization for
+    spiking neural network training", 2022.
+    """
+    if not isinstance(rate, int | float | np.floating) or not 0 < rate < 1:
+        raise ValueError(f"`scale_to_firing_rate(rate=...)` must be between 0 and 1, got {rate!r}.")
+    layers_of(net, "scale_to_firing_rate")  # or an error
+    refuse_traced("scale_to_firing_rate", "the network that it returned", net, x_seq, args)
+    net = nnx.clone(net)
+    modules = layers_of(net, "scale_to_firing_rate")
+    state = net.init_state(jnp.shape(x_seq)[1:], jnp.float32, *args)
+    graph = nnx.graphdef(net)
+
+    @jax.jit
+    def activity(variables):
+        found = neuron_rates(nnx.merge(graph, variables, copy=True), state, x_seq, args)
+        return {name: (rates.mean(), whole) for name, (rates, whole) in found.items()}
+
+    def now(name: str) -> tuple[float, bool]:
+        rate, whole = activity(nnx.state(net))[name]
+        return float(rate), bool(whole)
+
+    group: list[Any] = []
+    scaled = False
+    for name in order_of_layers(net, state, x_seq, *args):
+        group.append(modules[name])
+        if isinstance(modules[name], Spiking) and now(name)[1]:
+            params, group = _to_scale(group), []
+            if params:
+                _scale(params, now, rate, name)
+                scaled = True
+    if not scaled:
+        raise ValueError(
+            "`scale_to_firing_rate(net=...)` must have neurons that spike behind weights, "
+            f"got none in this {type(net).__name__}."
+        )
+    return net
+
+
+def _to_scale(modules: list[Any]) -> list[nnx.Param[Array]]:
+    """The parameters of these modules to scale: those of the normalisations, else the weights."""
+
+    def having(weight: str) -> list[Any]:
+        owners = [m for m in modules if isinstance(getattr(m, weight, None), nnx.Param)]
+        found = [getattr(m, name, None) for m in owners for name in (weight, "bias")]
+        return [p for p in found if isinstance(p, nnx.Param) and p.get_value() is not None]
+
+    return having("scale") or having("kernel") + having("embedding")
+
+
+def _scale(
+    params: list[Any], now: Callable[[str], tuple[float, bool]], rate: float, name: str
+) -> None:
+    """Multiply ``params`` by the power of two that brings the rate nearest to ``rate``."""
+    values = [param.get_value() for param in params]
+    seen: dict[float, float] = {}
+
+    def at(exponent: float) -> float:
+        for param, value in zip(params, values, strict=True):
+            param.set_value((value * 2.0**exponent).astype(value.dtype))
+        seen[exponent], _ = now(name)
+        return seen[exponent]
+
+    up = at(0.0) < rate
+    near, far = 0.0, 0.0
+    while (seen[far] < rate) == up and abs(far) < OCTAVES:
+        near, far = far, far + (1 if up else -1)
+        at(far)
+    if (seen[far] < rate) == up:
+        reached = max(seen.values()) if up else min(seen.values())
+        raise ValueError(
+            f"`scale_to_firing_rate(rate=...)` must be a rate that layer {name} can reach, got "
+            f"{rate}: with weights scaled by 2^0 to 2^{far:.0f} it comes to {reached:.3g}. Ask for "
+            f"{'less' if up else 'more'}, or look at its input with `jaxspike.debug.record`."
+        )
+    for _ in range(HALVINGS):
+        if min(abs(r - rate) for r in seen.values()) <= CLOSE * rate:
+            break
+        middle = (near + far) / 2
+        near, far = (middle, far) if (at(middle) < rate) == up else (near, middle)
+    at(min(seen, key=lambda exponent: abs(seen[exponent] - rate)))

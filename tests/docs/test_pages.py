@@ -1,0 +1,72 @@
+"""The pages of `docs`: programs run as written, networks spike, links lead somewhere."""
+
+import pages
+import pytest
+
+# layers of the networks that a page makes, all of which must spike
+LAYERS = {
+    "from_other_libraries.md": 0,
+    "from_spikingjelly.md": 2,
+    "index.md": 2,
+    "own_neuron.md": 0,
+    "seeing.md": 4,
+}
+ELSEWHERE = {  # need files, optional packages or devices
+    "bring_your_model.md": "test_bring_your_model.py",
+    "data.md": "test_data_page.py",
+    "nir.md": "test_nir_page.py",
+    "training.md": "test_train.py",
+}
+LINKED = [pages.README, *pages.DOCS, *pages.ROOT.glob("*.md"), *pages.ROOT.glob("benchmarks/*.md")]
+
+
+@pytest.fixture(scope="module", params=LAYERS)
+def page(request):
+    page = pages.ROOT / "docs" / request.param
+    return page, *pages.run(page)
+
+
+def test_every_network_spikes(page):
+    page, printed, rates = page
+    assert len(rates) == LAYERS[page.name]
+    shown = pages.shown_rates(printed)
+    assert len(shown) == "".join(pages.programs(page)).count("firing rate ")
+    assert rates + shown
+    assert all(0.5 < rate < 90 for rate in rates + shown), (rates, printed)
+
+
+def test_every_program_is_run():
+    with_programs = {page.name for page in pages.DOCS if pages.programs(page)}
+    assert with_programs == LAYERS.keys() | ELSEWHERE.keys()
+    for page, test in ELSEWHERE.items():
+        (path,) = (pages.ROOT / "tests").rglob(test)
+        assert page in path.read_text()
+
+
+@pytest.mark.parametrize("page", sorted(set(LINKED)), ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for path, heading in pages.links(page):
+        assert path.exists(), path
+        assert not heading or heading in pages.headings(path), (path, heading)
+
+
+def test_every_page_is_linked_from_the_first():
+    seen, new = set(), {pages.README}
+    while new:
+        seen |= new
+        new = {p for page in new for p, _ in pages.links(page) if p.suffix == ".md"} - seen
+    assert set(pages.DOCS) <= seen
+
+
+def test_the_page_names_what_spikingjelly_has():
+    text = (pages.ROOT / "docs" / "from_spikingjelly.md").read_text()
+    for name in (
+        "multi_step_forward",
+        "seq_to_ann_forward",
+        "MultiStepContainer",
+        "SeqToANNContainer",
+        "StepModeContainer",
+        "set_step_mode",
+        "reset_net",
+    ):
+        assert name in text

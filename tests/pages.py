@@ -1,0 +1,49 @@
+"""Pages of documentation: their programs, which run in one namespace, and their links."""
+
+import contextlib
+import io
+import pathlib
+import re
+
+import jaxspike as js
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+
+
+def programs(page):
+    """The Python blocks of a page."""
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def run(page):
+    """What a page printed, and the layers' firing rates of every network it made, in percent."""
+    space, rates, out = {"__name__": page.stem}, [], io.StringIO()
+    with contextlib.redirect_stdout(out):
+        for block in programs(page):
+            exec(compile(block, page.name, "exec"), space)
+            if "net = " in block:
+                net, x = space["net"], space["images" if "images = " in block else "x_seq"]
+                report = js.debug.firing_rates(net, net.init_state(x.shape[1:]), x)
+                rates += [100 * layer.rate for layer in report.layers.values()]
+    return out.getvalue(), rates
+
+
+def shown_rates(printed):
+    """The firing rates that a page printed, in percent."""
+    return [float(rate) for rate in re.findall(r"firing rate ([-\d.]+)%", printed)]
+
+
+def links(page):
+    """The links of a page that lead into the repository: paths and the headings in them."""
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", text):
+        path, _, heading = target.partition("#")
+        yield (page.parent / path if path else page).resolve(), heading
+
+
+def headings(page):
+    """The headings of a page as GitHub names them in links."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
