@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._pytree import number
 from .._types import Param, Shape
+from ..field import number
 from ..neurons import DiscreteLIF, DiscreteLIFState
 from ..neurons.base import at_rest
 from ..surrogate import Surrogate
@@ -29,6 +29,7 @@ class NIRNeuron(DiscreteLIF):
         Array([-65.], dtype=float32)
     """
 
+    _: dataclasses.KW_ONLY
     c_decay: Param | None = number(default=None)
     v_decay: Param = number(default=0.9)
     v_start: Param = 0.0
@@ -109,7 +110,7 @@ def discretise(
         **{name: _parameter(name, value) for name, value in fields.items()},
         surrogate=surrogate,
         fires=convention.fire,
-        reset="after_charge" if convention.reset == "subtract_delayed" else "immediate",
+        reset_time="after_charge" if convention.reset == "subtract_delayed" else "immediate",
         max_spike_count=convention.max_spike_count,
     )
 

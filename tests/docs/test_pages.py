@@ -1,7 +1,11 @@
 """The pages of `docs`: programs run as written, networks spike, links lead somewhere."""
 
+import functools
+
 import pages
 import pytest
+
+import jaxspike as js
 
 # layers of the networks that a page makes, all of which must spike
 LAYERS = {
@@ -48,6 +52,26 @@ def test_links_lead_somewhere(page):
     for path, heading in pages.links(page):
         assert path.exists(), path
         assert not heading or heading in pages.headings(path), (path, heading)
+
+
+@pytest.mark.parametrize("page", [pages.README, *pages.DOCS], ids=lambda page: page.name)
+def test_every_name_is_there(page):
+    assert not [name for name in pages.names(page) if not is_there(name)]
+
+
+def test_old_names_are_gone():
+    table = (pages.ROOT / "docs" / "names.md").read_text().split("## Old names")[1]
+    old = {n for row in table.splitlines() for n in pages.names_in(row.partition(" | ")[0])}
+    assert len(old) > 20
+    assert not [name for name in old if is_there(name)]
+
+
+def is_there(name):
+    try:
+        functools.reduce(getattr, name.split("."), js)
+    except AttributeError:
+        return False
+    return True
 
 
 def test_every_page_is_linked_from_the_first():
