@@ -83,7 +83,6 @@ OPTIONAL |= {"tqdm", "treescope"}
 
 # Targets, modules, functions and spaces that are about to move or to change.
 UNFINISHED = {
-    *("engine.around", "engine.products", "engine.trace", "engine.policy"),
     *("nir", "nir.file", "train.fit.fit"),
     *("jaxspike.encode", "jaxspike.readout"),
 }
