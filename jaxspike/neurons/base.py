@@ -210,7 +210,7 @@ class SequenceNeuron(Pytree, abc.ABC):
             raise ValueError(
                 f"`{name}(xs=...)` must have {want} as axis 0, got shape {xs.shape}.{hint}"
             )
-        dtype = jnp.promote_types(xs.dtype, jnp.float32) if _is_float(xs) else jnp.float32
+        dtype = at_least_float32([xs.dtype] if _is_float(xs) else [])
         neuron = jax.tree.map(lambda a: a.astype(dtype) if _is_float(a) else a, self)
         with jax.named_scope(name):
             ys = neuron.sequence(xs.astype(dtype))
