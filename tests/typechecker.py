@@ -8,12 +8,13 @@ an error of its own. Functions inside functions are left alone; they would be wr
 import dataclasses
 import functools
 import inspect
-from typing import Any, Self
+from typing import Any, Self, Union
 
 import beartype
 import jax
 import jaxtyping
 import numpy as np
+from jax.export import symbolic_shape
 
 
 class WrongAnnotationError(AssertionError):
@@ -24,10 +25,16 @@ class _RefusedError(Exception):
     """Arguments that break an annotation."""
 
 
+# The numbers in a program, which JAX takes wherever it takes arrays.
+PROGRAM = jax.make_jaxpr(lambda n, x: (n + 2, x + 2.0))(1, 1.0)
+LITERALS = {type(v.val) for eqn in PROGRAM.eqns for v in eqn.invars if hasattr(v, "val")}
+ARRAYS = Union[jax.Array, np.ndarray, np.generic, *(LITERALS - {int, float})]
+SIZES = int | np.integer | type(symbolic_shape("n")[0])
+
 CONF = beartype.BeartypeConf(
     is_color=False,
     is_pep484_tower=True,  # an int is a float
-    hint_overrides=beartype.FrozenDict({jax.Array: jax.Array | np.ndarray | np.generic, Self: Any}),
+    hint_overrides=beartype.FrozenDict({jax.Array: ARRAYS, int: SIZES, Self: Any}),
     violation_param_type=_RefusedError,
     violation_return_type=WrongAnnotationError,
 )

@@ -20,9 +20,6 @@ from .compat import effects as effects_of
 
 Atom = Var | Literal
 
-#: Arrays by their variables, and numbers where a literal is given to a call.
-Values = dict[Var, Any]
-
 DEBUG_INFO = DebugInfo("scan", "jaxspike.scan", None, None)
 
 
@@ -73,14 +70,14 @@ def prune(
     return kept[::-1]
 
 
-def value(env: Values, atom: Atom) -> Any:
+def value(env: dict[Var, Array], atom: Atom) -> Any:
     """The value of an atom."""
     return env[atom] if is_var(atom) else cast(Literal, atom).val
 
 
 def evaluate(
     eqns: Iterable[JaxprEqn],
-    env: Values,
+    env: dict[Var, Array],
     is_special: Callable[[JaxprEqn], bool],
     special: Callable[[JaxprEqn, list[Any]], Sequence[Any]],
     run: Callable[..., Callable[..., Sequence[Any]]] | None = None,

@@ -6,11 +6,10 @@ from typing import Any
 
 import jax
 from jax.extend.core import Jaxpr, JaxprEqn, Var
-from jax.typing import ArrayLike
 
 from ..._types import Array, Tree
 from .compat import pins_shardings
-from .jaxpr import DEBUG_INFO, Atom, Values, evaluate, function, prune, value
+from .jaxpr import DEBUG_INFO, Atom, evaluate, function, prune, value
 
 # equations that only wrap a jaxpr, and the parameter that holds it; `remat2` is `jax.checkpoint`,
 # which adds nothing here: the engine itself decides what to store and what to recompute
@@ -86,7 +85,7 @@ def _is_inlinable(eqn: JaxprEqn) -> bool:
     return name in _CALLS and not (name == "jit" and pins_shardings(eqn))
 
 
-def _inline(jaxpr: Jaxpr, args: Sequence[ArrayLike]) -> list[ArrayLike]:
+def _inline(jaxpr: Jaxpr, args: Sequence[Array]) -> list[Array]:
     """Evaluate a jaxpr, including the bodies of the calls in it."""
 
     def call(eqn, values):
@@ -94,6 +93,6 @@ def _inline(jaxpr: Jaxpr, args: Sequence[ArrayLike]) -> list[ArrayLike]:
         opened = _opened(getattr(inner, "jaxpr", inner))  # closed or open
         return _inline(opened, [*getattr(inner, "consts", ()), *values])
 
-    env: Values = dict(zip(jaxpr.invars, args, strict=True))
+    env = dict(zip(jaxpr.invars, args, strict=True))
     evaluate(jaxpr.eqns, env, _is_inlinable, call)
     return [value(env, v) for v in jaxpr.outvars]
