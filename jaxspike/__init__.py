@@ -24,7 +24,8 @@ from . import (
     train as train,
 )
 from ._types import Param as Param
-from .engine import scan as scan
+from .debug import summary as summary
+from .engine import Policy as Policy, scan as scan
 from .neurons import (
     ALIF as ALIF,
     CLIF as CLIF,

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "readout": {"_types", "_check"},
     "losses": {"_types", "_check", "readout", "losses"},
     "data": {"_types", "_check", "data"},
-    "neurons.equations": {"_types", "_pytree", "surrogate"},
+    "neurons.equations": {"_types", "_check", "_state", "surrogate"},
     "neurons.base": {*BASE, "surrogate", "neurons.equations"},
     "neurons": {*BASE, "surrogate", "neurons.base", "neurons.equations"},
     "presets": {"_types", "_check", "surrogate", "neurons", "presets"},
@@ -79,11 +79,10 @@ OFFERS = {
 
 # imported where they are used, so that everything else works without them
 OPTIONAL = {"aedat", "flatbuffers", "h5py", "matplotlib", "nir", "orbax", "PIL", "safetensors"}
-OPTIONAL |= {"tqdm"}
+OPTIONAL |= {"tqdm", "treescope"}
 
 # Targets, modules, functions and spaces that are about to move or to change.
 UNFINISHED = {
-    *("engine.around", "engine.products", "engine.trace", "engine.policy"),
     *("nir", "nir.file"),
 }
 

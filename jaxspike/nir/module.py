@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from flax import nnx
 
+from .._state import check_shape, output_dtype
 from .._types import Array, Shape, Tree
-from ..neurons.base import check_shape, output_dtype
 from ..nn import EmptyState, SpikingModule
 from .layout import batch_channels_first, batch_channels_last, last
 from .order import LATE, Plan, late_neurons

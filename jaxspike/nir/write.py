@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from ..neurons.base import check_shape
+from .._state import check_shape
 from .file import Tree, write_tree
 from .graph import flat_graph
 from .layout import last

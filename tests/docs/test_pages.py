@@ -21,7 +21,8 @@ ELSEWHERE = {  # need files, optional packages or devices
     "nir.md": "test_nir_page.py",
     "training.md": "test_train.py",
 }
-LINKED = [pages.README, *pages.DOCS, *pages.ROOT.glob("*.md"), *pages.ROOT.glob("benchmarks/*.md")]
+ALL = [*pages.DOCS, *pages.NOTEBOOKS, *sorted(pages.ROOT.glob("*.md"))]
+LINKED = [*ALL, pages.ROOT / "benchmarks" / "engine.md", *pages.ROOT.glob("jaxspike/**/*.md")]
 
 
 @pytest.fixture(scope="module", params=LAYERS)
@@ -47,17 +48,31 @@ def test_every_program_is_run():
         assert page in path.read_text()
 
 
-@pytest.mark.parametrize("page", sorted(set(LINKED)), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for path, heading in pages.links(page):
         assert path.exists(), path
         assert not heading or heading in pages.headings(path), (path, heading)
 
 
-@pytest.mark.parametrize("page", [pages.README, *pages.DOCS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
 def test_every_name_is_there(page):
-    for name in pages.names(page):
+    assert not [name for name in pages.names(page) if not is_there(name)]
+
+
+def test_old_names_are_gone():
+    table = (pages.ROOT / "docs" / "names.md").read_text().split("## Old names")[1]
+    old = {n for row in table.splitlines() for n in pages.names_in(row.partition(" | ")[0])}
+    assert len(old) > 20
+    assert not [name for name in old if is_there(name)]
+
+
+def is_there(name):
+    try:
         functools.reduce(getattr, name.split("."), js)
+    except AttributeError:
+        return False
+    return True
 
 
 def test_every_page_is_linked_from_the_first():

@@ -11,8 +11,8 @@ from flax import nnx
 from jax import lax
 
 from ..._check import one_of
+from ..._state import output_dtype
 from ..._types import Array
-from ...neurons.base import output_dtype
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -88,7 +88,9 @@ class AvgPool(_Pool):
 
     def __call__(self, x: Array) -> Array:
         self._space(x)
-        return nnx.avg_pool(x.astype(output_dtype(x)), self.window, self.strides, self.padding)
+        x = x.astype(output_dtype(x))
+        total = nnx.pool(x, 0.0, jax.lax.add, self.window, self.strides, self.padding)
+        return total / math.prod(self.window)
 
 
 class Upsample(nnx.Module):
