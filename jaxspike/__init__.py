@@ -14,6 +14,7 @@ from . import (
     debug as debug,
     encode as encode,
     losses as losses,
+    nir as nir,
     nn as nn,
     plot as plot,
     presets as presets,
