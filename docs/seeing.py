@@ -12,7 +12,7 @@ x_seq = jax.random.uniform(jax.random.key(0), (60, 4, 64))
 rngs = nnx.Rngs(0)
 pairs = [(nnx.Linear(64, 64, rngs=rngs), js.LIF(tau=4.0)) for _ in range(6)]
 net = js.nn.Sequential(*(layer for pair in pairs for layer in pair))
-fires = js.nn.init_firing(net, x_seq, rate=0.1)
+fires = js.train.scale_to_firing_rate(net, x_seq, rate=0.1)
 state = net.init_state((4, 64))
 
 figure = Figure(figsize=(11, 5), layout="constrained")
@@ -20,7 +20,7 @@ figure = Figure(figsize=(11, 5), layout="constrained")
 js.plot.firing_rates(js.debug.firing_rates(net, state, x_seq), ax=before)
 before.set(title="Six layers as they are made", xlim=(0, 16), xlabel="")
 js.plot.firing_rates(js.debug.firing_rates(fires, state, x_seq), ax=after)
-after.set(title="After init_firing(net, x_seq, rate=0.1)", xlim=(0, 16))
+after.set(title="After scale_to_firing_rate(net, x_seq, rate=0.1)", xlim=(0, 16))
 _, _, records = js.debug.record(fires, state, x_seq, fields=("output", "v"))
 last = records["11"]
 js.plot.raster(last["output"], ax=raster)

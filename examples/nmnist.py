@@ -34,7 +34,7 @@ def read(path, part):
     """Frames ``[N, T, H, W, 2]`` of equally long time steps, and labels."""
     frames, labels = [], []
     for events, label in recordings(path, part):
-        frames.append(js.data.to_frames(events, SIZE, frames=STEPS))
+        frames.append(js.data.to_frames(events, SIZE, steps=STEPS))
         labels.append(label)
     return np.stack(frames), np.array(labels)
 

@@ -71,8 +71,10 @@ OFFERS = {
     "neurons.equations",
     "engine.network_size",
     "engine.program",
+    "nn.mixed_in",
     "nn.module",
     "nn.paths",
+    "debug.record",
 }
 
 # imported where they are used, so that everything else works without them
@@ -82,7 +84,6 @@ OPTIONAL |= {"tqdm"}
 # Targets, modules, functions and spaces that are about to move or to change.
 UNFINISHED = {
     *("engine.around", "engine.products", "engine.trace", "engine.policy"),
-    *("nn.record", "nn._state", "nn._sealed", "nn._traced", "nn.module"),
     *("nir", "nir.file", "train.fit.fit"),
     *("jaxspike.surrogate", "jaxspike.encode", "jaxspike.readout"),
 }

@@ -718,7 +718,7 @@ def test_a_state_must_tell_a_step_from_a_sequence():
     raises(
         ValueError,
         "`Forgetful.init_state(shape)` must tell a step from a sequence, got the same state for "
-        "(4, 8) and (8,). Put `jaxspike.nn.Rank(len(shape))` into the state.",
+        "(4, 8) and (8,). Put `jaxspike.nn.EmptyState(len(shape))` into the state.",
         Forgetful(),
         jnp.zeros(8),
         X[0],

@@ -12,8 +12,7 @@ from jax.ad_checkpoint import checkpoint_name
 from .._types import Shape
 from ..engine.trace import flatten, is_var
 from ..nn import Spiking, SpikingModule
-from ..nn._state import TO_BE_BUILT, SealedState
-from ..nn.module import evaluated
+from ..nn.module import call_without_state, eval_copy
 from .layers import NORMS
 
 MARK = "jaxspike.convert:"
@@ -60,13 +59,13 @@ def _marks(net: nnx.Module, x: Any) -> dict[str, set[int]]:
     graph, variables = nnx.split(net)
 
     def call(x):
-        copy: Any = evaluated(graph, variables)
+        copy: Any = eval_copy(graph, variables)
         for path, module in list(nnx.iter_modules(copy)):
             if isinstance(module, nnx.Linear | NORMS | Spiking):
                 vars(module)["_mark"] = MARK + ".".join(map(str, path))
                 object.__setattr__(module, "__class__", _marked(type(module)))
         if isinstance(copy, SpikingModule):
-            return copy(SealedState(TO_BE_BUILT), x)[1]
+            return call_without_state(copy, x)
         return copy(x)
 
     jaxpr, _, _ = flatten(call, x)

@@ -1,9 +1,9 @@
 """Recordings in, arrays out: events, frames, files of sensors, batches. NumPy only.
 
-A reader returns `Events` or an array; `to_frames` makes ``[T, *, 2]`` of events, `pad` a batch
-``[T, N, *]`` of several; `batches` walks over arrays in a shuffled order that can be resumed. A
-damaged file is a `ValueError` that names the file and the byte. Files in HDF5 and AEDAT4 need
-``pip install 'jaxspike[data]'``.
+A reader returns `Events` or an array; `to_frames` turns events into ``[T, *, 2]``, `pad` several
+recordings into a batch ``[T, N, *]``; `batches` iterates over arrays in a shuffled order that can
+be resumed. A damaged file raises a `ValueError` that names the file and the byte. HDF5 and AEDAT4
+files need ``pip install 'jaxspike[data]'``.
 """
 
 from .aedat import (

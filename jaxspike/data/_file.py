@@ -1,13 +1,12 @@
-"""What the readers share: a file is read whole, and complaints name it and the byte."""
+"""Helpers of the readers: a file is read whole, and errors name it and the byte."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ._arrays import Array
 from .events import Events
-
-Array = np.ndarray[Any, Any]
 
 
 def damaged(path: str | Path, offset: int, why: str) -> ValueError:
@@ -16,7 +15,7 @@ def damaged(path: str | Path, offset: int, why: str) -> ValueError:
 
 
 def records(path: str | Path, content: bytes, start: int, dtype: Any) -> Array:
-    """All records of one type from byte ``start`` to the end, which must be whole."""
+    """All records of one type from byte ``start`` to the end; the last must be complete."""
     size = np.dtype(dtype).itemsize
     rest = (len(content) - start) % size
     if rest:
@@ -26,7 +25,7 @@ def records(path: str | Path, content: bytes, start: int, dtype: Any) -> Array:
 
 
 def header(path: str | Path, content: bytes, mark: bytes) -> int:
-    """Where the lines that begin with ``mark`` end."""
+    """The offset after the lines that begin with ``mark``."""
     at = 0
     while content.startswith(mark, at):
         end = content.find(b"\n", at)
@@ -48,7 +47,7 @@ def on_sensor(path: str | Path, events: Events, size: tuple[int, int], offsets: 
 
 
 def by_time(events: Events) -> Events:
-    """``events`` in the order of time; those of the same moment stay in the order of the file."""
+    """``events`` sorted by time; simultaneous ones keep the order of the file."""
     if not np.any(np.diff(events.t) < 0):
         return events
     order = np.argsort(events.t, kind="stable")

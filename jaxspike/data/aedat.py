@@ -5,31 +5,33 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import _check
 from . import _file
-from .events import Events, IntArray, sensor
+from ._arrays import IntArray
+from .events import Events, sensor
 
-PACKET = 28  # bytes of the header of a packet
+PACKET = 28  # bytes of a packet's header
 POLARITY = 1  # type of a packet of polarity events
-COMPRESSED = 0x8000  # mark in the type of a packet
+COMPRESSED = 0x8000  # flag in the type of a packet
 
 
 def read_aedat2(
     path: str | Path, *, x_bits: tuple[int, int], y_bits: tuple[int, int], p_bit: int
 ) -> Events:
-    r"""Read an AEDAT 2.0 file, whose addresses mean what the camera of the recording made of them.
+    r"""Read an AEDAT 2.0 file, in which the meaning of an address depends on the camera.
 
-    Lines that begin with ``#``; then per event an address and microseconds, of 32 bits each,
-    big-endian.
+    Lines that begin with ``#``; then, for each event, an address and a time in microseconds, 32
+    bits each, big-endian.
 
     Args:
         path: The file.
         x_bits: First bit and number of bits of the column in the address.
-        y_bits: The same of the row.
+        y_bits: The same for the row.
         p_bit: The bit of the polarity.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is cut short, or is not of version 2; or if bits are not in the address.
+        ValueError: If it is cut short, is not version 2, or the bits lie outside the address.
 
     Example:
         >>> import jaxspike.data, numpy as np, pathlib, tempfile
@@ -79,8 +81,8 @@ def read_cifar10_dvs(path: str | Path) -> Events:
         >>> [int(a[0]) for a in jaxspike.data.read_cifar10_dvs(path)]  # t, x, y, p
         [9, 121, 122, 0]
 
-    Li et al., CIFAR10-DVS: an event-stream dataset for object classification, 2017; turned and
-    mirrored as SpikingJelly 2.0.0 does.
+    Li et al., CIFAR10-DVS: an event-stream dataset for object classification, 2017; rotated and
+    mirrored as in SpikingJelly 2.0.0.
     """
     e = read_aedat2(path, x_bits=(1, 7), y_bits=(8, 7), p_bit=0)
     return Events(e.t, 127 - e.y, 127 - e.x, 1 - e.p)
@@ -89,13 +91,13 @@ def read_cifar10_dvs(path: str | Path) -> Events:
 def read_aedat3(path: str | Path, *, size: tuple[int, int] | None = None) -> Events:
     r"""Read the polarity events of an AEDAT 3.1 file, such as those of DVS128 Gesture.
 
-    A header of lines, then packets: 28 bytes that say what follows, and the events, of 32 bits
-    with x (from bit 17), y (from bit 2), polarity (bit 1), valid (bit 0), then 32 bits of
-    microseconds; little-endian. Other packets and events that are not valid are left out.
+    Header lines, then packets: a packet header of 28 bytes, and the events, each 32 bits with x
+    (from bit 17), y (from bit 2), polarity (bit 1) and valid (bit 0), then 32 bits of microseconds;
+    little-endian. Other packets and invalid events are skipped.
 
     Args:
         path: The file.
-        size: Height and width of the sensor; an event outside of it is an error. None is any.
+        size: Height and width of the sensor; an event outside raises. None means no limit.
 
     Raises:
         OSError: If the file cannot be read.
@@ -152,16 +154,16 @@ def read_dvs128_gesture(
 
     Args:
         path: Such as ``user01_fluorescent.aedat``.
-        labels: Its table of class, start and end in microseconds; None is
+        labels: The table of class, start and end in microseconds; None means
             ``user01_fluorescent_labels.csv`` beside it.
 
     Returns:
-        The gestures, in the order of the table; and their classes, counted from 0. A gesture is
-        from its start on, and before its end.
+        The gestures, in the order of the table, and their classes, counted from 0. A gesture covers
+        ``[start, end)``.
 
     Raises:
         OSError: If a file cannot be read.
-        ValueError: As in `read_aedat3`; or if the table is not such a one, or goes on after the
+        ValueError: As in `read_aedat3`; or if the table is malformed, or extends past the
             recording.
 
     Example:
@@ -210,7 +212,7 @@ def _table(path: Path) -> list[list[int]]:
 
 
 def read_aedat4(path: str | Path) -> Events:
-    """Read the events of an AEDAT4 file of DV, of the one stream of events that it has.
+    """Read the events of an AEDAT4 file of DV, which must have a single stream of events.
 
     Args:
         path: The file.
@@ -219,18 +221,15 @@ def read_aedat4(path: str | Path) -> Events:
         ImportError: Without ``pip install 'jaxspike[data]'``.
         OSError: If the file cannot be read.
         ValueError: If it is damaged, or has none or several streams of events, or if an event is
-            outside of the sensor that it names; the byte is that of the packet.
+            outside the sensor; the error names the byte of its packet.
 
     Example:
         >>> import jaxspike.data
         >>> events = jaxspike.data.read_aedat4("a.aedat4")  # doctest: +SKIP
 
-    It is read by the package ``aedat``.
+    Decoded by the package ``aedat``.
     """
-    try:
-        import aedat
-    except ImportError as e:
-        raise ImportError("`read_aedat4` needs aedat: pip install 'jaxspike[data]'") from e
+    aedat = _check.package("`read_aedat4`", "aedat", "data")
     content = Path(path).read_bytes()
     if not content.startswith(b"#!AER-DAT4.0\r\n"):
         raise _file.damaged(path, 0, "it does not begin with #!AER-DAT4.0")
@@ -246,7 +245,7 @@ def read_aedat4(path: str | Path) -> Events:
             if packet["stream_id"] in streams and "events" in packet:
                 parts.append(packet["events"])
                 offsets.append(np.full(len(parts[-1]), starts[read]))
-    except BaseException as e:  # the package panics, which is no Exception
+    except BaseException as e:  # the package panics, which is not an Exception
         if isinstance(e, KeyboardInterrupt | SystemExit):
             raise
         at = starts[min(read + 1, len(starts) - 1)]
@@ -261,9 +260,9 @@ def read_aedat4(path: str | Path) -> Events:
 
 
 def _packets(path: str | Path, content: bytes) -> list[int]:
-    """Where the header of an AEDAT4 file and its packets begin, which must be whole.
+    """The offsets of the header of an AEDAT4 file and of its packets, which must be complete.
 
-    The package takes a cut at some bytes for the end, and a header of other bytes for memory.
+    The package takes a cut at some bytes for the end, and crashes on some damaged headers.
     """
     at, begin = 14, 18
     try:

@@ -20,25 +20,26 @@ def batches(
 ) -> Iterator[tuple[Any, ...]]:
     """Batches of ``size`` rows of every array; the order is a function of ``(seed, epoch)``.
 
-    So a training that stopped in epoch 3 after 40 batches goes on with ``epoch=3, start=40``, and
-    gets what it would have got. There is no state to save but these two numbers.
+    A run that stopped in epoch 3 after 40 batches resumes with ``epoch=3, start=40`` and gets the
+    batches that it would have got. These two numbers are all the state there is to save.
 
     Args:
         arrays: Arrays with the same number of rows, such as images and labels.
         size: Rows in a batch.
-        seed: Of the order; None is the order of the arrays.
-        epoch: Each has an order of its own.
-        start: How many batches to leave out, up to all of them.
-        drop_last: Whether to leave out the last batch if it is smaller. A batch of another size is
-            compiled again, and weighs more per row in a mean over batches.
+        seed: The seed of the order; None keeps the order of the arrays.
+        epoch: The number of the epoch; each has its own order.
+        start: How many batches to skip, up to all of them.
+        drop_last: Whether to drop the last batch if it is smaller. A batch of another size is
+            recompiled, and its rows weigh more in a mean over batches.
 
     Returns:
-        An iterator over tuples with ``[size, *]`` of each array; its ``len`` is their number.
+        An iterator over tuples with ``[size, *]`` of each array; its ``len`` is the number of
+        batches.
 
     Raises:
         TypeError: If ``arrays`` is not a tuple or a list.
-        ValueError: If the arrays differ in their number of rows, or have none; or if there are not
-            as many batches as ``start``.
+        ValueError: If the arrays differ in their number of rows, or have none; or if ``start``
+            exceeds the number of batches.
 
     Example:
         >>> import jaxspike.data, numpy as np
@@ -51,7 +52,7 @@ def batches(
     if not isinstance(arrays, tuple | list):
         raise TypeError(
             f"`batches(arrays=...)` must be a tuple of arrays, got a {type(arrays).__name__}. "
-            "Of one array make `(x,)`."
+            "For a single array, pass `(x,)`."
         )
     rows: list[Any] = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
     lengths = sorted({a.shape[0] if a.shape else 0 for a in rows})
@@ -72,7 +73,7 @@ def batches(
 
 
 class _Batches(Iterator[tuple[Any, ...]]):
-    """Batches whose number is known, for progress bars."""
+    """Batches with a ``len``, for progress bars."""
 
     def __init__(self, batches: Iterator[tuple[Any, ...]], number: int):
         self.batches, self.number = batches, number

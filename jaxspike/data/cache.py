@@ -1,44 +1,50 @@
-"""What was computed from a file, kept beside it."""
+"""Results computed from a file, stored on disk."""
 
+import functools
 import hashlib
 import os
 import tempfile
+import types
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from . import _code, _file
+from . import _file
+from ._arrays import Array
 
-Array = np.ndarray[Any, Any]
+PLAIN = (str, int, float, complex, bool, bytes, Path, np.dtype, type(None), type(...))
 
 
-def cached(transform: Callable[[str | Path], Array], path: str | Path, folder: str | Path) -> Array:
-    """``transform(path)``, computed once: the array is kept in ``folder``.
+def cached(
+    transform: Callable[[str | Path], Array],
+    path: str | Path,
+    folder: str | Path,
+    version: str = "1",
+) -> Array:
+    """``transform(path)``, computed once: the array is stored in ``folder``.
 
-    The key is the transform, its code and the arguments that `functools.partial` gave it, and the
-    file, by its path, size and time of change. The code is that of the function, and the functions
-    and constants of modules that it uses; what is installed counts by its name and the version of
-    its package. So another argument or another line is another entry; another version of Python
-    may be. Classes and other objects that the function uses count by the names of their types:
-    whoever changes them removes the folder. An entry appears whole or not at all.
+    The key is the name of the transform, the arguments that `functools.partial` gave it, the file
+    (its path, size and modification time) and ``version``. Changing any of these gives a new entry.
+    The code is not part of the key: give another ``version`` when the transform, or anything it
+    calls, changes. An entry is written atomically, so an interrupted call leaves nothing behind.
 
     Args:
-        transform: A function of a module, or a `functools.partial` of one; not a lambda, a method,
-            or one made in another function, which hold more than their name and code tell.
+        transform: A function or class of a module, or a `functools.partial` of one with plain
+            arguments; not a lambda, a method or a local function, whose names do not identify them.
         path: The recording, a file.
-        folder: Where to keep the arrays; made if it is not there.
+        folder: Where to store the arrays; created if it does not exist.
+        version: Of the transform.
 
     Returns:
         The array.
 
     Raises:
         OSError: If there is no such file.
-        TypeError: If the transform is of another kind, or did not return a NumPy array of a type
-            that ``.npy`` files have.
-        ValueError: If an entry is damaged; the error says which file to remove.
+        TypeError: If the transform is of another kind, or does not return a NumPy array of a type
+            that ``.npy`` files support.
+        ValueError: If an entry is damaged; the error names the file to delete.
 
     Example:
         >>> import functools, jaxspike.data, numpy as np, pathlib, tempfile
@@ -55,25 +61,18 @@ def cached(transform: Callable[[str | Path], Array], path: str | Path, folder: s
     stat = path.stat()
     if path.is_dir():
         raise IsADirectoryError(f"`cached(path=...)` must be a file, got the folder `{path}`.")
-    try:
-        code = _code.text(transform, set())
-    except TypeError as e:
-        raise TypeError(
-            "`cached(transform=...)` must be a function of a module, or functools.partial of one "
-            f"with plain arguments, got {e}."
-        ) from e
-    key = f"{code} {path.absolute()} {stat.st_size} {stat.st_mtime_ns}"
+    key = f"{_text(transform)} {path.absolute()} {stat.st_size} {stat.st_mtime_ns} {version!r}"
     entry = folder / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
     if entry.exists():
         try:
             return np.load(entry)
         except (ValueError, EOFError, OSError, zipfile.BadZipFile) as e:
-            raise _file.damaged(entry, 0, f"remove this entry of the cache ({e})") from e
+            raise _file.damaged(entry, 0, f"delete this entry of the cache ({e})") from e
     value = transform(path)
-    if type(value) is not np.ndarray or not _kept(value.dtype):
-        got = getattr(value, "dtype", "no type of values")
+    if type(value) is not np.ndarray or not _is_supported(value.dtype):
+        got = getattr(value, "dtype", "no dtype")
         raise TypeError(
-            "`cached(transform=...)` must return a NumPy array of a type that .npy files have, "
+            "`cached(transform=...)` must return a NumPy array of a type that .npy files support, "
             f"got a {type(value).__name__} of {got}."
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +87,26 @@ def cached(transform: Callable[[str | Path], Array], path: str | Path, folder: s
     return value
 
 
-def _kept(dtype: np.dtype[Any]) -> bool:
-    """Whether a file gives back values of this type; bfloat16 would come back as raw bytes."""
+def _text(value: object) -> str:
+    """Functions and classes by name, plain values, and partials of those: equal in any process."""
+    if isinstance(value, PLAIN):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__}({', '.join(map(_text, value))})"
+    if isinstance(value, dict):
+        return f"dict({_text(list(value.items()))})"
+    if isinstance(value, functools.partial):
+        return f"partial({_text([value.func, value.args, sorted(value.keywords.items())])})"
+    name, owner = getattr(value, "__qualname__", "<>"), getattr(value, "__self__", None)
+    if "<" in name or not isinstance(owner, types.ModuleType | None):
+        raise TypeError(
+            "`cached(transform=...)` must be a function of a module, or functools.partial of one "
+            f"with plain arguments, got {value!r}."
+        )
+    return f"{getattr(value, '__module__', None)}.{name}"
+
+
+def _is_supported(dtype: np.dtype) -> bool:
+    """Whether a file returns values of this type; bfloat16 would come back as raw bytes."""
     written = np.lib.format.descr_to_dtype(np.lib.format.dtype_to_descr(dtype))
     return not dtype.hasobject and written == dtype

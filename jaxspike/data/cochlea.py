@@ -1,16 +1,15 @@
-"""Sound to events: a bank of filters, and a comparator behind each."""
+"""Sound to events: a bank of filters, each followed by a comparator."""
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
+from ._arrays import Array
 from .events import Events
 
-Array = np.ndarray[Any, Any]
-STEP = 1000  # envelopes a second: a millisecond each
+STEP = 1000  # samples of the envelope per second
 
 
 def cochlea(
@@ -22,20 +21,20 @@ def cochlea(
     high: float | None = None,
     level: float = 0.1,
 ) -> Events:
-    """Hear sound with ``channels`` filters, and send an event when the loudness of one changes.
+    """Filter sound into ``channels`` bands and emit an event whenever a band's loudness changes.
 
-    Gammatone filters of order 4, their centres equally far apart on the scale of critical bands,
-    ``21.4 log10(1 + 0.00437 f)``; the envelope of each, a millisecond apart, against the loudest
-    moment of the recording, to the power of 0.3 (loudness); an event of polarity 1 (0) for each
-    ``level`` that it rose (fell) since the last event of the channel.
+    Gammatone filters of order 4, with centers equally spaced on the critical-band scale,
+    ``21.4 log10(1 + 0.00437 f)``. The envelope of each, sampled every millisecond, is divided by
+    the maximum of the recording and raised to the power of 0.3 (loudness). Each rise (fall) by
+    ``level`` since the channel's last event emits an event of polarity 1 (0).
 
     Args:
         audio: Sound, ``[samples]``, of any scale.
         rate: Samples per second, at least 1000.
         channels: The number of filters.
-        low: Centre of the first filter in Hz.
-        high: Centre of the last in Hz; None is 0.45 of ``rate``.
-        level: Change of the loudness, from 0 to 1, that sends an event.
+        low: Center of the first filter in Hz.
+        high: Center of the last filter in Hz; None means 0.45 of ``rate``.
+        level: Change of loudness, from 0 to 1, that emits an event.
 
     Returns:
         The events; t in microseconds, x is the filter, y is 0.
@@ -55,12 +54,12 @@ def cochlea(
 
     The filters: Patterson et al., An efficient auditory filterbank based on the gammatone function,
     1987; Glasberg and Moore, Derivation of auditory filter shapes from notched-noise data, 1990.
-    Sending on change: Liu et al., Asynchronous binaural spatial audition sensor, 2014.
+    Send on change: Liu et al., Asynchronous binaural spatial audition sensor, 2014.
     """
     sound = np.asarray(audio)
     if sound.ndim != 1 or sound.dtype.kind not in "iuf":
         raise TypeError(
-            f"`cochlea(audio=...)` must be numbers [samples], got {sound.dtype} "
+            f"`cochlea(audio=...)` must be real numbers [samples], got {sound.dtype} "
             f"{list(sound.shape)}."
         )
     sound = sound.astype(np.float64)
@@ -75,31 +74,31 @@ def cochlea(
             f"rate, got {low} and {high}."
         )
     if not 0 < level <= 1:
-        raise ValueError(f"`cochlea(level=...)` must be above 0, up to 1, got {level}.")
-    sound = sound / (np.abs(sound).max(initial=0) or 1)  # a quiet recording is not a silent one
-    loud = _envelopes(sound, rate, _centres(low, high, channels))
+        raise ValueError(f"`cochlea(level=...)` must be greater than 0 and at most 1, got {level}.")
+    sound = sound / (np.abs(sound).max(initial=0) or 1)  # the scale does not matter
+    loud = _envelopes(sound, rate, _centers(low, high, channels))
     loud = (loud / max(loud.max(initial=0), 1e-12)) ** 0.3
     return _on_change(loud, level)
 
 
-def _centres(low: float, high: float, n: int) -> Array:
+def _centers(low: float, high: float, n: int) -> Array:
     bands = np.linspace(math.log10(1 + 0.00437 * low), math.log10(1 + 0.00437 * high), n)
     return (10**bands - 1) / 0.00437
 
 
-def _envelopes(sound: Array, rate: int, centres: Array) -> Array:
-    """``[milliseconds, channels]``: how loud each band is."""
+def _envelopes(sound: Array, rate: int, centers: Array) -> Array:
+    """``[milliseconds, channels]``: the envelope of each band."""
     n = len(sound)
     if not n:
-        return np.zeros((0, len(centres)))
-    size = 1 << (n + rate // 10 - 1).bit_length()  # with room for what rings on
+        return np.zeros((0, len(centers)))
+    size = 1 << (n + rate // 10 - 1).bit_length()  # with room for the tails of the filters
     t = np.arange(rate // 10) / rate
-    width = 1.019 * 24.7 * (0.00437 * centres[:, None] + 1)
-    ring = t**3 * np.exp(2 * np.pi * (1j * centres[:, None] - width) * t)
+    width = 1.019 * 24.7 * (0.00437 * centers[:, None] + 1)
+    ring = t**3 * np.exp(2 * np.pi * (1j * centers[:, None] - width) * t)
     ring /= np.abs(ring).sum(-1, keepdims=True)
-    heard = np.fft.ifft(np.fft.fft(ring, size) * np.fft.fft(sound, size))[:, :n]
+    bands = np.fft.ifft(np.fft.fft(ring, size) * np.fft.fft(sound, size))[:, :n]
     at = (np.arange(-(-n * STEP // rate)) * rate) // STEP
-    return np.abs(heard[:, at]).T
+    return np.abs(bands[:, at]).T
 
 
 def _on_change(loud: Array, level: float) -> Events:

@@ -1,21 +1,21 @@
-"""What an event camera or an artificial cochlea records."""
+"""The events of an event camera or an artificial cochlea."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import _check
+from ._arrays import Array, IntArray
 
-IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
 TIME = 2**62  # so that a difference of two times is a 64-bit integer
 
 
 class Events(NamedTuple):
-    """Events of one recording: four integer arrays of one length.
+    """Events of one recording: four integer arrays of equal length.
 
     Attributes:
-        t: Time stamps in microseconds, which never fall.
-        x: Column of the pixel, counted from 0; the channel of a cochlea.
+        t: Time stamps in microseconds, in ascending order.
+        x: Column of the pixel, counted from 0; or the channel of a cochlea.
         y: Row of the pixel, counted from 0.
         p: Polarity, 0 (off, darker) or 1 (on, brighter).
 
@@ -34,7 +34,7 @@ class Events(NamedTuple):
 
 
 def sensor(call: str, size: tuple[int, ...], *, axes: tuple[int, ...] = (1, 2)) -> tuple[int, ...]:
-    """The size of a sensor, which must have one of ``axes`` many axes."""
+    """The size of a sensor; ``axes`` are the numbers of axes that it may have."""
     if not isinstance(size, tuple) or len(size) not in axes:
         layout = "(H, W)" if axes == (2,) else "(H, W) or (channels,)"
         raise TypeError(f"`{call}(size=...)` must be {layout}, got {size!r}.")
@@ -42,22 +42,24 @@ def sensor(call: str, size: tuple[int, ...], *, axes: tuple[int, ...] = (1, 2)) 
 
 
 def check(call: str, events: Events, size: tuple[int, ...]) -> Events:
-    """``events`` as 64-bit integers, which must lie on a sensor of ``size``."""
+    """``events`` as 64-bit integers, checked to lie on a sensor of ``size``."""
     if not isinstance(events, tuple) or len(events) != len(Events._fields):
         raise TypeError(
             f"`{call}(events=...)` must be `Events(t, x, y, p)`, got a {type(events).__name__}. "
-            'Of a structured array e make `Events(e["t"], e["x"], e["y"], e["p"])`.'
+            'For a structured array e, pass `Events(e["t"], e["x"], e["y"], e["p"])`.'
         )
-    arrays: list[np.ndarray[Any, Any]] = [np.asarray(a) for a in events]
+    arrays: list[Array] = [np.asarray(a) for a in events]
     for name, a in zip(Events._fields, arrays, strict=True):
         if a.ndim != 1 or (len(a) and a.dtype.kind not in "iub"):
             raise TypeError(
                 f"`{call}(events.{name})` must be a flat array of integers, got {a.dtype} "
-                f"{list(a.shape)}. Time stamps are integers too: microseconds, say."
+                f"{list(a.shape)}. Time stamps are integers too, such as microseconds."
             )
     lengths = [len(a) for a in arrays]
     if len(set(lengths)) > 1:
-        raise ValueError(f"`{call}(events=...)` must have as many t as x, y and p, got {lengths}.")
+        raise ValueError(
+            f"`{call}(events=...)` must have equally many t, x, y and p, got {lengths}."
+        )
     rows = size[0] if len(size) == 2 else 1
     limits = ((-TIME, TIME), (0, size[-1]), (0, rows), (0, 2))
     for name, a, (low, end) in zip(Events._fields, arrays, limits, strict=True):
@@ -71,7 +73,7 @@ def check(call: str, events: Events, size: tuple[int, ...]) -> Events:
     if np.any(np.diff(t) < 0):
         at = int(np.argmax(np.diff(t) < 0)) + 1
         raise ValueError(
-            f"`{call}(events.t)` must not fall, got {t[at]} after {t[at - 1]} at event {at}. "
+            f"`{call}(events.t)` must be ascending, got {t[at]} after {t[at - 1]} at event {at}. "
             "Sort the events by time."
         )
     return Events(t, x, y, p)

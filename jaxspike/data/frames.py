@@ -7,16 +7,15 @@ import numpy as np
 
 from .. import _check
 from . import events as _events
-from .events import Events, IntArray
-
-Array = np.ndarray[Any, Any]
+from ._arrays import Array, IntArray
+from .events import Events
 
 
 def to_frames(
     events: Events,
     size: tuple[int, ...],
     *,
-    frames: int | None = None,
+    steps: int | None = None,
     duration: int | None = None,
     split_by: Literal["time", "count"] = "time",
     start: int | None = None,
@@ -25,36 +24,39 @@ def to_frames(
 ) -> Array:
     """Count the events of each pixel in each time step.
 
-    With ``frames=T`` a step is ``(t[-1] - t[0]) // T`` long, or has ``len(t) // T`` events if
-    ``split_by="count"``, and at least 1; the last one takes the rest. With ``duration`` there are
+    With ``steps=T`` a step is ``(t[-1] - t[0]) // T`` long, or has ``len(t) // T`` events if
+    ``split_by="count"``, but at least 1; the last step takes the rest. With ``duration`` there are
     ``ceil((t[-1] - t[0]) / duration)`` steps, at least one, and an event at the very end is in the
-    last. So no event is lost, none counts twice, and the sum of the frames is their number. A
-    recording without events is ``frames`` empty ones, or one.
+    last. So no event is lost or counted twice, and the frames sum to the number of events. A
+    recording without events gives ``steps`` empty frames, or one.
 
     Args:
-        events: The events, in the order of time.
+        events: The events, sorted by time.
         size: The sensor, ``(H, W)``; or ``(channels,)``, with y = 0.
-        frames: How many time steps to make.
-        duration: The length of a time step, in the unit of ``events.t``. Give one of the two.
-        split_by: Whether ``frames`` time steps are equally long, or have equally many events.
-        start: When the first time step begins; None is the first event. For "time" only.
-        polarity: Whether to count the two polarities apart; if not they are added.
-        dtype: Of the result; a count that it cannot hold is an error.
+        steps: The number of time steps T.
+        duration: The length of a time step, in the unit of ``events.t``. Give exactly one of
+            ``steps`` and ``duration``.
+        split_by: ``"time"`` for ``steps`` of equal length, ``"count"`` for steps with equally many
+            events.
+        start: When the first time step begins; None means at the first event. Not for
+            ``split_by="count"``.
+        polarity: Whether to count the two polarities separately; otherwise they are added.
+        dtype: The dtype of the result; a count that it cannot hold is an error.
 
     Returns:
-        ``[T, *size, 2]``, off and on; without ``polarity`` ``[T, *size]``.
+        ``[T, *size, 2]``, off and on; or ``[T, *size]`` if ``polarity`` is False.
 
     Raises:
-        TypeError: If ``events`` are not integers, or not both or none of ``frames`` and
-            ``duration`` are given.
-        ValueError: If an event is outside of the sensor, before ``start``, or earlier than the one
+        TypeError: If ``events`` are not integers, or not exactly one of ``steps`` and ``duration``
+            is given.
+        ValueError: If an event is outside the sensor, before ``start``, or earlier than the one
             before it.
 
     Example:
         >>> import numpy as np, jaxspike.data
         >>> t, zeros = np.array([0, 10, 20, 99]), np.zeros(4, int)
         >>> events = jaxspike.data.Events(t, x=zeros, y=zeros, p=np.array([0, 1, 1, 1]))
-        >>> jaxspike.data.to_frames(events, (1, 1), frames=2)[:, 0, 0]
+        >>> jaxspike.data.to_frames(events, (1, 1), steps=2)[:, 0, 0]
         array([[1., 2.],
                [0., 1.]], dtype=float32)
 
@@ -64,52 +66,52 @@ def to_frames(
     size = _events.sensor("to_frames", size)
     _check.one_of("`to_frames(split_by=...)`", split_by, ("time", "count"))
     e = _events.check("to_frames", events, size)
-    steps, step = _steps(e.t, frames, duration, split_by, start)
+    steps, step = _steps(e.t, steps, duration, split_by, start)
     shape = (steps, *size, 2)
     flat = np.ravel_multi_index(_position(e, step, size), shape)
     counts = np.bincount(flat, minlength=math.prod(shape)).reshape(shape)
     return _as(counts if polarity else counts.sum(-1), np.dtype(dtype))
 
 
-def to_voxels(events: Events, size: tuple[int, ...], *, frames: int) -> Array:
-    """Share each event between the two nearest time steps, by its distance to them.
+def to_voxels(events: Events, size: tuple[int, ...], *, steps: int) -> Array:
+    """Share each event between the two nearest time steps, weighted by its distance to them.
 
-    With ``s = (T - 1) (t - t[0]) / (t[-1] - t[0])`` an event adds ``1 - (s - floor(s))`` to the
-    step ``floor(s)``, and the rest to the next: the sum is the number of events. The voxel grid of
+    With ``s = (T - 1) (t - t[0]) / (t[-1] - t[0])`` an event adds ``1 - (s - floor(s))`` to step
+    ``floor(s)`` and the rest to the next: the frames sum to the number of events. The voxel grid of
     the paper, one signed channel, is ``voxels[..., 1] - voxels[..., 0]``.
 
     Args:
-        events: The events, in the order of time.
+        events: The events, sorted by time.
         size: The sensor, ``(H, W)``; or ``(channels,)``, with y = 0.
-        frames: The number of time steps T.
+        steps: The number of time steps T.
 
     Returns:
         ``[T, *size, 2]`` in float32.
 
     Raises:
         TypeError: If ``events`` are not integers.
-        ValueError: If an event is outside of the sensor or earlier than the one before it.
+        ValueError: If an event is outside the sensor or earlier than the one before it.
 
     Example:
         >>> import numpy as np, jaxspike.data
         >>> t, zeros = np.array([0, 25, 100]), np.zeros(3, int)
         >>> events = jaxspike.data.Events(t, x=zeros, y=zeros, p=zeros)
-        >>> jaxspike.data.to_voxels(events, (1, 1), frames=3)[:, 0, 0, 0]
+        >>> jaxspike.data.to_voxels(events, (1, 1), steps=3)[:, 0, 0, 0]
         array([1.5, 0.5, 1. ], dtype=float32)
 
     Zhu et al., Unsupervised event-based learning of optical flow, depth, and egomotion, CVPR 2019.
     """
     size = _events.sensor("to_voxels", size)
-    frames = _check.integer("`to_voxels(frames=...)`", frames, low=1)
+    steps = _check.integer("`to_voxels(steps=...)`", steps, low=1)
     e = _events.check("to_voxels", events, size)
-    shape = (frames, *size, 2)
+    shape = (steps, *size, 2)
     out = np.zeros(shape)
     if len(e.t):
-        at = (frames - 1.0) * (e.t - e.t[0]) / max(int(e.t[-1] - e.t[0]), 1)
+        at = (steps - 1.0) * (e.t - e.t[0]) / max(int(e.t[-1] - e.t[0]), 1)
         step = np.floor(at).astype(np.int64)
         part = at - step
         np.add.at(out, _position(e, step, size), 1 - part)
-        np.add.at(out, _position(e, np.minimum(step + 1, frames - 1), size), part)
+        np.add.at(out, _position(e, np.minimum(step + 1, steps - 1), size), part)
     return out.astype(np.float32)
 
 
@@ -117,15 +119,17 @@ def _position(e: Events, step: IntArray, size: tuple[int, ...]) -> tuple[IntArra
     return (step, e.y, e.x, e.p) if len(size) == 2 else (step, e.x, e.p)
 
 
-def _steps(t, frames, duration, split_by, start) -> tuple[int, IntArray]:
-    """The number of time steps, and that of each event."""
-    if (frames is None) == (duration is None):
+def _steps(
+    t: IntArray, steps: int | None, duration: int | None, split_by: str, start: int | None
+) -> tuple[int, IntArray]:
+    """The number of time steps, and the step of each event."""
+    if (steps is None) == (duration is None):
         raise TypeError(
-            "`to_frames` must have either `frames` or `duration`, "
-            f"got frames={frames} and duration={duration}."
+            "`to_frames` must have either `steps` or `duration`, "
+            f"got steps={steps} and duration={duration}."
         )
-    if split_by == "count" and (frames is None or start is not None):
-        raise TypeError('`to_frames(split_by="count")` goes with `frames`, and without `start`.')
+    if split_by == "count" and (steps is None or start is not None):
+        raise TypeError('`to_frames(split_by="count")` needs `steps`, and no `start`.')
     first = int(t[0]) if len(t) else 0
     if start is not None:
         start = _check.integer(
@@ -138,13 +142,13 @@ def _steps(t, frames, duration, split_by, start) -> tuple[int, IntArray]:
         first = start
     since = np.arange(len(t)) if split_by == "count" else t - first
     span = len(t) if split_by == "count" else int(since[-1]) if len(t) else 0
-    if frames is None:
-        long = _check.integer("`to_frames(duration=...)`", duration, low=1)
-        frames = max(-(-span // long), 1)
+    if steps is None:
+        each = _check.integer("`to_frames(duration=...)`", duration, low=1)
+        steps = max(-(-span // each), 1)
     else:
-        frames = _check.integer("`to_frames(frames=...)`", frames, low=1)
-        long = max(span // frames, 1)
-    return frames, np.minimum(since // long, frames - 1)
+        steps = _check.integer("`to_frames(steps=...)`", steps, low=1)
+        each = max(span // steps, 1)
+    return steps, np.minimum(since // each, steps - 1)
 
 
 def _as(counts: Array, dtype: np.dtype[Any]) -> Array:

@@ -4,13 +4,12 @@ import gzip
 import math
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from . import _file
+from ._arrays import Array
 
-Array = np.ndarray[Any, Any]
 DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -18,14 +17,14 @@ def read_idx(path: str | Path) -> Array:
     """Read an IDX file, plain or .gz: images ``[N, H, W]`` or labels ``[N]``.
 
     Two zero bytes, the type, the number of axes; each length in 32 bits; the values; big-endian.
-    Of a .gz, errors name the byte of what is packed in it.
+    For .gz files, errors give offsets in the decompressed data.
 
     Args:
         path: The file.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is cut short, goes on behind its end, or holds something else.
+        ValueError: If it is cut short, extends past its end, or is of another format.
 
     Example:
         >>> import jaxspike.data, pathlib, tempfile
@@ -41,9 +40,9 @@ def read_idx(path: str | Path) -> Array:
         try:
             content = gzip.decompress(content)
         except EOFError as e:
-            raise _file.damaged(path, len(content), "what .gz holds is cut short") from e
+            raise _file.damaged(path, len(content), "the .gz data is cut short") from e
         except (OSError, zlib.error) as e:
-            raise _file.damaged(path, 0, f"what .gz holds cannot be unpacked ({e})") from e
+            raise _file.damaged(path, 0, f"the .gz data cannot be decompressed ({e})") from e
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in DTYPES:
         raise _file.damaged(path, 0, "it does not begin as an IDX file does")
     dtype, start = np.dtype(DTYPES[content[2]]), 4 + 4 * content[3]
@@ -53,10 +52,11 @@ def read_idx(path: str | Path) -> Array:
     announced, there = math.prod(shape) * dtype.itemsize, len(content) - start
     if there != announced:
         at = start + min(there, announced)
-        why = f"its header announces {announced} bytes of values, and {there} follow"
+        why = f"its header announces {announced} bytes of values, but {there} follow"
         raise _file.damaged(path, at, why)
     try:
         values = np.frombuffer(content, dtype, offset=start).reshape(shape)
     except ValueError as e:
-        raise _file.damaged(path, 4, f"its {content[3]} lengths are not of an array ({e})") from e
+        why = f"its {content[3]} lengths are not those of an array ({e})"
+        raise _file.damaged(path, 4, why) from e
     return values.astype(dtype.newbyteorder("="))

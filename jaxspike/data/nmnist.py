@@ -7,22 +7,22 @@ import numpy as np
 from . import _file
 from .events import Events, sensor
 
-OVERFLOW = 240  # as y: not an event, but the clock that began again
+OVERFLOW = 240  # as y: not an event, but an overflow of the clock
 PERIOD = 2**13
 
 
 def read_nmnist(path: str | Path, *, size: tuple[int, int] = (34, 34)) -> Events:
-    """Read a ``.bin`` file of N-MNIST; with ``size=(180, 240)`` one of N-Caltech101.
+    """Read a ``.bin`` file of N-MNIST; or, with ``size=(180, 240)``, of N-Caltech101.
 
     An event has 40 bits: x (8), y (8), polarity (1), microseconds (23); big-endian.
 
     Args:
         path: The file.
-        size: Height and width of the sensor; an event outside of it is an error.
+        size: Height and width of the sensor; an event outside raises.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If the file is cut short or holds something else, with the byte.
+        ValueError: If the file is cut short or is of another format; the error names the byte.
 
     Example:
         >>> import jaxspike.data, pathlib, tempfile

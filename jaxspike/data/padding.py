@@ -1,30 +1,29 @@
 """Recordings of different lengths as one batch."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
+from ._arrays import Array
 
-Array = np.ndarray[Any, Any]
 
+def pad(sequences: Sequence[ArrayLike], steps: int | None = None) -> tuple[Array, Array]:
+    """Stack sequences ``[t, *]`` to ``[T, N, *]``, with zeros after the end of the shorter ones.
 
-def pad(sequences: Sequence[ArrayLike], length: int | None = None) -> tuple[Array, Array]:
-    """Stack sequences ``[t, *]`` to ``[T, N, *]``, with zeros behind the end of the shorter ones.
-
-    A fixed ``length`` keeps the shapes of all batches equal, so that a program compiles once.
+    A fixed ``steps`` gives all batches the same shape, so that a program compiles once.
 
     Args:
         sequences: N arrays that differ in their first axis only.
-        length: The number of time steps T; None is that of the longest.
+        steps: The number of time steps T; None means that of the longest sequence.
 
     Returns:
         The batch, and the N lengths as int32; see `mask`.
 
     Raises:
-        ValueError: If there are none, their other axes differ, or one is longer than ``length``.
+        ValueError: If there are no sequences, their other axes differ, or one is longer than
+            ``steps``.
 
     Example:
         >>> import numpy as np, jaxspike.data
@@ -34,28 +33,28 @@ def pad(sequences: Sequence[ArrayLike], length: int | None = None) -> tuple[Arra
     """
     arrays = [np.asarray(s) for s in sequences]
     if not arrays or any(a.ndim == 0 for a in arrays):
-        raise ValueError("`pad(sequences=...)` must be one array [t, *] or more.")
+        raise ValueError("`pad(sequences=...)` must be at least one array [t, *].")
     kinds = {(a.shape[1:], str(a.dtype)) for a in arrays}
     if len(kinds) > 1:
         raise ValueError(
             "`pad(sequences=...)` must differ in their first axis only, got "
             + " and ".join(f"{dtype} {list(shape)}" for shape, dtype in sorted(kinds)[:2])
-            + " behind it."
+            + " after it."
         )
     longest = max(len(a) for a in arrays)
-    length = longest if length is None else _check.integer("`pad(length=...)`", length, low=0)
-    if longest > length:
+    steps = longest if steps is None else _check.integer("`pad(steps=...)`", steps, low=0)
+    if longest > steps:
         raise ValueError(
-            f"`pad(length=...)` must be at least {longest}, the longest sequence, got {length}."
+            f"`pad(steps=...)` must be at least {longest}, the longest sequence, got {steps}."
         )
-    batch = np.zeros((length, len(arrays), *arrays[0].shape[1:]), arrays[0].dtype)
+    batch = np.zeros((steps, len(arrays), *arrays[0].shape[1:]), arrays[0].dtype)
     for n, a in enumerate(arrays):
         batch[: len(a), n] = a
     return batch, np.array([len(a) for a in arrays], np.int32)
 
 
 def mask(lengths: ArrayLike, steps: int) -> Array:
-    """Which time steps of a padded batch are real: ``mask[t, n] = t < lengths[n]``.
+    """Which time steps of a padded batch hold data: ``mask[t, n] = t < lengths[n]``.
 
     Args:
         lengths: ``[N]``, as `pad` returns them.

@@ -12,16 +12,16 @@ from .events import Events
 def read_dat(path: str | Path) -> Events:
     r"""Read a Prophesee ``.dat`` file of contrast-detection (CD) events, N-Cars and Gen1 included.
 
-    Lines that begin with ``%``; the type and the size of an event; per event 32 bits of
-    microseconds, then x (14), y (14), polarity (4); little-endian.
+    Lines that begin with ``%``; the type and the size of an event; then, for each event, 32 bits of
+    microseconds, x (14), y (14) and polarity (4); little-endian.
 
     Args:
         path: The file.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is cut short, holds something else, or an event is outside of the height
-            and width that its header names.
+        ValueError: If it is cut short, is of another format, or an event is outside the height and
+            width in its header.
 
     Example:
         >>> import jaxspike.data, numpy as np, pathlib, tempfile

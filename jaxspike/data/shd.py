@@ -4,20 +4,22 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import _check
 from . import _file
-from .events import TIME, Events, IntArray
+from ._arrays import IntArray
+from .events import TIME, Events
 
 CHANNELS = 700
 
 
 def read_shd(path: str | Path) -> tuple[list[Events], IntArray]:
-    """Read an HDF5 file of SHD or SSC: all its recordings, and their labels.
+    """Read an HDF5 file of SHD or SSC: all recordings and their labels.
 
-    The channel 0 to 699 is x; y and p are 0; seconds become whole microseconds. Frames are those
-    of ``to_frames(events, (700,), polarity=False, ...)``.
+    The channel, 0 to 699, is x; y and p are 0; seconds are rounded to microseconds. For frames, use
+    ``to_frames(events, (700,), polarity=False, ...)``.
 
     Args:
-        path: The file, unpacked.
+        path: The file, decompressed.
 
     Returns:
         ``(recordings, labels)``; SHD has 20 labels, SSC 35.
@@ -25,7 +27,7 @@ def read_shd(path: str | Path) -> tuple[list[Events], IntArray]:
     Raises:
         ImportError: Without ``pip install 'jaxspike[data]'``.
         OSError: If the file cannot be read.
-        ValueError: If it is cut short, or is not such a file.
+        ValueError: If it is cut short, or is of another format.
 
     Example:
         >>> import h5py, jaxspike.data, numpy as np, pathlib, tempfile
@@ -42,10 +44,7 @@ def read_shd(path: str | Path) -> tuple[list[Events], IntArray]:
     Cramer et al., The Heidelberg spiking data sets for the systematic evaluation of spiking neural
     networks, 2020.
     """
-    try:
-        import h5py
-    except ImportError as e:
-        raise ImportError("`read_shd` needs h5py: pip install 'jaxspike[data]'") from e
+    h5py = _check.package("`read_shd`", "h5py", "data")
     if not (content := Path(path)).is_file():
         raise FileNotFoundError(f"`read_shd({str(path)!r})` found no such file.")
     try:

@@ -3,28 +3,26 @@
 import io
 import wave
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from . import _file
-
-Array = np.ndarray[Any, Any]
+from ._arrays import Array
 
 
 def read_wav(path: str | Path) -> tuple[Array, int]:
-    """Read a WAV file of whole numbers (PCM, 8, 16, 24 or 32 bits).
+    """Read a WAV file of integers (PCM, 8, 16, 24 or 32 bits).
 
     Args:
         path: The file.
 
     Returns:
-        The sound, from -1 to 1 in float32, ``[samples]`` or, of several channels,
+        The sound, from -1 to 1 in float32, ``[samples]`` or, for several channels,
         ``[samples, channels]``; and the samples per second.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is cut short or holds something else.
+        ValueError: If it is cut short or is of another format.
 
     Example:
         >>> import jaxspike.data, pathlib, tempfile, wave
@@ -43,10 +41,10 @@ def read_wav(path: str | Path) -> tuple[Array, int]:
             start = stream.tell()
     except (wave.Error, EOFError, RuntimeError) as e:
         why = f": {e}" if str(e) else ""
-        raise _file.damaged(path, 0, f"it is not a WAV file of whole numbers{why}") from e
+        raise _file.damaged(path, 0, f"it is not a WAV file of integers{why}") from e
     announced, there = int.from_bytes(content[start - 4 : start], "little"), len(content) - start
     if there < announced:
-        why = f"its header announces {announced} bytes, and {there} follow"
+        why = f"its header announces {announced} bytes, but {there} follow"
         raise _file.damaged(path, len(content), why)
     if rest := announced % (channels * width):
         why = f"the last sample has {rest} of {channels * width} bytes"

@@ -1,9 +1,9 @@
 """Look inside a network: what its layers do, and which are silent, saturated or not finite."""
 
-from ..nn.record import record as record
 from .finite import check_finite as check_finite, first_nonfinite as first_nonfinite
 from .rates import (
     FiringReport as FiringReport,
     LayerRate as LayerRate,
     firing_rates as firing_rates,
 )
+from .record import record as record

@@ -9,8 +9,7 @@ from flax import nnx
 
 from .._types import Array, Tree
 from ..nn import SpikingModule
-from ..nn._traced import refuse_traced
-from ..nn.record import Layers, record, require_sequence
+from .record import Layers, record, refuse_traced, require_sequence
 
 
 def first_nonfinite(

@@ -10,8 +10,7 @@ from flax import nnx
 
 from .._types import Array, Tree
 from ..nn import SpikingModule
-from ..nn._traced import refuse_traced
-from ..nn.record import Layers, neuron_rates, require_sequence
+from .record import Layers, neuron_rates, refuse_traced, require_sequence
 
 _neuron_rates = nnx.jit(neuron_rates, static_argnames=("layers",))
 

@@ -1,23 +1,15 @@
-"""The digits to learn: those shipped with the package, or MNIST from its files."""
+"""The digits to learn: those that come with the package, or MNIST from its files."""
 
-import math
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 import jaxspike as js
 
-from .error import DemoError
-
-Array = np.ndarray[Any, Any]
-
-TEST_PART = 0.2
-SPLIT_SEED = 0  # the same held-out digits for every seed of the training
-
-#: The file of each array; also with a dot for the last but one hyphen, also with .gz.
-IDX_NAMES = {
+#: The IDX file of each array; some copies have a dot where these have their last-but-one hyphen.
+FILES = {
     "x_train": "train-images-idx3-ubyte",
     "y_train": "train-labels-idx1-ubyte",
     "x_test": "t10k-images-idx3-ubyte",
@@ -26,104 +18,58 @@ IDX_NAMES = {
 
 
 class Data(NamedTuple):
-    """Images in [0, 1], ``[N, H, W]``, and labels 0 to 9, ``[N]``."""
+    """Images in [0, 1], ``[N, H, W]``, and labels from 0 to 9, ``[N]``."""
 
-    name: str
-    x_train: Array
-    y_train: Array
-    x_test: Array
-    y_test: Array
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
 
 
 def digits() -> Data:
-    """The UCI digits, 8x8 pixels: 1437 to train with and 360 held out. See ``DIGITS.md``."""
+    """The UCI digits, 8x8 pixels: 1437 for training and 360 held out. See ``DIGITS.md``."""
     with (resources.files(__package__) / "digits.npz").open("rb") as file, np.load(file) as npz:
         x, y = npz["images"].astype(np.float32) / 16, npz["labels"].astype(np.int32)
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(x))
-    test, train = np.split(order, [math.ceil(TEST_PART * len(x))])
-    return Data("UCI digits", x[train], y[train], x[test], y[test])
+    order = np.random.default_rng(0).permutation(len(x))  # the same split whatever the seed
+    test, train = order[:360], order[360:]
+    return Data(x[train], y[train], x[test], y[test])
 
 
 def mnist(path: Path) -> Data:
-    """MNIST, or a set of the same form, from the folder of its IDX files or from an ``.npz``.
+    """MNIST, or a data set of the same form, from a folder of IDX files or from an ``.npz``.
+
+    Args:
+        path: A folder with the four IDX files, plain or .gz; or an ``.npz`` file with the arrays
+            ``x_train, y_train, x_test, y_test``.
 
     Raises:
-        DemoError: If the files are not there, are damaged, or hold something else.
+        OSError: If a file is missing or cannot be read.
+        ValueError: If a file is damaged or holds something else.
     """
     if path.is_dir():
-        arrays = {key: _read(_find(path, name)) for key, name in IDX_NAMES.items()}
-    elif path.is_file():
-        arrays = _read_npz(path)
+        patterns = {key: name.replace("-idx", "?idx") + "*" for key, name in FILES.items()}
+        paths = {key: next(path.glob(patterns[key]), path / FILES[key]) for key in FILES}
+        arrays = {key: js.data.read_idx(file) for key, file in paths.items()}
     else:
-        raise DemoError(f"--data must be a folder or an .npz file, but `{path}` is none.")
-    _check(path, arrays)
-    x_train, y_train, x_test, y_test = (arrays[key] for key in IDX_NAMES)
-    return Data(
-        path.name or str(path),
-        x_train.astype(np.float32) / 255,
-        y_train.astype(np.int32),
-        x_test.astype(np.float32) / 255,
-        y_test.astype(np.int32),
-    )
-
-
-def _find(folder: Path, name: str) -> Path:
-    stems = (name, name.replace("-idx", ".idx"))
-    for candidate in (folder / (stem + end) for end in ("", ".gz") for stem in stems):
-        if candidate.is_file():
-            return candidate
-    raise DemoError(f"`{folder}` must hold `{name}`, plain or .gz, but lacks it.")
-
-
-def _read(path: Path) -> Array:
-    try:
-        return js.data.read_idx(path)
-    except OSError as e:
-        raise DemoError(f"`{path}` cannot be read: {_reason(e)}.") from e
-    except ValueError as e:
-        raise DemoError(str(e)) from e
-
-
-def _read_npz(path: Path) -> dict[str, Array]:
-    if path.suffix.lower() != ".npz":
-        raise DemoError(
-            "--data must be an .npz file, or the folder that holds the four IDX files, "
-            f"but `{path}` is neither."
-        )
-    try:
-        with path.open("rb") as file, np.load(file) as npz:
-            arrays = {key: npz[key] for key in IDX_NAMES if key in npz}
-    except Exception as e:  # for damaged files numpy, zipfile and zlib raise a dozen kinds
-        raise DemoError(f"`{path}` cannot be read: {_reason(e)}.") from e
-    if missing := [key for key in IDX_NAMES if key not in arrays]:
-        raise DemoError(f"`{path}` must hold {', '.join(IDX_NAMES)}, but lacks {missing[0]}.")
-    return arrays
-
-
-def _check(path: Path, arrays: dict[str, Array]) -> None:
-    """See that the arrays are digits of 28x28 pixels with their labels."""
+        arrays = _read_npz(path)
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        if x.dtype != np.uint8 or x.ndim != 3 or x.shape[1:] != (28, 28) or not len(x):
-            raise DemoError(
-                f"`{path}` must hold {part} images of type uint8 and shape [N, 28, 28], "
-                f"but has {x.dtype} {list(x.shape)}."
+        images = x.dtype == np.uint8 and x.ndim == 3 and x.shape[1:] == (28, 28) and len(x)
+        if not images or y.shape != x.shape[:1] or not np.isin(y, range(10)).all():
+            raise ValueError(
+                f"`{path}` must hold {part} images, uint8 [N, 28, 28], each with a label from 0 to "
+                f"9, got {x.dtype} {list(x.shape)} and {y.dtype} {list(y.shape)}."
             )
-        if not np.issubdtype(y.dtype, np.integer) or y.shape != x.shape[:1]:
-            raise DemoError(
-                f"`{path}` must hold one integer label for each of the {len(x)} {part} images, "
-                f"but has {y.dtype} {list(y.shape)}."
-            )
-        if y.min() < 0 or y.max() > 9:
-            raise DemoError(
-                f"`{path}` must hold {part} labels from 0 to 9, but has {y.min()} to {y.max()}."
-            )
-        if x.min() == x.max():
-            raise DemoError(f"`{path}` must hold digits, but its {part} images are blank.")
+    x_train, y_train, x_test, y_test = (arrays[key].astype(np.float32) for key in FILES)
+    return Data(x_train / 255, y_train.astype(np.int32), x_test / 255, y_test.astype(np.int32))
 
 
-def _reason(e: Exception) -> str:
-    """What happened, without the path, which the sentence names already."""
-    if isinstance(e, OSError) and e.strerror:
-        return e.strerror
-    return "it is damaged, cut short or of another kind"
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file, np.load(file) as npz:
+            return {key: npz[key] for key in FILES}
+    except OSError:
+        raise
+    except Exception as e:  # a damaged file makes numpy, zipfile and zlib raise a dozen kinds
+        names = ", ".join(FILES)
+        raise ValueError(f"`{path}` must be an .npz file with {names}, got {e!r}.") from e

@@ -10,7 +10,7 @@ from flax import nnx
 from .._types import Array, Shape, Tree
 from ..neurons.base import check_shape, output_dtype
 from ..neurons import Neuron
-from ..nn import Rank, SpikingModule
+from ..nn import EmptyState, SpikingModule
 from .convention import Convention
 from .graph import FlatGraph
 from .layout import batch_channels_first, batch_channels_last, last
@@ -28,7 +28,7 @@ class GraphState(NamedTuple):
 
     neurons: dict[str, Tree]
     delayed: dict[str, Array]
-    rank: Rank
+    rank: EmptyState
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ class Graph(SpikingModule):
         received = {value for _, inputs in self.schedule for value in inputs}
         delayed = sorted(name for name, how in received if how == DELAYED)
         zeros = {name: jnp.zeros(shapes[name], dtype) for name in delayed}
-        return GraphState(neurons, zeros, Rank(len(batch)))
+        return GraphState(neurons, zeros, EmptyState(len(batch)))
 
     def __call__(self, state: GraphState, x):
         """One step ``[N, *]``, or a sequence ``[T, N, *]``; a dictionary for several Outputs."""

@@ -1,18 +1,24 @@
-"""`SpikingModule`: a Flax module that takes its state and returns it."""
+"""`SpikingModule`: a Flax module that takes and returns its state; `Spiking`: any neuron as one."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
+from .._pytree import from_raw, is_learned, is_static, to_raw
 from .._types import Array, Shape, Tree
 from ..engine import around, scan
 from ..neurons import Neuron, SequenceNeuron
-from ..neurons.base import check_shape, layout, shape_mismatch
-from ._state import TO_BE_BUILT, Owned, SealedState, is_owned, refuse_sealed, say, unseal
+from ..neurons.base import layout, shape_mismatch
+from ..surrogate import Surrogate
+from ._init_state import NOT_BUILT, is_placeholder, step_shape, trace_layer, trace_states
+from ._sealed import SealedState, describe, refuse_sealed, unseal
+from .empty_state import EmptyState
 
 
 class SpikingModule(nnx.Module):
@@ -59,7 +65,7 @@ class SpikingModule(nnx.Module):
         if "__call__" in vars(cls):
             if "sequence" not in vars(cls):  # that of a parent would run the parent's step
                 cls.sequence = SpikingModule.sequence  # type: ignore[method-assign]
-            cls.__call__ = _with_state(vars(cls)["__call__"])  # type: ignore[method-assign]
+            cls.__call__ = takes_steps_and_sequences(vars(cls)["__call__"])  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, list | tuple | nnx.List) and any(map(_is_neuron, value)):
@@ -87,54 +93,19 @@ class SpikingModule(nnx.Module):
             ValueError: If it hands a layer the state of another, or counts axes from the front
                 where that changes a shape, so that a sequence would not run as its steps do.
         """
-        name = type(self).__name__
-        if isinstance(shape, dict):
-            shape = {key: check_shape(name, s) for key, s in shape.items()}
-        else:
-            shape = check_shape(name, shape)
-        refuse_time_blind(self)
-        modules = {path: m for path, m in nnx.iter_modules(self) if isinstance(m, SpikingModule)}
+        name, shape = type(self).__name__, step_shape(type(self).__name__, shape)
+        check_keeps_time(self)
+        layers = {path: m for path, m in nnx.iter_modules(self) if isinstance(m, SpikingModule)}
         graph, variables = nnx.split(self)
-        found: list[Any] = []
 
-        def trace(state, x):
-            net = evaluated(graph, variables)
-            new, y = net(SealedState(state), x, *args, **kwargs)
-            found.append(unseal(new))
-            return y
+        def call(state, x):
+            new, y = eval_copy(graph, variables)(SealedState(state), x, *args, **kwargs)
+            return unseal(new), y
 
-        def output_shapes(state, *time):
-            def array(shape):
-                return jax.ShapeDtypeStruct((*time, *shape), jnp.float32)
-
-            x = _each_shape(array, shape)
-            out = jax.eval_shape(lambda x: trace(state, x), x)
-            return [leaf.shape for leaf in jax.tree.leaves(out)]
-
-        one_step = output_shapes(TO_BE_BUILT)
-        state = found[0]
-        for leaf in jax.tree.leaves(state, is_leaf=_stands_for_a_state):
-            if not is_owned(leaf):
-                got = "an entry that no layer used" if leaf is TO_BE_BUILT else _kind(leaf)
-                raise TypeError(
-                    f"`{name}.__call__` must return the states that its layers "
-                    f"return, got {got} among them. A module with a state of its own must "
-                    "define `init_state(self, shape, dtype)`."
-                )
-        # once more with the states in place, as a sequence: does every layer get its own?
-        owned, structure = jax.tree.flatten(state, is_leaf=is_owned)
-        places = [Owned(s.owner, s.shape, i) for i, s in enumerate(owned)]
-        state = jax.tree.unflatten(structure, places)
-        over_time = output_shapes(state, 3)
-        for want, got in zip([(3, *s) for s in one_step], over_time, strict=True):
-            if want != got:
-                raise ValueError(
-                    f"`{name}.__call__` must give a sequence of T = 3 steps the "
-                    f"shape {want}, got {got}. "
-                    "Count axes from the end: `[T, N, *]` has one more."
-                )
         return jax.tree.map(
-            lambda s: modules[s.owner].init_state(s.shape, dtype), state, is_leaf=is_owned
+            lambda s: layers[s.owner].init_state(s.shape, dtype),
+            trace_states(name, call, shape),
+            is_leaf=is_placeholder,
         )
 
     def sequence(self, state: Tree, xs: Array, *args: Any, **kwargs: Any) -> tuple[Tree, Array]:
@@ -160,7 +131,97 @@ class SpikingModule(nnx.Module):
         return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
 
 
-def evaluated(graph: Any, variables: Any) -> Any:
+def _is_neuron(value: Any) -> bool:
+    return isinstance(value, Neuron | SequenceNeuron)
+
+
+def _as_layer(value: Any) -> Any:
+    return Spiking(value) if _is_neuron(value) else value
+
+
+_MISSING = object()
+
+
+def takes_steps_and_sequences(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Let ``step``, the ``__call__`` that the class defines, take steps and sequences."""
+
+    @functools.wraps(step)
+    def call(self, state, x=_MISSING, *args, **kwargs):
+        name = type(self).__name__
+        _check_arguments(self, state, x)
+        sealed = isinstance(state, SealedState)
+        value = state.value if sealed else state
+        if not owns_state(self):
+            with around.network(functools.partial(_loops, self)):
+                new, y = _pair(name, step(self, SealedState(value), x, *args, **kwargs))
+            refuse_sealed(y)
+        elif is_placeholder(value):
+            new, y = trace_layer(self, step, value, x, args, kwargs)
+        else:
+            x = jax.tree.map(jnp.asarray, x)
+            if _is_sequence(self, value, x):
+                new, y = self.sequence(value, x, *args, **kwargs)
+            else:
+                new, y = _pair(name, step(self, value, x, *args, **kwargs))
+        new = unseal(new)
+        if value is not NOT_BUILT and layout(new) != layout(value):
+            raise ValueError(
+                f"`{name}` must return a state of the structure and shapes that it was given, "
+                f"{describe(value)}, got {describe(new)}. If the state is of another network, "
+                "build it with `net.init_state(shape)`."
+            )
+        return SealedState(new, new=True) if sealed else new, y
+
+    return call
+
+
+def _check_arguments(self: SpikingModule, state: Any, x: Any) -> None:
+    name = type(self).__name__
+    if x is _MISSING:
+        raise TypeError(
+            f"`{name}(state, x)` must get a state and an input, got one argument. "
+            "State comes first: `state, y = net(net.init_state(x.shape), x)` for one step x."
+        )
+    if state is None:
+        raise TypeError(
+            f"`{name}(state=...)` must be a state, got None. "
+            "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
+        )
+    if isinstance(x, list | tuple) and owns_state(self):
+        raise TypeError(
+            f"`{name}(x=...)` must be an array, got a {type(x).__name__}. "
+            "Stack it: `jnp.stack(x)`, time first."
+        )
+    if isinstance(state, SealedState) and state.new:
+        raise TypeError(
+            f"`{name}(state=...)` must be an entry of the state, got what a layer has just "
+            "returned. A layer can run once a step; give a second layer for a second run."
+        )
+
+
+def _is_sequence(self: SpikingModule, state: Tree, x: Any) -> bool:
+    """Whether ``x`` is a sequence for a module whose own state is ``state``, or one step."""
+    name, shape = type(self).__name__, jax.tree.map(jnp.shape, x)
+    one, given = jax.tree.map(lambda a: a.shape[1:], x), layout(state)
+    shapes = [shape, one] if all(a.ndim for a in jax.tree.leaves(x)) else [shape]
+    at_rest = [layout(s) for s in jax.eval_shape(lambda: [self.init_state(s) for s in shapes])]
+    if at_rest == [given, given]:
+        raise ValueError(
+            f"`{name}.init_state(shape)` must tell a step from a sequence, got the same state for "
+            f"{shape} and {one}. Put `jaxspike.nn.EmptyState(len(shape))` into the state."
+        )
+    if given in at_rest:
+        return given != at_rest[0]
+    structures = [structure for structure, _ in at_rest]
+    if given[0] not in structures:
+        raise TypeError(
+            f"`{name}(state=...)` must be a state of this layer, {structures[0]}, got {given[0]}. "
+            "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
+        )
+    raise shape_mismatch(name, state, shape)
+
+
+def eval_copy(graph: Any, variables: Any) -> Any:
     """A copy of a split network to trace with a state to be built: its layers know their paths."""
     net = nnx.merge(graph, variables, copy=True)  # else the trace writes into the real one
     net.eval()  # no statistics, no random keys
@@ -170,66 +231,9 @@ def evaluated(graph: Any, variables: Any) -> Any:
     return net
 
 
-def _is_neuron(value: Any) -> bool:
-    return isinstance(value, Neuron | SequenceNeuron)
-
-
-def _as_layer(value: Any) -> Any:
-    from .spiking import Spiking  # a subclass of the class above
-
-    return Spiking(value) if _is_neuron(value) else value
-
-
-_MISSING = object()
-
-
-def _with_state(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Let ``step``, the ``__call__`` that the class defines, take steps and sequences."""
-
-    @functools.wraps(step)
-    def call(self, state, x=_MISSING, *args, **kwargs):
-        name = type(self).__name__
-        if x is _MISSING:
-            raise TypeError(
-                f"`{name}(state, x)` must get a state and an input, got one argument. "
-                "State comes first: `state, y = net(net.init_state(x.shape), x)` for one step x."
-            )
-        if state is None:
-            raise TypeError(
-                f"`{name}(state=...)` must be a state, got None. "
-                "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
-            )
-        if isinstance(x, list | tuple) and owns_state(self):
-            raise TypeError(
-                f"`{name}(x=...)` must be an array, got a {type(x).__name__}. "
-                "Stack it: `jnp.stack(x)`, time first."
-            )
-        sealed = isinstance(state, SealedState)
-        if sealed and state.new:
-            raise TypeError(
-                f"`{name}(state=...)` must be an entry of the state, got what a layer has just "
-                "returned. A layer can run once a step; give a second layer for a second run."
-            )
-        value = state.value if sealed else state
-        if not owns_state(self):
-            with around.network(functools.partial(_loops, self)):
-                new, y = _pair(name, step(self, SealedState(value), x, *args, **kwargs))
-            refuse_sealed(y)
-        elif value is TO_BE_BUILT or is_owned(value):
-            new, y = _trace_layer(self, step, value, x, args, kwargs)
-        else:
-            x = jax.tree.map(jnp.asarray, x)
-            new, y = _step_or_sequence(self, step, value, x, args, kwargs)
-        new = unseal(new)
-        if value is not TO_BE_BUILT and layout(new) != layout(value):
-            raise ValueError(
-                f"`{name}` must return a state of the structure and shapes that it was given, "
-                f"{say(value)}, got {say(new)}. If the state is of another network, build it with "
-                "`net.init_state(shape)`."
-            )
-        return SealedState(new, new=True) if sealed else new, y
-
-    return call
+def call_without_state(net: Any, x: Any) -> Any:
+    """The output of an `eval_copy` for one step, for those that trace it before it has a state."""
+    return net(SealedState(NOT_BUILT), x)[1]
 
 
 def owns_state(module: SpikingModule) -> bool:
@@ -243,14 +247,6 @@ def _loops(network: SpikingModule) -> int:
     return sum(isinstance(child, SpikingModule) and owns_state(child) for child in layers)
 
 
-def _stands_for_a_state(leaf: Any) -> bool:
-    return is_owned(leaf) or leaf is TO_BE_BUILT
-
-
-def _kind(leaf: Any) -> str:
-    return "an array" if hasattr(leaf, "dtype") else type(leaf).__name__
-
-
 def _pair(name: str, out: Any) -> tuple[Any, Any]:
     if not isinstance(out, tuple | list) or len(out) != 2:
         raise TypeError(
@@ -259,68 +255,7 @@ def _pair(name: str, out: Any) -> tuple[Any, Any]:
     return out[0], out[1]
 
 
-def _trace_layer(self, step, value, x, args, kwargs):
-    """The call of a layer with a state of its own while ``init_state`` of a network traces it."""
-    name = type(self).__name__
-    if self._path is None:
-        raise TypeError(
-            f"`{name}` must be a layer of the network, got one that is made in its `__call__`. "
-            "Make it in `__init__` and keep it as an attribute."
-        )
-    if value is TO_BE_BUILT:
-        shape = jax.tree.map(jnp.shape, x)
-        return Owned(self._path, shape), self._trace_step(step, x, *args, **kwargs)
-    where = ".".join(map(str, self._path)) or name
-    if value.owner != self._path:
-        raise ValueError(
-            f"The layer `{where}` must be given its own entry of the state, got {value!r}. "
-            "Return the state of every layer under the entry that it is read from."
-        )
-    want = _each_shape(lambda s: (3, *s), value.shape)
-    if (shape := jax.tree.map(jnp.shape, x)) != want:
-        raise ValueError(
-            f"The layer `{where}` must get {want} in a sequence of T = 3 steps, "
-            f"got {shape}. Count axes from the end: `[T, N, *]` has one more."
-        )
-    y = self._trace_step(step, jax.tree.map(lambda a: a[0], x), *args, **kwargs)
-    return value, jax.tree.map(lambda a: jnp.broadcast_to(a, (3, *a.shape)), y)
-
-
-def _each_shape(f: Callable[[Shape], Any], shape: Any) -> Any:
-    """``f`` of a shape, or of each of several inputs."""
-    return jax.tree.map(f, shape, is_leaf=lambda s: isinstance(s, tuple))
-
-
-def _step_or_sequence(self, step, state, x, args, kwargs):
-    """The call of a module with a state of its own: the shapes of the state tell which."""
-    name, shape = type(self).__name__, jax.tree.map(jnp.shape, x)
-    one = jax.tree.map(lambda a: a.shape[1:], x)
-
-    def at_rest(shape):
-        return layout(jax.eval_shape(lambda: self.init_state(shape)))
-
-    one_step = at_rest(shape) == layout(state)
-    has_time = all(a.ndim > 0 for a in jax.tree.leaves(x))
-    sequence = has_time and at_rest(one) == layout(state)
-    if one_step and sequence:
-        raise ValueError(
-            f"`{name}.init_state(shape)` must tell a step from a sequence, got the same state for "
-            f"{shape} and {one}. Put `jaxspike.nn.Rank(len(shape))` into the state."
-        )
-    if one_step:
-        return _pair(name, step(self, state, x, *args, **kwargs))
-    if sequence:
-        return self.sequence(state, x, *args, **kwargs)
-    want = at_rest(shape)[0]
-    if layout(state)[0] not in (want, at_rest(one)[0]):
-        raise TypeError(
-            f"`{name}(state=...)` must be a state of this layer, {want}, got {layout(state)[0]}. "
-            "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
-        )
-    raise shape_mismatch(name, state, shape)
-
-
-def refuse_time_blind(module: nnx.Module) -> None:
+def check_keeps_time(module: nnx.Module) -> None:
     """Refuse layers that would silently normalise over the time axis of ``[T, N, *]``."""
     inside: list[Any] = []
     for path, child in nnx.iter_modules(module):
@@ -335,3 +270,149 @@ def refuse_time_blind(module: nnx.Module) -> None:
                 f"got nnx.{kind}, which normalises over the time axis of `[T, N, *]`. "
                 f"Give `jaxspike.nn.fold_time(nnx.{kind}(...))`."
             )
+
+
+class Constant(nnx.Variable[Array]):
+    """A parameter array of a neuron that is not learned: not an `nnx.Param`, and no gradient."""
+
+
+class Spiking(SpikingModule):
+    """A neuron as a layer, with some of its parameters learnable.
+
+    A learned field ``tau`` lives in the `nnx.Param` ``tau_raw`` as the unconstrained value (see
+    `jaxspike.greater_than`), so no optimizer step can leave its range; ``layer.neuron.tau`` is tau
+    itself. Every other field is a constant, also under `jax.grad` of the whole module: a number
+    belongs to the structure, an array is a `Constant`.
+
+    A `SequenceNeuron`, such as a `jaxspike.PSN`, has no step: the layer takes ``[T, N, *]`` only.
+    Its weights are `nnx.Param` under their own names, without being asked for.
+
+    Args:
+        neuron: The neuron, of any model.
+        learn: Names of the fields to learn. ``learn=("tau",)`` makes a `LIF` the parametric LIF.
+
+    Raises:
+        TypeError: If ``neuron`` is not a neuron.
+        ValueError: If ``learn`` names something that is not a parameter of it, or one that is
+            infinite.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> layer = js.nn.Spiking(js.LIF(tau=3.0), learn=("tau",))
+        >>> layer.tau_raw[...]                                       # log(tau - 1)
+        Array(0.6931472, dtype=float32)
+        >>> state, spikes = layer(layer.init_state((4, 8)), jnp.ones((10, 4, 8)))
+    """
+
+    def __init__(self, neuron: Neuron | SequenceNeuron, learn: Sequence[str] = ()):
+        if not isinstance(neuron, Neuron | SequenceNeuron):
+            raise TypeError(
+                f"`Spiking(neuron=...)` must be a neuron, got {neuron!r}. "
+                "Give an instance, such as `jaxspike.LIF()`."
+            )
+        leaves, self.structure = jax.tree.flatten(neuron)
+        self.names = tuple(
+            jax.tree_util.keystr(path, simple=True, separator="_")
+            for path, _ in jax.tree_util.tree_leaves_with_path(neuron)
+        )
+        self.learn = (learn,) if isinstance(learn, str) else _names(learn)
+        fields = _fields(neuron)
+        learnable = [n for n in self.names if n in fields and not is_learned(fields[n])]
+        for name in self.learn:
+            if name not in learnable:
+                raise ValueError(
+                    f"`Spiking(learn=...)` must name parameters of `{type(neuron).__name__}`, "
+                    f"got {name!r}. Use some of: {', '.join(learnable)}."
+                )
+        # by value, not as the neuron itself: layers of equal structure must compare equal
+        self.numbers = tuple(
+            leaf if isinstance(leaf, float) and name not in self.learn else None
+            for name, leaf in zip(self.names, leaves, strict=True)
+        )
+        for name, leaf in zip(self.names, leaves, strict=True):
+            dtype = jnp.promote_types(getattr(leaf, "dtype", jnp.float32), jnp.float32)
+            if name in self.learn:
+                raw = to_raw(fields[name], jnp.asarray(leaf, dtype))
+                if not isinstance(raw, jax.core.Tracer) and not np.all(np.isfinite(raw)):
+                    raise ValueError(
+                        f"`Spiking(learn={self.learn})` must start from finite values inside their "
+                        f"range, got {name}={leaf}."
+                    )
+                setattr(self, f"{name}_raw", nnx.Param(raw))
+            elif name in fields and is_learned(fields[name]):
+                setattr(self, name, nnx.Param(jnp.asarray(leaf, dtype)))
+            elif not isinstance(leaf, float):
+                setattr(self, name, Constant(jnp.asarray(leaf)))
+
+    @property
+    def neuron(self) -> Any:
+        """The neuron with its learned fields as they are now: a plain pytree."""
+        fields = _fields(jax.tree.unflatten(self.structure, self.numbers))
+        leaves: list[Any] = []
+        for name, number in zip(self.names, self.numbers, strict=True):
+            if name in self.learn:
+                leaves.append(from_raw(fields[name], getattr(self, f"{name}_raw")[...]))
+            elif name in fields and is_learned(fields[name]):
+                leaves.append(getattr(self, name)[...])
+            elif number is None:
+                leaves.append(jax.lax.stop_gradient(getattr(self, name)[...]))
+            else:
+                leaves.append(number)
+        return jax.tree.unflatten(self.structure, leaves)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self).get("names", ()) and not isinstance(value, nnx.Variable):
+            raise AttributeError(
+                f"`Spiking.{name}` cannot be set: the neuron is immutable. Set the Param of a "
+                f"learned field, `layer.{name}_raw[...] = value`, or make a new layer."
+            )
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in vars(self).get("names", ()):
+            raise AttributeError(
+                f"`Spiking.{name}` is not an attribute of the layer. Read `layer.neuron.{name}`."
+            )
+        raise AttributeError(f"`{type(self).__name__}` has no attribute {name!r}.")
+
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
+        """State of the neuron at rest, for one step of input of ``shape``."""
+        if isinstance(self.neuron, SequenceNeuron):
+            return EmptyState(len(shape))
+        return self.neuron.init_state(tuple(shape), dtype)
+
+    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+        """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
+        return self.neuron(state, x)
+
+    def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
+        """Scan the neuron over ``[T, N, *]``, or give it the whole if it is a `SequenceNeuron`."""
+        if isinstance(self.neuron, SequenceNeuron):
+            return state, self.neuron(xs)
+        return scan(self.neuron, state, xs)
+
+    def _trace_step(self, step: Callable[..., Any], x: Array, *args: Any, **kwargs: Any) -> Array:
+        if isinstance(self.neuron, SequenceNeuron):
+            return x
+        return super()._trace_step(step, x, *args, **kwargs)
+
+
+def _fields(neuron: Neuron | SequenceNeuron, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
+    """The fields of a neuron, and of one inside it, by the names of their leaves."""
+    found: dict[str, dataclasses.Field[Any]] = {}
+    for field in dataclasses.fields(neuron):
+        name, value = prefix + field.name, getattr(neuron, field.name)
+        if isinstance(value, Neuron):
+            found |= _fields(value, f"{name}_")
+        elif not is_static(field) and not isinstance(value, Surrogate):
+            found[name] = field
+    return found
+
+
+def _names(learn: Any) -> tuple[str, ...]:
+    if not isinstance(learn, tuple | list) or not all(isinstance(name, str) for name in learn):
+        raise TypeError(
+            f"`Spiking(learn=...)` must be names of fields, got {learn!r}. "
+            'Give a tuple, such as ("tau",).'
+        )
+    return tuple(learn)

@@ -11,8 +11,7 @@ from flax import nnx
 from .._types import Array, Shape, Tree
 from ..neurons import Neuron
 from ..neurons.base import output_dtype
-from .module import SpikingModule
-from .spiking import Spiking
+from .module import Spiking, SpikingModule
 
 
 class RecurrentState(NamedTuple):

@@ -10,8 +10,7 @@ from flax import nnx
 from .._types import Array, Tree
 from ..engine.products import can_fold
 from ..neurons import Neuron, SequenceNeuron
-from .module import SpikingModule, refuse_time_blind
-from .spiking import Spiking
+from .module import Spiking, SpikingModule, check_keeps_time
 
 
 class Sequential(SpikingModule):
@@ -50,7 +49,7 @@ class Sequential(SpikingModule):
         self.layers = nnx.List(
             [Spiking(x) if isinstance(x, Neuron | SequenceNeuron) else x for x in layers]
         )
-        refuse_time_blind(self)
+        check_keeps_time(self)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""

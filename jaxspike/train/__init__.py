@@ -9,3 +9,4 @@ number that is not finite, with the layer named. ``pip install 'jaxspike[train]'
 
 from .evaluate import Score as Score, evaluate as evaluate
 from .fit import Epoch as Epoch, fit as fit
+from .scale_to_firing_rate import scale_to_firing_rate as scale_to_firing_rate

@@ -40,9 +40,9 @@ def check(frames, events, step_of, steps):
 def test_a_number_of_frames(events, steps):
     n = len(events.t)
     first, length = (int(events.t[0]), int(np.ptp(events.t))) if n else (0, 0)
-    frames = js.data.to_frames(events, SIZE, frames=steps)
+    frames = js.data.to_frames(events, SIZE, steps=steps)
     check(frames, events, lambda i, t: (t - first) // max(length // steps, 1), steps)
-    frames = js.data.to_frames(events, SIZE, frames=steps, split_by="count")
+    frames = js.data.to_frames(events, SIZE, steps=steps, split_by="count")
     check(frames, events, lambda i, t: i // max(n // steps, 1), steps)
 
 
@@ -66,7 +66,7 @@ def test_frames_of_a_duration(events, width, early):
 @QUICK
 @given(recordings(), st.integers(1, 6))
 def test_voxels_share_events_between_two_steps(events, steps):
-    voxels = js.data.to_voxels(events, SIZE, frames=steps)
+    voxels = js.data.to_voxels(events, SIZE, steps=steps)
     expected = np.zeros((steps, H, W, 2))
     for t, x, y, p in zip(*map(np.ndarray.tolist, events), strict=True):
         s = (steps - 1) * (t - int(events.t[0])) / max(int(np.ptp(events.t)), 1)

@@ -104,28 +104,30 @@ def test_the_limits_are_arguments_and_layers_can_be_chosen():
             "hide nothing: scan a step that returns what you want, `(state, (spikes, state.v))`.",
         ),
         (
-            lambda net, s, x: js.nn.init_firing(net, x, rate=1.0),
+            lambda net, s, x: js.train.scale_to_firing_rate(net, x, rate=1.0),
             ValueError,
-            "`init_firing(rate=...)` must be between 0 and 1, got 1.0.",
+            "`scale_to_firing_rate(rate=...)` must be between 0 and 1, got 1.0.",
         ),
         (
-            lambda net, s, x: nnx.jit(lambda net: js.nn.init_firing(net, x))(net),
+            lambda net, s, x: nnx.jit(lambda net: js.train.scale_to_firing_rate(net, x))(net),
             TypeError,
-            "`init_firing` must be called outside of `jit`: it looks at values. "
+            "`scale_to_firing_rate` must be called outside of `jit`: it looks at values. "
             "Inside, use the network that it returned.",
         ),
         (
-            lambda net, s, x: js.nn.init_firing(js.nn.Sequential(linear(2, 2), js.LI()), x),
+            lambda net, s, x: js.train.scale_to_firing_rate(
+                js.nn.Sequential(linear(2, 2), js.LI()), x
+            ),
             ValueError,
-            "`init_firing(net=...)` must have neurons that spike behind weights, got none in this "
-            "Sequential.",
+            "`scale_to_firing_rate(net=...)` must have neurons that spike behind weights, got "
+            "none in this Sequential.",
         ),
         (
-            lambda net, s, x: js.nn.init_firing(net, -x, rate=0.3),
+            lambda net, s, x: js.train.scale_to_firing_rate(net, -x, rate=0.3),
             ValueError,
-            "`init_firing(rate=...)` must be a rate that layer 1 can reach, got 0.3: with weights "
-            "scaled by 2^0 to 2^24 it comes to 0. Ask for less, or look at its input with "
-            "`jaxspike.debug.record`.",
+            "`scale_to_firing_rate(rate=...)` must be a rate that layer 1 can reach, got 0.3: "
+            "with weights scaled by 2^0 to 2^24 it comes to 0. Ask for less, or look at its "
+            "input with `jaxspike.debug.record`.",
         ),
     ],
 )
@@ -163,7 +165,7 @@ def test_a_nan_is_found_where_and_when_it_appears():
     js.debug.check_finite(net, state, jnp.ones((T, N, 2)))
 
 
-# ---- init_firing
+# ---- scale_to_firing_rate
 
 
 def rates(net, x):
@@ -176,7 +178,7 @@ def test_ten_silent_layers_fire_at_the_rate_asked_for():
     net = js.nn.Sequential(*(layer for pair in pairs for layer in pair))
     before = rates(net, x)
     assert len(before.silent) >= 8
-    fired = rates(js.nn.init_firing(net, x, rate=0.15), x)
+    fired = rates(js.train.scale_to_firing_rate(net, x, rate=0.15), x)
     assert [abs(layer.rate - 0.15) < 0.01 for layer in fired.layers.values()] == [True] * 10
     assert rates(net, x).layers == before.layers  # the network itself stays as it is
 
@@ -200,15 +202,15 @@ def images():
     recurrent = js.nn.Recurrent(js.LIF(), nnx.Linear(16, 16, rngs=rngs))
     dense = js.nn.Flatten(), nnx.Linear(144, 16, rngs=rngs), recurrent, nnx.Linear(16, 3, rngs=rngs)
     net = js.nn.Sequential(js.IF(v_threshold=2.0), Block(rngs), *dense, js.LI())
-    return net, js.nn.init_firing(net, x, rate=0.1), x
+    return net, js.train.scale_to_firing_rate(net, x, rate=0.1), x
 
 
 def test_user_written_classes_with_normalisation_and_recurrence(images):
     net, fired, x = images
     report, first = rates(fired, x), rates(net, x)
-    assert list(report.layers) == ["0", "1/b", "1/a", "4/neuron"]
+    assert list(report.layers) == ["0", "1.b", "1.a", "4.neuron"]
     assert report.layers["0"] == first.layers["0"]  # no weights before it
-    for name in ("1/b", "1/a", "4/neuron"):
+    for name in ("1.b", "1.a", "4.neuron"):
         assert abs(report.layers[name].rate - 0.1) < 0.01
         assert abs(first.layers[name].rate - 0.1) > 0.01
 
@@ -222,10 +224,10 @@ def test_one_factor_a_layer_and_nothing_else_is_changed(images):
         ratio = np.unique(np.round(b[a != 0] / a[a != 0], 4))
         np.testing.assert_array_equal(b[a == 0], 0)
         assert len(ratio) == (path[-1] != "bias")  # which starts at zero
-        factors |= {"/".join(map(str, path[1:-1])): f for f in ratio}
-    assert factors["1/z"] == factors["5"] == 1.0
-    assert factors["3"] == factors["4/feedback"]
-    assert 1.0 not in (factors["1/norm"], factors["1/y"], factors["3"])
+        factors |= {".".join(map(str, path[1:-1])): f for f in ratio}
+    assert factors["1.z"] == factors["5"] == 1.0
+    assert factors["3"] == factors["4.feedback"]
+    assert 1.0 not in (factors["1.norm"], factors["1.y"], factors["3"])
     assert nnx.graphdef(fired) == nnx.graphdef(net)
     stats = [nnx.state(n, nnx.BatchStat) for n in (net, fired)]
     jax.tree.map(np.testing.assert_array_equal, *stats)

@@ -51,7 +51,7 @@ def build():
     )
 
 
-NEURONS = ["1", "2/lif", "2/recurrent/neuron", "3/inner/1"]
+NEURONS = ["1", "2.lif", "2.recurrent.neuron", "3.inner.1"]
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +80,9 @@ def by_hand(net, x):
 
     for x_t in x:
         a = run("1", first(x_t))
-        b = run("2/lif", block.linear(a))
-        y = run("2/recurrent/neuron", b + block.recurrent.feedback(y))
-        c = run("3/inner/1", inner(b + y + trace))
+        b = run("2.lif", block.linear(a))
+        y = run("2.recurrent.neuron", b + block.recurrent.feedback(y))
+        c = run("3.inner.1", inner(b + y + trace))
         trace = 0.5 * trace + c
     return {name: [jnp.stack(a) for a in zip(*rows, strict=True)] for name, rows in out.items()}
 
@@ -154,7 +154,7 @@ def test_a_scan_of_a_recorded_step_is_a_recorded_sequence(net, x_seq, recorded):
     @nnx.jit
     def run(net):
         def step(state, x):
-            state, _, records = js.debug.record(net, state, x, layers=("2/lif", "3/inner/1"))
+            state, _, records = js.debug.record(net, state, x, layers=("2.lif", "3.inner.1"))
             return state, records
 
         return js.scan(step, net.init_state((N, C)), x_seq, order="step")[1]
@@ -176,15 +176,15 @@ def test_layers_are_chosen_by_path_and_type(net, x_seq):
         return {name: set(r) for name, r in records[0].items()}
 
     state, both = net.init_state((N, C)), ("output", "trace")
-    assert list(names("2/recurrent", "0", js.IF)) == ["0", "2/recurrent", "2/recurrent/neuron"]
+    assert list(names("2.recurrent", "0", js.IF)) == ["0", "2.recurrent", "2.recurrent.neuron"]
     assert list(names(nnx.Linear, js.nn.Recurrent)) == [
-        *("0", "2/linear", "2/recurrent", "2/recurrent/feedback", "3/inner/0")
+        *("0", "2.linear", "2.recurrent", "2.recurrent.feedback", "3.inner.0")
     ]
     assert names(Own, js.LIF, fields=both) == {
         "1": {"output"},
-        "2/lif": {"output"},
+        "2.lif": {"output"},
         "3": {"output", "trace"},
-        "3/inner/1": {"output"},
+        "3.inner.1": {"output"},
     }
     assert list(names("Sequential")) == ["Sequential"]
 
@@ -267,13 +267,13 @@ def test_threads_do_not_meet(x_seq):
             {"layers": "9"},
             ValueError,
             "`record(layers=...)` must be paths or types of layers of the network, got '9'. "
-            "Its neurons are: 1, 2/lif, 2/recurrent/neuron, 3/inner/1.",
+            "Its neurons are: 1, 2.lif, 2.recurrent.neuron, 3.inner.1.",
         ),
         (
             {"layers": js.ALIF},
             ValueError,
             "`record(layers=...)` must be paths or types of layers of the network, got ALIF. "
-            "Its neurons are: 1, 2/lif, 2/recurrent/neuron, 3/inner/1.",
+            "Its neurons are: 1, 2.lif, 2.recurrent.neuron, 3.inner.1.",
         ),
         (
             {"fields": ("v", "u")},

@@ -439,7 +439,7 @@ def test_max_pool_is_the_reduction_over_windows(window, strides, shape, dtype):
 def test_a_state_of_ones_own_without_the_shape_of_the_input():
     class Homeostasis(js.nn.SpikingModule):
         def init_state(self, shape, dtype=jnp.float32):
-            return jnp.zeros(shape[-1:], dtype), js.nn.Rank(len(shape))
+            return jnp.zeros(shape[-1:], dtype), js.nn.EmptyState(len(shape))
 
         def __call__(self, state, x):
             mean = 0.9 * state[0] + 0.1 * x.mean(0)

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .._types import Array, Shape
-from ._state import Rank
+from ..._types import Array, Shape
+from ..empty_state import EmptyState
+from ..module import SpikingModule
 from .dropout import check_rate, own_keys
-from .module import SpikingModule
 
 
 class DropConnectLinear(SpikingModule, nnx.Linear):
@@ -58,11 +58,11 @@ class DropConnectLinear(SpikingModule, nnx.Linear):
         self.rngs = own_keys("DropConnectLinear", rngs)
         nnx.Linear.__init__(self, in_features, out_features, rngs=rngs, **options)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Rank:
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EmptyState:
         """Nothing but the rank of one step of input."""
-        return Rank(len(shape))
+        return EmptyState(len(shape))
 
-    def __call__(self, state: Rank, x: Array) -> tuple[Rank, Array]:  # type: ignore[override]
+    def __call__(self, state: EmptyState, x: Array) -> tuple[EmptyState, Array]:  # type: ignore[override]
         """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""
         if self._active():
             raise ValueError(
@@ -72,7 +72,7 @@ class DropConnectLinear(SpikingModule, nnx.Linear):
             )
         return state, (1 - self.rate) * nnx.Linear.__call__(self, x)
 
-    def sequence(self, state: Rank, xs: Array) -> tuple[Rank, Array]:
+    def sequence(self, state: EmptyState, xs: Array) -> tuple[EmptyState, Array]:
         """Drop the same weights at every time step of ``[T, N, *]``."""
         if not self._active():
             return state, (1 - self.rate) * nnx.Linear.__call__(self, xs)

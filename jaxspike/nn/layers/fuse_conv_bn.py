@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import jax.numpy as jnp
 from flax import nnx
 
-from .._types import Array
-from .module import SpikingModule
-from .sequential import Sequential
+from ..._types import Array
+from ..module import SpikingModule
+from ..paths import Key, locate
+from ..sequential import Sequential
 
 Net = TypeVar("Net", bound=nnx.Module)
 
@@ -100,25 +101,22 @@ def _neighbours(net: nnx.Module, places: Counter[int]) -> Iterator[tuple[Any, in
                     yield layers, i, i + 1
 
 
-class _Attributes:
-    """The attributes of two modules as the items of a list."""
+class _Places:
+    """Two layers as the items of a list, wherever they are in a network."""
 
-    def __init__(self, *where: tuple[Any, str]):
+    def __init__(self, *where: tuple[Any, Key]):
         self.where = where
 
     def __getitem__(self, i: int) -> Any:
-        return _get(*self.where[i])
+        holder, key = self.where[i]
+        return holder[key] if isinstance(key, int) else getattr(holder, key)
 
     def __setitem__(self, i: int, value: nnx.Module) -> None:
-        parent, name = self.where[i]
-        if isinstance(parent, nnx.List):
-            parent[int(name)] = value
+        holder, key = self.where[i]
+        if isinstance(key, int):
+            holder[key] = value
         else:
-            setattr(parent, name, value)
-
-
-def _get(parent: Any, name: str) -> Any:
-    return parent[int(name)] if isinstance(parent, nnx.List) else getattr(parent, name)
+            setattr(holder, key, value)
 
 
 def _named(net: nnx.Module, names: Any, places: Counter[int]) -> tuple[Any, int, int]:
@@ -127,17 +125,10 @@ def _named(net: nnx.Module, names: Any, places: Counter[int]) -> tuple[Any, int,
             f"`fuse_conv_bn(pairs=...)` must be pairs of paths, got {names!r}. "
             'Give [("conv1", "norm1")].'
         )
-    where: list[tuple[Any, str]] = []
+    where: list[tuple[Any, Key]] = []
     kinds = (_is_conv, "an nnx.Conv or nnx.Linear"), (_is_norm, "an nnx.BatchNorm")
     for path, (is_kind, kind) in zip(names, kinds, strict=True):
-        *parents, name = path.split(".")
-        try:
-            parent: Any = net
-            for step in parents:
-                parent = _get(parent, step)
-            layer = _get(parent, name)
-        except (AttributeError, IndexError, ValueError):
-            layer = None
+        holder, key, layer = locate(net, path)
         if not is_kind(layer):
             got = "nothing" if layer is None else f"a {type(layer).__name__}"
             raise ValueError(f"`fuse_conv_bn(pairs=...)` must name {kind}, got {got} at {path!r}.")
@@ -146,8 +137,8 @@ def _named(net: nnx.Module, names: Any, places: Counter[int]) -> tuple[Any, int,
                 f"`fuse_conv_bn(pairs=...)` must name layers that are used once, got {path!r}, "
                 "which is in several places. Leave it out."
             )
-        where.append((parent, name))
-    return _Attributes(*where), 0, 1
+        where.append((holder, key))
+    return _Places(*where), 0, 1
 
 
 def _fold(conv: Any, norm: Any) -> None:

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .._types import Array, Shape
-from ..neurons.base import output_dtype
-from .module import SpikingModule
+from ..._types import Array, Shape
+from ...neurons.base import output_dtype
+from ..module import SpikingModule
 
 
 class NeuNorm(SpikingModule):

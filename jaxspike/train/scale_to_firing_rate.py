@@ -1,4 +1,4 @@
-"""`init_firing`: scale weights, layer by layer, until every layer fires."""
+"""`scale_to_firing_rate`: scale weights, layer by layer, until every layer fires."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,16 +9,14 @@ import numpy as np
 from flax import nnx
 
 from .._types import Array
-from ._traced import refuse_traced
-from .module import SpikingModule
-from .record import named_modules, neuron_rates, order_of_layers
-from .spiking import Spiking
+from ..debug.record import layers_of, neuron_rates, order_of_layers, refuse_traced
+from ..nn import Spiking, SpikingModule
 
 Net = TypeVar("Net", bound=SpikingModule)
 OCTAVES, HALVINGS, CLOSE = 24, 16, 0.01  # how far and how finely a scale is looked for
 
 
-def init_firing(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
+def scale_to_firing_rate(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
     """A copy of ``net`` whose layers all fire: weights scaled to a firing rate on given data.
 
     Weights that suit an ANN leave a deep spiking network silent: each layer fires less than the one
@@ -49,7 +47,7 @@ def init_firing(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
         >>> rngs, x_seq = nnx.Rngs(0), jax.random.uniform(jax.random.key(0), (16, 8, 64))
         >>> first, second = nnx.Linear(64, 64, rngs=rngs), nnx.Linear(64, 64, rngs=rngs)
         >>> net = js.nn.Sequential(first, js.LIF(), second, js.LIF())       # the second is silent
-        >>> net = js.nn.init_firing(net, x_seq, rate=0.2)
+        >>> net = js.train.scale_to_firing_rate(net, x_seq, rate=0.2)
         >>> _, y = net(net.init_state((8, 64)), x_seq)
         >>> bool(abs(y.mean() - 0.2) < 0.01)
         True
@@ -59,11 +57,11 @@ def init_firing(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
     spiking neural network training", 2022.
     """
     if not isinstance(rate, int | float | np.floating) or not 0 < rate < 1:
-        raise ValueError(f"`init_firing(rate=...)` must be between 0 and 1, got {rate!r}.")
-    named_modules(net, "init_firing")  # or an error
-    refuse_traced("init_firing", "the network that it returned", net, x_seq, args)
+        raise ValueError(f"`scale_to_firing_rate(rate=...)` must be between 0 and 1, got {rate!r}.")
+    layers_of(net, "scale_to_firing_rate")  # or an error
+    refuse_traced("scale_to_firing_rate", "the network that it returned", net, x_seq, args)
     net = nnx.clone(net)
-    modules = named_modules(net, "init_firing")
+    modules = layers_of(net, "scale_to_firing_rate")
     state = net.init_state(jnp.shape(x_seq)[1:], jnp.float32, *args)
     graph = nnx.graphdef(net)
 
@@ -87,7 +85,7 @@ def init_firing(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
                 scaled = True
     if not scaled:
         raise ValueError(
-            "`init_firing(net=...)` must have neurons that spike behind weights, "
+            "`scale_to_firing_rate(net=...)` must have neurons that spike behind weights, "
             f"got none in this {type(net).__name__}."
         )
     return net
@@ -125,8 +123,8 @@ def _scale(
     if (seen[far] < rate) == up:
         reached = max(seen.values()) if up else min(seen.values())
         raise ValueError(
-            f"`init_firing(rate=...)` must be a rate that layer {name} can reach, got {rate}: with "
-            f"weights scaled by 2^0 to 2^{far:.0f} it comes to {reached:.3g}. Ask for "
+            f"`scale_to_firing_rate(rate=...)` must be a rate that layer {name} can reach, got "
+            f"{rate}: with weights scaled by 2^0 to 2^{far:.0f} it comes to {reached:.3g}. Ask for "
             f"{'less' if up else 'more'}, or look at its input with `jaxspike.debug.record`."
         )
     for _ in range(HALVINGS):

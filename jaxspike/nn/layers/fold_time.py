@@ -1,16 +1,16 @@
 """`fold_time`: a layer that knows one batch axis, over sequences."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 
-from .._types import Array, Shape
-from ..neurons import Neuron, SequenceNeuron
-from ._state import Rank
-from .module import SpikingModule
+from ..._types import Array, Shape
+from ...neurons import Neuron, SequenceNeuron
+from ..empty_state import EmptyState
+from ..mixed_in import mix_in, mixed_in
+from ..module import SpikingModule
 
 
 def fold_time(layer: nnx.Module | Callable[[Array], Array]) -> SpikingModule:
@@ -41,8 +41,7 @@ def fold_time(layer: nnx.Module | Callable[[Array], Array]) -> SpikingModule:
         )
     if not isinstance(layer, nnx.Module):
         layer = _Function(layer)
-    folded: Any = nnx.clone(layer)
-    object.__setattr__(folded, "__class__", _folded(type(layer)))
+    folded: Any = mix_in(_FoldTime, nnx.clone(layer))
     return folded
 
 
@@ -59,27 +58,22 @@ class _Function(nnx.Module):
 class _FoldTime(SpikingModule):
     """The half of a folded layer that knows about time; the other half is the layer's own class."""
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Rank:
-        return Rank(len(shape))
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EmptyState:
+        return EmptyState(len(shape))
 
-    def __call__(self, state: Rank, x: Array) -> tuple[Rank, Array]:
+    def __call__(self, state: EmptyState, x: Array) -> tuple[EmptyState, Array]:
         return state, super().__call__(x)
 
-    def sequence(self, state: Rank, xs: Array) -> tuple[Rank, Array]:
+    def sequence(self, state: EmptyState, xs: Array) -> tuple[EmptyState, Array]:
         # batch outside, time inside: merged the other way, a sharded batch would be gathered
         steps, batch = xs.shape[:2]
         y = super().__call__(xs.swapaxes(0, 1).reshape(batch * steps, *xs.shape[2:]))
         return state, y.reshape(batch, steps, *y.shape[1:]).swapaxes(0, 1)
 
     def __reduce__(self) -> Any:
-        return _empty, (type(self).__mro__[3],), dict(vars(self))
-
-
-@functools.cache
-def _folded(cls: type) -> type:
-    return type(cls.__name__, (_FoldTime, cls), {})
+        return _empty, type(self).__bases__[1:], dict(vars(self))
 
 
 def _empty(cls: type) -> Any:
     """A folded layer without attributes, to be filled by pickle."""
-    return object.__new__(_folded(cls))
+    return object.__new__(mixed_in(_FoldTime, cls))

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .._check import integer
-from .._types import Array, Shape, Tree
-from ..neurons import Neuron
-from ..neurons.base import output_dtype
-from ..surrogate import Erf, Surrogate, spike
-from ._whole_sequence import WholeSequence
-from .module import SpikingModule
+from ..._check import integer
+from ..._types import Array, Shape, Tree
+from ...neurons import Neuron
+from ...neurons.base import output_dtype
+from ...surrogate import Erf, Surrogate, spike
+from ..module import SpikingModule
+from ..whole_sequence import WholeSequence
 
 
 class _Gates(Neuron):

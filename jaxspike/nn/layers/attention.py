@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .._check import integer
-from .._types import Array, Tree
-from ._whole_sequence import WholeSequence, check_steps
+from ..._check import integer
+from ..._types import Array, Tree
+from ..whole_sequence import WholeSequence, check_steps
 
 
 class _Excitation(nnx.Module):

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .._check import in_range, integer
-from .._types import Array, Shape, Tree
-from ..neurons.base import output_dtype
-from ._state import Rank
-from ._whole_sequence import check_steps
-from .module import SpikingModule
+from ..._check import in_range, integer
+from ..._types import Array, Shape, Tree
+from ...neurons.base import output_dtype
+from ..empty_state import EmptyState
+from ..module import SpikingModule
+from ..whole_sequence import check_steps
 
 Take = Callable[[Array], Array]
 
@@ -70,7 +70,7 @@ class _PerStepNorm(SpikingModule):
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
         """The number of steps done, none, and the rank of one step of input."""
-        return jnp.zeros((), jnp.int32), Rank(len(shape))
+        return jnp.zeros((), jnp.int32), EmptyState(len(shape))
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .._types import Array, Shape
-from ._state import Rank
-from .module import SpikingModule
+from ..._types import Array, Shape
+from ..empty_state import EmptyState
+from ..module import SpikingModule
 
 
 def check_rate(name: str, rate: Any) -> float:
@@ -79,11 +79,11 @@ class Dropout(SpikingModule):
         self.deterministic = False  # what `net.eval()` and `net.train()` set
         self.rngs = own_keys("Dropout", rngs)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Rank:
+    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EmptyState:
         """Nothing but the rank of one step of input."""
-        return Rank(len(shape))
+        return EmptyState(len(shape))
 
-    def __call__(self, state: Rank, x: Array) -> tuple[Rank, Array]:
+    def __call__(self, state: EmptyState, x: Array) -> tuple[EmptyState, Array]:
         """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""
         if self._active():
             raise ValueError(
@@ -93,7 +93,7 @@ class Dropout(SpikingModule):
             )
         return state, x
 
-    def sequence(self, state: Rank, xs: Array) -> tuple[Rank, Array]:
+    def sequence(self, state: EmptyState, xs: Array) -> tuple[EmptyState, Array]:
         """Drop the same inputs at every time step of ``[T, N, *]``."""
         if not self._active():
             return state, xs

@@ -3,11 +3,11 @@
 import jax.numpy as jnp
 from flax import nnx
 
-from .._check import integer
-from .._types import Array, Tree
-from ..neurons import LIF, Neuron
-from .module import SpikingModule
-from .sequential import Sequential
+from ..._check import integer
+from ..._types import Array, Tree
+from ...neurons import LIF, Neuron
+from ..module import SpikingModule
+from ..sequential import Sequential
 
 
 class SpikingSelfAttention(SpikingModule):

@@ -11,10 +11,9 @@ from flax.errors import TraceContextError
 
 from .._types import Array, Tree
 from ..neurons.base import layout
-from ._watch import Log, take, watch
-from .module import SpikingModule
-from .sequential import Sequential
-from .spiking import Spiking
+from ..nn import Spiking, SpikingModule
+from ..nn.paths import named_layers
+from ._watch import Trace, collect, watch
 
 Layers = str | type | Sequence[str | type] | None
 
@@ -38,7 +37,7 @@ def record(
         state: Its state.
         x: One step ``[N, *]`` or a sequence ``[T, N, *]``; the records have a time axis if it has.
         *args: What else the network takes.
-        layers: Which layers: their paths, such as ``"lif1"``, ``"block/lif2"``, or in a
+        layers: Which layers: their paths, such as ``"lif1"``, ``"block.lif2"``, or in a
             `Sequential` ``"1"``; or types, of layers (`flax.nnx.Linear`) or of neurons (`LIF`).
             None is every neuron.
         fields: What of each: ``"output"``, ``"input"``, the name of a state variable such as
@@ -65,10 +64,10 @@ def record(
         (5, 2, 4)
     """
     fields = (fields,) if isinstance(fields, str) else tuple(fields)
-    names, log = _choose(named_modules(net, "record"), layers), Log()
-    watched = _watched_copy(net, names, fields, log)
+    names, trace = _choose(layers_of(net, "record"), layers), Trace()
+    recorded = _recorded_copy(net, names, fields, trace)
     try:
-        new, y = watched(state, x, *args)
+        new, y = recorded(state, x, *args)
     except TraceContextError as e:
         raise TypeError(
             "`record(net=...)` must call its layers where their outputs can leave, got a layer "
@@ -77,29 +76,29 @@ def record(
             "an `init_state`."
         ) from e
     records: OrderedDict[str, dict[str, Any]] = OrderedDict()  # which `jit` leaves in order
-    for name, calls in take(watched, log).items():
+    for name, calls in collect(recorded, trace).items():
         for i, call in enumerate(calls):
             records[name if not i else f"{name}#{i + 1}"] = call
     for field in fields:
         if records and not any(field in r for r in records.values()):
             raise ValueError(
                 f"`record(fields=...)` must name what a layer has, got {field!r}. "
-                f"Use some of: {', '.join(['output', 'input', 'state', *sorted(log.variables)])}."
+                f"Use some of: {', '.join(['output', 'input', 'state', *sorted(trace.variables)])}."
             )
     return new, y, records
 
 
 def order_of_layers(net: SpikingModule, state: Tree, x: Array, *args: Any) -> list[str]:
     """The names of all layers of ``net`` in the order in which they first run."""
-    log, modules = Log(), named_modules(net, "order_of_layers")
+    trace, modules = Trace(), layers_of(net, "order_of_layers")
     names = [name for name, module in modules.items() if callable(module)]
-    jax.eval_shape(lambda s, x: _watched_copy(net, names, (), log)(s, x, *args)[1], state, x)
-    return list(dict.fromkeys(log.order))
+    jax.eval_shape(lambda s, x: _recorded_copy(net, names, (), trace)(s, x, *args)[1], state, x)
+    return list(dict.fromkeys(trace.order))
 
 
 def require_sequence(name: str, net: SpikingModule, state: Tree, x: Array, args: Any) -> None:
     """Refuse one step, or the state of another network."""
-    named_modules(net, name)
+    layers_of(net, name)
     shape = jnp.shape(x)
     if len(shape) < 2 or layout(net.init_state(shape[1:], jnp.float32, *args)) != layout(state):
         raise ValueError(
@@ -125,35 +124,32 @@ def neuron_rates(
     )
 
 
-def named_modules(net: SpikingModule, caller: str) -> dict[str, Any]:
-    """The modules in ``net``, itself included, by their path: as their states are in its state."""
+def layers_of(net: SpikingModule, caller: str) -> dict[str, Any]:
+    """The modules in ``net``, itself included, by their paths; ``caller`` is named in an error."""
     if not isinstance(net, SpikingModule):
+        got = f"the class {net.__name__}" if isinstance(net, type) else f"a {type(net).__name__}"
         raise TypeError(
-            f"`{caller}(net=...)` must be a SpikingModule, got {_say(net)}. "
+            f"`{caller}(net=...)` must be a SpikingModule, got {got}. "
             "A neuron and a function hide nothing: scan a step that returns what you want, "
             "`(state, (spikes, state.v))`."
         )
-    by_path = dict(nnx.iter_modules(net))
-    names: dict[str, Any] = {}
-    for path, module in by_path.items():
-        keys = [
-            str(key)
-            for i, key in enumerate(path)
-            if not (key == "layers" and isinstance(by_path.get(path[:i]), Sequential))
-        ]
-        names["/".join(keys) or type(net).__name__] = module
-    return names
+    return named_layers(net)
 
 
-def _watched_copy(net: Any, names: list[str], fields: tuple[str, ...], log: Log) -> Any:
+def refuse_traced(name: str, instead: str, net: Any, *values: Any) -> None:
+    """Refuse tracers, in the parameters of ``net`` too: reports are printed, errors go by value."""
+    variables = nnx.state(net) if isinstance(net, nnx.Module) else None
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((variables, values))):
+        raise TypeError(
+            f"`{name}` must be called outside of `jit`: it looks at values. Inside, use {instead}."
+        )
+
+
+def _recorded_copy(net: Any, names: list[str], fields: tuple[str, ...], trace: Trace) -> Any:
     net = nnx.clone(net)
-    modules = named_modules(net, "record")
-    watch(net, {name: modules[name] for name in names}, fields, log)
+    modules = layers_of(net, "record")
+    watch(net, {name: modules[name] for name in names}, fields, trace)
     return net
-
-
-def _say(net: Any) -> str:
-    return f"the class {net.__name__}" if isinstance(net, type) else f"a {type(net).__name__}"
 
 
 def _choose(modules: dict[str, Any], layers: Layers) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from .._types import Array, Shape, Tree
-from ._state import Rank
+from .empty_state import EmptyState
 from .module import SpikingModule
 
 
@@ -30,7 +30,7 @@ class WholeSequence(SpikingModule):
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
         """Nothing but the rank of one step of input."""
-        return Rank(len(shape))
+        return EmptyState(len(shape))
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """A sequence ``[T, N, *]``."""

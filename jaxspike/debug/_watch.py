@@ -1,6 +1,5 @@
 """How `record` looks into layers: those of a copy of the network are given a class that notes."""
 
-import functools
 from typing import Any
 
 import jax
@@ -8,11 +7,11 @@ from flax import nnx
 
 from .._types import Array, Tree
 from ..engine import scan
-from ._state import unseal
-from .module import SpikingModule, owns_state
+from ..nn.mixed_in import mix_in
+from ..nn.module import SpikingModule, owns_state, unseal
 
 
-class Log:
+class Trace:
     """What the trace of a watched network tells beside its arrays; equal only to itself."""
 
     def __init__(self) -> None:
@@ -20,20 +19,20 @@ class Log:
         self.variables: set[str] = set()
 
 
-class Kept(nnx.Variable[Any]):
+class Recording(nnx.Variable[Any]):
     """The records of a layer: a dict from names to tuples with one dict of fields a call."""
 
 
-class _Watched(nnx.Module):
+class _Recorded(nnx.Module):
     """The half of a watched layer that keeps records; the other half is the layer's own class."""
 
     _watch_name: str | None  # None: not recorded itself, but something inside it is
     _watch_fields: tuple[str, ...]
-    _watch_log: Log
+    _watch_trace: Trace
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._watch_name is not None:
-            self._watch_log.order.append(self._watch_name)
+            self._watch_trace.order.append(self._watch_name)
         out = super().__call__(*args, **kwargs)
         inputs = [*args, *kwargs.values()]
         if not isinstance(self, SpikingModule):
@@ -59,7 +58,7 @@ class _Watched(nnx.Module):
         found: dict[str, Any] = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(state):
             name = jax.tree_util.keystr(path[-1:], simple=True)
-            self._watch_log.variables |= {name} if name else set()
+            self._watch_trace.variables |= {name} if name else set()
             if name in self._watch_fields:
                 found.setdefault(name, leaf)
         if "state" in self._watch_fields:
@@ -68,7 +67,7 @@ class _Watched(nnx.Module):
 
     def sequence(self, state: Tree, xs: Array, *args: Any, **kwargs: Any) -> tuple[Tree, Any]:
         usual: Any = super().sequence  # type: ignore[misc]
-        inside = any(isinstance(m, _Watched) and m is not self for _, m in nnx.iter_modules(self))
+        inside = any(isinstance(m, _Recorded) and m is not self for _, m in nnx.iter_modules(self))
         scanned = usual.__func__ is SpikingModule.sequence
         if not (inside or scanned or jax.tree.leaves(self._variables(state))):
             return usual(state, xs, *args, **kwargs)
@@ -76,9 +75,9 @@ class _Watched(nnx.Module):
 
         def step(state, x):
             module: Any = nnx.merge(graph, variables, copy=True)  # its records belong to this trace
-            nnx.pop(module, Kept)
-            new, y = super(_Watched, module).__call__(state, x, *args, **kwargs)
-            return new, (y, module._variables(new), take(module, self._watch_log))
+            nnx.pop(module, Recording)
+            new, y = super(_Recorded, module).__call__(state, x, *args, **kwargs)
+            return new, (y, module._variables(new), collect(module, self._watch_trace))
 
         step.__name__ = type(self).__name__  # for errors
         state, (ys, over_time, records) = scan(step, state, xs)
@@ -93,7 +92,7 @@ class _OverTime:
         self.y, self.variables = y, variables
 
 
-def watch(net: Any, layers: dict[str, Any], fields: tuple[str, ...], log: Log) -> None:
+def watch(net: Any, layers: dict[str, Any], fields: tuple[str, ...], trace: Trace) -> None:
     """Let ``layers``, modules of ``net`` by the names to give them, keep records from now on."""
     names = {id(module): name for name, module in layers.items()}
     paths = {id(module): path for path, module in nnx.iter_modules(net)}
@@ -103,20 +102,14 @@ def watch(net: Any, layers: dict[str, Any], fields: tuple[str, ...], log: Log) -
         owner = isinstance(module, SpikingModule) and owns_state(module)
         within = owner and any(paths[i][: len(path)] == path for i in names)
         if name is not None or within:
-            module._watch_name, module._watch_fields, module._watch_log = name, fields, log
-            cls: Any = type(module)
-            object.__setattr__(module, "__class__", _watched(cls))
-
-
-@functools.cache
-def _watched(cls: type) -> type:
-    return type(cls.__name__, (_Watched, cls), {})
+            module._watch_name, module._watch_fields, module._watch_trace = name, fields, trace
+            mix_in(_Recorded, module)
 
 
 def _keep(module: Any, records: dict[str, Any]) -> None:
     kept = vars(module).get("_kept")
     if kept is None:
-        module._kept = Kept(records)
+        module._kept = Recording(records)
     else:
         kept.set_value(_merge(kept.get_value(), records))
 
@@ -125,9 +118,9 @@ def _merge(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
     return {name: a.get(name, ()) + b.get(name, ()) for name in (a | b)}
 
 
-def take(module: Any, log: Log) -> dict[str, Any]:
+def collect(module: Any, trace: Trace) -> dict[str, Any]:
     """Take the records out of a watched module, in the order in which its layers ran."""
     found: dict[str, Any] = {}
-    for _, kept in nnx.to_flat_state(nnx.pop(module, Kept)):
+    for _, kept in nnx.to_flat_state(nnx.pop(module, Recording)):
         found = _merge(found, kept.get_value())
-    return {name: found[name] for name in dict.fromkeys(log.order) if name in found}
+    return {name: found[name] for name in dict.fromkeys(trace.order) if name in found}

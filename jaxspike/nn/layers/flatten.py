@@ -2,7 +2,7 @@
 
 from flax import nnx
 
-from .._types import Array
+from ..._types import Array
 
 
 class Flatten(nnx.Module):

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from .._types import Array
+from ..._types import Array
 
 
 class _WeightStandardized:

@@ -1,0 +1,137 @@
+"""`init_state` of a composite: its `__call__`, traced with placeholders for the states."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import register_static
+
+from .._types import Shape, Tree
+from ..neurons.base import check_shape
+
+T = 3  # time steps of the sequence that is traced: rarely the size of another axis
+
+
+@register_static
+class _NotBuilt:
+    """The state that ``init_state`` is about to build."""
+
+    def __repr__(self) -> str:
+        return "a state to be built"
+
+
+NOT_BUILT = _NotBuilt()
+
+
+@register_static
+class StatePlaceholder:
+    """Stands for the state of a layer: its owner, and the shape of one step of the layer's input.
+
+    Several inputs have a tree of shapes. ``place`` is the position in the state of the network: one
+    layer may be used in several places.
+    """
+
+    def __init__(self, owner: tuple[Any, ...], shape: Any, place: int | None = None):
+        self.owner, self.shape, self.place = owner, shape, place
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StatePlaceholder) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self.owner, self.place))
+
+    def __repr__(self) -> str:
+        where = "" if self.place is None else f" (entry {self.place})"
+        return f"the state of `{'.'.join(map(str, self.owner))}`{where}"
+
+
+def is_placeholder(leaf: Any) -> bool:
+    """Whether ``leaf`` stands for a state that there is not yet."""
+    return leaf is NOT_BUILT or isinstance(leaf, StatePlaceholder)
+
+
+def each_shape(f: Callable[[Shape], Any], shape: Any) -> Any:
+    """``f`` of a shape, or of each of several inputs."""
+    return jax.tree.map(f, shape, is_leaf=lambda s: isinstance(s, tuple))
+
+
+def step_shape(name: str, shape: Any) -> Any:
+    """The checked shape of one step of input, or a dictionary of them."""
+    if isinstance(shape, dict):
+        return {key: check_shape(name, s) for key, s in shape.items()}
+    return check_shape(name, shape)
+
+
+def trace_states(name: str, call: Callable[[Any, Any], tuple[Any, Any]], shape: Any) -> Tree:
+    """A placeholder for the state of each layer, in the structure in which ``call`` returns them.
+
+    ``call(state, x)`` is traced twice: on one step, to see which layer owns which entry; then on a
+    sequence, with the placeholders in place, to see that every layer gets its own entry back and
+    that axes are counted from the end.
+
+    Args:
+        name: The name of the network, for errors.
+        call: The call of the network, which returns the new state and the output.
+        shape: The shape of one step of input, or a dictionary of them.
+    """
+    states: list[Any] = []
+
+    def output_shapes(state, *time):
+        def output(x):
+            new, y = call(state, x)
+            states.append(new)
+            return y
+
+        x = each_shape(lambda s: jax.ShapeDtypeStruct((*time, *s), jnp.float32), shape)
+        return [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(output, x))]
+
+    one_step = output_shapes(NOT_BUILT)
+    entries, structure = jax.tree.flatten(states[0], is_leaf=is_placeholder)
+    for entry in entries:
+        if not isinstance(entry, StatePlaceholder):
+            kind = "an array" if hasattr(entry, "dtype") else type(entry).__name__
+            got = "an entry that no layer used" if entry is NOT_BUILT else kind
+            raise TypeError(
+                f"`{name}.__call__` must return the states that its layers "
+                f"return, got {got} among them. A module with a state of its own must "
+                "define `init_state(self, shape, dtype)`."
+            )
+    placed = [StatePlaceholder(s.owner, s.shape, i) for i, s in enumerate(entries)]
+    over_time = output_shapes(jax.tree.unflatten(structure, placed), T)
+    for want, got in zip([(T, *s) for s in one_step], over_time, strict=True):
+        if want != got:
+            raise ValueError(
+                f"`{name}.__call__` must give a sequence of T = {T} steps the "
+                f"shape {want}, got {got}. "
+                "Count axes from the end: `[T, N, *]` has one more."
+            )
+    return jax.tree.unflatten(structure, placed)
+
+
+def trace_layer(layer, step, value, x, args, kwargs):
+    """The call of a layer with a state of its own while ``init_state`` of a network traces it."""
+    name = type(layer).__name__
+    if layer._path is None:
+        raise TypeError(
+            f"`{name}` must be a layer of the network, got one that is made in its `__call__`. "
+            "Make it in `__init__` and keep it as an attribute."
+        )
+    if value is NOT_BUILT:
+        shape = jax.tree.map(jnp.shape, x)
+        y = layer._trace_step(step, x, *args, **kwargs)
+        return StatePlaceholder(layer._path, shape), y
+    where = ".".join(map(str, layer._path)) or name
+    if value.owner != layer._path:
+        raise ValueError(
+            f"The layer `{where}` must be given its own entry of the state, got {value!r}. "
+            "Return the state of every layer under the entry that it is read from."
+        )
+    want = each_shape(lambda s: (T, *s), value.shape)
+    if (shape := jax.tree.map(jnp.shape, x)) != want:
+        raise ValueError(
+            f"The layer `{where}` must get {want} in a sequence of T = {T} steps, "
+            f"got {shape}. Count axes from the end: `[T, N, *]` has one more."
+        )
+    y = layer._trace_step(step, jax.tree.map(lambda a: a[0], x), *args, **kwargs)
+    return value, jax.tree.map(lambda a: jnp.broadcast_to(a, (T, *a.shape)), y)

@@ -1,0 +1,31 @@
+"""Layers: one file for each kind."""
+
+from .attention import (
+    MultiDimensionalAttention as MultiDimensionalAttention,
+    TemporalWiseAttention as TemporalWiseAttention,
+)
+from .batch_norm import (
+    BatchNormThroughTime as BatchNormThroughTime,
+    TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm,
+    ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,
+)
+from .drop_connect import DropConnectLinear as DropConnectLinear
+from .dropout import Dropout as Dropout
+from .flatten import Flatten as Flatten
+from .fold_time import fold_time as fold_time
+from .fuse_conv_bn import fuse_conv_bn as fuse_conv_bn
+from .neu_norm import NeuNorm as NeuNorm
+from .pool import (
+    AdaptiveAvgPool as AdaptiveAvgPool,
+    AvgPool as AvgPool,
+    MaxPool as MaxPool,
+    Upsample as Upsample,
+)
+from .rnn import (
+    Bidirectional as Bidirectional,
+    LSTMState as LSTMState,
+    SpikingGRU as SpikingGRU,
+    SpikingLSTM as SpikingLSTM,
+)
+from .self_attention import SpikingSelfAttention as SpikingSelfAttention
+from .weight_standardization import WSConv as WSConv, WSLinear as WSLinear

@@ -1,0 +1,58 @@
+"""The path of a layer as users write it: dotted, ``layers`` of a Sequential left out.
+
+It is ``"lif1"``, ``"block.lif2"``, or in a `Sequential` ``"0"``.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flax import nnx
+
+from .sequential import Sequential
+
+Key = str | int
+
+
+def dotted(net: nnx.Module, path: Sequence[Key]) -> str:
+    """The path in ``net`` of a layer or a variable, from its keys, such as ``("layers", 0)``.
+
+    That of ``net`` itself is the name of its class.
+    """
+    names: list[str] = []
+    inside: Any = net
+    for key in path:
+        if not (key == "layers" and isinstance(inside, Sequential | nnx.Sequential)):
+            names.append(str(key))
+        inside = _enter(inside, key)
+    return ".".join(names) or type(net).__name__
+
+
+def named_layers(net: nnx.Module) -> dict[str, nnx.Module]:
+    """The modules in ``net``, and last ``net`` itself, by their dotted paths."""
+    return {
+        dotted(net, path): module
+        for path, module in nnx.iter_modules(net)
+        if not isinstance(module, nnx.List | nnx.Dict)
+    }
+
+
+def locate(net: nnx.Module, path: str) -> tuple[Any, Key, Any]:
+    """What holds the layer at a dotted path, its key in there, and the layer, None if not there."""
+    holder: Any = None
+    key: Key = ""
+    inside: Any = net
+    for step in path.split("."):
+        holder, key = inside, step
+        if step.isdigit():
+            sequential = isinstance(inside, Sequential | nnx.Sequential)
+            holder, key = (inside.layers if sequential else inside), int(step)
+        inside = _enter(holder, key)
+    return holder, key, inside
+
+
+def _enter(holder: Any, key: Key) -> Any:
+    """What ``holder`` has under ``key``; None if nothing."""
+    try:
+        return holder[key] if isinstance(key, int) else getattr(holder, key)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return None

@@ -1,0 +1,35 @@
+"""What the repository says about the package agrees with the package."""
+
+import pathlib
+import re
+import tomllib
+
+import jaxspike as js
+
+ROOT = pathlib.Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_the_oldest_versions_are_those_that_are_required():
+    lines = (ROOT / ".github" / "oldest.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    required = dict(re.split(">=", dependency) for dependency in PROJECT["dependencies"])
+    assert pinned.keys() == required.keys()
+    for package, version in pinned.items():
+        assert f"{version}.".startswith(f"{required[package]}."), package
+
+
+def test_the_workflow_runs_the_versions_of_the_package():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    named = [c.split(" :: ")[-1] for c in PROJECT["classifiers"] if "Python :: 3." in c]
+    assert PROJECT["requires-python"] == f">={named[0]}"
+    assert f'python: "{named[0]}"' in workflow
+    assert f'python: "{named[-1]}"' in workflow
+
+
+def test_the_citation_is_of_this_version():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"version: {js.__version__}\n" in citation
+    assert f"license: {PROJECT['license']}\n" in citation
+    assert PROJECT["urls"]["Repository"] in citation
+    assert PROJECT["authors"][0]["name"] in citation
