@@ -83,7 +83,9 @@ def flat_graph(tree: Tree) -> FlatGraph:
     inputs, outputs = _add(tree, "", nodes, edges)
     for kind, names in ("Input", inputs), ("Output", outputs):
         if not names:
-            raise malformed(f"have an {kind} node", f"the nodes {list(nodes)}", f"Add `nir.{kind}`.")
+            raise malformed(
+                f"have an {kind} node", f"the nodes {list(nodes)}", f"Add `nir.{kind}`."
+            )
     sources: dict[str, list[str]] = {name: [] for name in nodes}
     targets: dict[str, list[str]] = {name: [] for name in nodes}
     for source, target in sorted(edges):

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._types import Array, Shape, Tree
-from ..neurons.base import check_shape, output_dtype
 from ..neurons import Neuron
+from ..neurons.base import check_shape, output_dtype
 from ..nn import EmptyState, SpikingModule
 from .convention import Convention
 from .graph import FlatGraph

@@ -105,7 +105,9 @@ def _constant(value: Array | None):
 def _delay(node: Node, shape: Shape, dt: float) -> nnx.Module | None:
     delay = full_parameter(node, "delay", shape)
     if np.any(delay < 0) or not np.all(np.isfinite(delay)):
-        raise node.error("have delays of at least 0", f"{delay.min()}", "It cannot see into the future.")
+        raise node.error(
+            "have delays of at least 0", f"{delay.min()}", "It cannot see into the future."
+        )
     steps = np.round(delay / dt)
     if np.any(steps > LONGEST):
         most = f"have delays of at most {LONGEST} steps of {dt:g}"

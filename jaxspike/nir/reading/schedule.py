@@ -41,7 +41,9 @@ def schedule(graph: FlatGraph) -> Schedule:
 def _upstream(graph: FlatGraph) -> dict[str, frozenset[str]]:
     """The neurons that feed a node, directly or through nodes without memory."""
     stateful = {name for name, node in graph.nodes.items() if node.kind in STATEFUL}
-    memoryless = {n: [s for s in sources if s not in stateful] for n, sources in graph.sources.items()}
+    memoryless = {
+        n: [s for s in sources if s not in stateful] for n, sources in graph.sources.items()
+    }
     found: dict[str, frozenset[str]] = {}
     try:
         for name in graphlib.TopologicalSorter(memoryless).static_order():

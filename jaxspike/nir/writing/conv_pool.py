@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from flax import nnx
 
-from ...nn import AvgPool, MaxPool
 from ..._types import Shape
+from ...nn import AvgPool, MaxPool
 from ..file import Tree
 
 Refusal = Callable[[str, str], ValueError]

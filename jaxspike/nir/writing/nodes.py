@@ -109,7 +109,9 @@ class NodeWriter:
             threshold = wire.to_nir(layer.threshold[...])
             return {"type": "Threshold", "threshold": threshold, "metadata": hint}
         if wire.order is not None:
-            raise refuse(f"a {type(layer).__name__} after Flatten", "Put a Linear layer in between.")
+            raise refuse(
+                f"a {type(layer).__name__} after Flatten", "Put a Linear layer in between."
+            )
         if isinstance(layer, nnx.Conv):
             return conv_tree(layer, wire.nir_shape(), refuse)
         if isinstance(layer, MaxPool):
@@ -165,7 +167,9 @@ class NodeWriter:
         out = self.node(layer.neuron, f"{name}.neuron", wire)
         back = trace(layer.feedback, out, f"{name}.feedback")
         if back.sample != wire.sample or not np.array_equal(back.order, wire.order):
-            raise self.refusal(name, "feedback to a flattened image", "Put a Linear layer in between.")
+            raise self.refusal(
+                name, "feedback to a flattened image", "Put a Linear layer in between."
+            )
         self.edges += [(source, out.sources[0]) for source in back.sources]
         return out
 

@@ -175,7 +175,9 @@ class _Replacement:
         name = ".".join(filter(None, (self.name, dotted(self.net, path) if path else "")))
 
         def write(x):
-            return x if isinstance(layer, Dropout | nnx.Dropout) else self.writer.node(layer, name, x)
+            return (
+                x if isinstance(layer, Dropout | nnx.Dropout) else self.writer.node(layer, name, x)
+            )
 
         return (_StatefulLayer if isinstance(layer, SpikingModule) else _Layer)(write)
 
