@@ -18,7 +18,7 @@ state = net.init_state((4, 64))
 figure = Figure(figsize=(11, 5), layout="constrained")
 (before, after), (raster, membrane) = figure.subplots(2, 2, width_ratios=[1, 1.5]).T
 js.plot.firing_rates(js.debug.firing_rates(net, state, x_seq), ax=before)
-before.set(title="Six layers as they are made", xlim=(0, 16), xlabel="")
+before.set(title="Six layers with standard initialization", xlim=(0, 16), xlabel="")
 js.plot.firing_rates(js.debug.firing_rates(fires, state, x_seq), ax=after)
 after.set(title="After scale_to_firing_rate(net, x_seq, rate=0.1)", xlim=(0, 16))
 _, _, records = js.debug.record(fires, state, x_seq, fields=("output", "v"))

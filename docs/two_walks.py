@@ -1,4 +1,4 @@
-"""Draw `two_walks.svg`: the time-by-depth graph of a network and the two orders to walk it."""
+"""Draw `two_walks.svg`: the grid of a network over time, and the two orders to walk it."""
 
 import pathlib
 
@@ -11,7 +11,7 @@ INK, QUIET, GROUP = "#1f2933", "#b8c4ce", "#d9480f"
 
 
 def nodes(axes):
-    """Draw the graph: up through the layers, and along time where there is a state."""
+    """Draw the grid: up through the layers, and along time where there is a state."""
     for row, layer in enumerate(LAYERS):
         for t in range(STEPS):
             if row + 1 < len(LAYERS):
@@ -32,12 +32,12 @@ def nodes(axes):
 
 
 def arrow(axes, start, end, color):
-    """Draw one edge of the graph."""
+    """Draw one edge of the grid."""
     axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=8, color=color))
 
 
 def frame(axes, x, y, width, height, label):
-    """Frame what is computed together, with its turn in the order."""
+    """Frame what is computed together, with its position in the order."""
     style = "round,pad=0.02,rounding_size=0.2"
     axes.add_patch(FancyBboxPatch((x, y), width, height, style, fc="none", ec=GROUP, lw=2))
     axes.text(x + width / 2, y + height + 0.06, label, color=GROUP, fontsize=9, ha="center")
@@ -48,14 +48,14 @@ step, layer = figure.subplots(1, 2, width_ratios=[0.8, 1])
 nodes(step)
 for t in range(STEPS):
     frame(step, t - 0.38, -0.42, 0.76, len(LAYERS) - 0.2, f"{t + 1}")
-step.set_title('order="step": one time step after the other', color=INK)
+step.set_title('order="step": one time step after another', color=INK)
 step.set_xlabel("one loop over time with the whole network in it", color=INK)
 nodes(layer)
 for row in range(len(LAYERS)):
     frame(layer, -0.42, row - 0.38, STEPS - 0.16, 0.7, "")
-    what = "one scan of the neuron" if LAYERS[row] == "LIF" else "one product, T x N rows"
+    what = "one loop over time" if LAYERS[row] == "LIF" else "one matmul, T x N rows"
     layer.text(STEPS - 0.42, row, f"{row + 1}: {what}", color=GROUP, fontsize=9, va="center")
-layer.set_title('order="layer": one layer after the other', color=INK)
-layer.set_xlabel("no product is left inside a loop", color=INK)
+layer.set_title('order="layer": one layer after another', color=INK)
+layer.set_xlabel("no matmul is left inside a loop", color=INK)
 step.set_xlim(-0.9, STEPS - 0.1)
 figure.savefig(pathlib.Path(__file__).with_suffix(".svg"), metadata={"Date": None})

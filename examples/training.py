@@ -71,6 +71,7 @@ def run(options, make, train, test, encode, *, readout=js.readout.rate):
             js.data.batches(test, 100),
             loss,
             accuracy=accuracy,
+            key=jax.random.key(seed),
             encode=lambda key, x: encode(key, x, False),
         )
         seconds = sum(epoch.seconds for epoch in history)

@@ -13,7 +13,9 @@ from . import (
     data as data,
     debug as debug,
     encode as encode,
+    field as field,
     losses as losses,
+    neurons as neurons,
     nir as nir,
     nn as nn,
     plot as plot,
@@ -21,16 +23,6 @@ from . import (
     readout as readout,
     surrogate as surrogate,
     train as train,
-)
-from ._pytree import (
-    between as between,
-    count as count,
-    function as function,
-    greater_than as greater_than,
-    learned as learned,
-    negative as negative,
-    positive as positive,
-    static as static,
 )
 from ._types import Param as Param
 from .engine import scan as scan
@@ -47,43 +39,25 @@ from .neurons import (
     PSN as PSN,
     QIF as QIF,
     AdEx as AdEx,
-    AdExState as AdExState,
-    ALIFState as ALIFState,
     Alpha as Alpha,
-    AlphaState as AlphaState,
-    CLIFState as CLIFState,
     CubaLIF as CubaLIF,
-    CubaLIFState as CubaLIFState,
     Delay as Delay,
-    DelayState as DelayState,
     DiscreteLIF as DiscreteLIF,
-    DiscreteLIFState as DiscreteLIFState,
-    EIFState as EIFState,
     GatedLIF as GatedLIF,
-    GatedLIFState as GatedLIFState,
-    IFState as IFState,
-    ILIFState as ILIFState,
     Izhikevich as Izhikevich,
-    IzhikevichState as IzhikevichState,
-    KLIFState as KLIFState,
-    LIAFState as LIAFState,
-    LIFState as LIFState,
-    LIState as LIState,
     MaskedPSN as MaskedPSN,
     Neuron as Neuron,
-    QIFState as QIFState,
     Refractory as Refractory,
-    RefractoryState as RefractoryState,
     ResonateAndFire as ResonateAndFire,
-    ResonateAndFireState as ResonateAndFireState,
     SequenceNeuron as SequenceNeuron,
     SlidingPSN as SlidingPSN,
     SynapseFilter as SynapseFilter,
-    SynapseFilterState as SynapseFilterState,
     TernaryIF as TernaryIF,
-    TernaryIFState as TernaryIFState,
     TernaryLIF as TernaryLIF,
-    TernaryLIFState as TernaryLIFState,
 )
 
 __version__ = "0.1.0"
+
+
+def __dir__() -> list[str]:
+    return [name for name in globals() if not name.startswith("_") and name != "engine"]

@@ -19,8 +19,40 @@ import jax
 import jax.numpy as jnp
 
 from . import _check
-from ._pytree import Pytree, greater_than, positive, static
+from ._pytree import Pytree
 from ._types import Array, Param
+from .field import greater_than, positive, static
+
+__all__ = [
+    "S2NN",
+    "ATan",
+    "Erf",
+    "FakeNumericalGradient",
+    "LeakyKReLU",
+    "LogTailedReLU",
+    "MultiGaussian",
+    "NonzeroSignLogAbs",
+    "PiecewiseExp",
+    "PiecewiseLeakyReLU",
+    "PiecewiseQuadratic",
+    "QPseudoSpike",
+    "Rect",
+    "Scaled",
+    "Sigmoid",
+    "SoftSign",
+    "SquarewaveFourierSeries",
+    "StraightThrough",
+    "SuperSpike",
+    "Surrogate",
+    "Triangle",
+    "Window",
+    "spike",
+    "spike_count",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 class Surrogate(Pytree, abc.ABC):
@@ -31,7 +63,7 @@ class Surrogate(Pytree, abc.ABC):
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> class Parabola(js.surrogate.Surrogate):
-        ...     width: js.Param = js.positive(default=1.0)
+        ...     width: js.Param = js.field.positive(default=1.0)
         ...     def __call__(self, x):
         ...         return 0.75 / self.width * jnp.maximum(0, 1 - (x / self.width) ** 2)
         >>> js.LIF(surrogate=Parabola(width=2.0)).surrogate

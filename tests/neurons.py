@@ -38,7 +38,7 @@ ROWS = {
             c_decay=0.6,
             v_decay=0.75,
             v_leak=0.1,
-            reset="before_charge",
+            reset_time="before_charge",
             spike_delay=True,
             surrogate=js.surrogate.ATan(),
         )
@@ -49,7 +49,7 @@ ROWS = {
             v_leak=0.1,
             v_reset=None,
             fires=">",
-            reset="after_charge",
+            reset_time="after_charge",
             max_spike_count=2,
         ),
         spikes=(0.0, 1.0, 2.0),

@@ -47,3 +47,13 @@ def headings(page):
     """The headings of a page as GitHub names them in links."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def names(page):
+    """The names of the package on a page: as ``js.NAME``, or in a column headed ``js.ROOM.``."""
+    text = page.read_text().split("## Old names")[0]
+    found = set(re.findall(r"\bjs\.(\w+(?:\.[A-Za-z]\w*)*)", text))
+    for room, rows in re.findall(r"^\| `js\.([\w.]*)` \|.*\n\|[-|:]+\n((?:\|.*\n)+)", text, re.M):
+        cells = [row.split("|")[1] for row in rows.splitlines()]
+        found |= {room + name for name in re.findall(r"`([A-Za-z][\w.]*)", " ".join(cells))}
+    return sorted(found)

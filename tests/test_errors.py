@@ -288,7 +288,7 @@ def test_parameters_that_do_not_broadcast():
 
 
 class Careless(js.Neuron):
-    what: str = js.static(default="shape")
+    what: str = js.field.static(default="shape")
 
     def init_state(self, shape, dtype=jnp.float32):
         return jnp.zeros(shape, dtype)
@@ -804,7 +804,7 @@ def test_the_state_of_another_layer():
         "`LIF(state=...)` must be floating point, got int32. "
         "Build it with `neuron.init_state((4, 8))`.",
         LIF,
-        js.LIFState(jnp.zeros((4, 8), jnp.int32)),
+        js.neurons.LIFState(jnp.zeros((4, 8), jnp.int32)),
         X[0],
     )
 

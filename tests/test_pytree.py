@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jaxspike as js
-from jaxspike._pytree import from_raw, to_raw
+from jaxspike.field import from_raw, to_raw
 
 
 def test_fields_are_frozen_and_replaced_by_new_instances():
@@ -69,10 +69,10 @@ class Kinds(js.surrogate.Surrogate):
     """A field of every kind."""
 
     plain: js.Param
-    positive: js.Param = js.positive()
-    negative: js.Param = js.negative()
-    greater: js.Param = js.greater_than(1.0)
-    between: js.Param = js.between(-1.0, 3.0)
+    positive: js.Param = js.field.positive()
+    negative: js.Param = js.field.negative()
+    greater: js.Param = js.field.greater_than(1.0)
+    between: js.Param = js.field.between(-1.0, 3.0)
 
     def __call__(self, x):
         return x

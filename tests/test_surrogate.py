@@ -248,7 +248,7 @@ def test_second_derivative_is_that_of_the_surrogate():
 
 def test_a_surrogate_of_ones_own():
     class Triangle(Surrogate):
-        width: js.Param = js.positive(default=1.0)
+        width: js.Param = js.field.positive(default=1.0)
 
         def __call__(self, x):
             return jnp.maximum(0, 1 - jnp.abs(x) / self.width) / self.width

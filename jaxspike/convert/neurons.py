@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._pytree import from_raw, to_raw
+from ..field import from_raw, to_raw
 from ..neurons import IF, KLIF, LIF, PSN, GatedLIF, MaskedPSN, SlidingPSN, SynapseFilter
 from ..nn import Spiking
 from .entry import Entry, Layout, fixed, same, stored
@@ -70,7 +70,7 @@ def _snntorch(call: str, path: str, layer: Spiking) -> dict[str, Entry]:
             f"got a {type(neuron).__name__} at `{path}`. Use IF, LIF(decay_input=False) or CubaLIF."
         )
     found["threshold"] = _field(call, path, layer, "v_threshold")
-    never, soft = getattr(neuron, "reset", None) == "never", neuron.v_reset is None
+    never, soft = getattr(neuron, "reset_time", None) == "never", neuron.v_reset is None
     reset = 2 if never else 0 if soft else 1 if np.all(neuron.v_reset == 0) else np.nan
     found["reset_mechanism_val"] = fixed(
         f"The reset of `{path}` (0 subtracts, 1 is to zero, 2 is none)", reset

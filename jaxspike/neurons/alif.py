@@ -1,12 +1,13 @@
 """Leaky integrate and fire with an adaptive threshold."""
 
 import math
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import between, positive, static
 from .._types import Array, Param, Shape
+from ..field import between, positive, static
 from ..surrogate import Sigmoid, Surrogate, spike
 from .base import Neuron, at_rest, reset
 
@@ -51,6 +52,7 @@ class ALIF(Neuron):
     """
 
     v_decay: Param = between(0.0, 1.0, default=math.exp(-1 / 20))
+    _: KW_ONLY
     a_decay: Param = between(0.0, 1.0, default=math.exp(-1 / 200))
     beta: Param = 0.2
     v_threshold: Param = positive(default=1.0)

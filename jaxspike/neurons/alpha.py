@@ -1,13 +1,14 @@
 """Second-order neuron whose membrane responds with an alpha function."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._pytree import between, positive, static
 from .._types import Array, Param, Shape
+from ..field import between, positive, static
 from ..surrogate import Sigmoid, Surrogate, spike
 from .base import RESET_TIMES, Neuron, at_rest, charge_fire_reset, reset
 
@@ -50,16 +51,17 @@ class Alpha(Neuron):
         >>> spikes[:, 0]
         Array([0., 0., 0., 0., 1., 0.], dtype=float32)
 
-    Source: snnTorch ``Alpha`` with ``reset_mechanism="zero"``, which is ``reset="after_charge"``;
-    Rossum, "A novel spike distance", 2001, for the kernel.
+    Source: snnTorch ``Alpha`` with ``reset_mechanism="zero"``, which is
+    ``reset_time="after_charge"``; Rossum, "A novel spike distance", 2001, for the kernel.
     """
 
     exc_decay: Param = between(0.0, 1.0, default=0.9)
+    _: KW_ONLY
     inh_decay: Param = between(0.0, 1.0, default=0.8)
     v_threshold: Param = positive(default=1.0)
     surrogate: Surrogate = Sigmoid()
     fires: str = static(default=">=", choices=(">=", ">"))
-    reset: str = static(default="immediate", choices=RESET_TIMES)
+    reset_time: str = static(default="immediate", choices=RESET_TIMES)
     detach_reset: bool = static(default=False, choices=(True, False))
 
     def __post_init__(self) -> None:
@@ -89,4 +91,4 @@ class Alpha(Neuron):
         def clear(state, s):
             return AlphaState(*(reset(i, s, 0.0, 0.0, self.detach_reset) for i in state))
 
-        return charge_fire_reset(state, self.reset, charge, fire, clear)[:2]
+        return charge_fire_reset(state, self.reset_time, charge, fire, clear)[:2]

@@ -32,8 +32,8 @@ class Neuron(Pytree, abc.ABC):
         ...     v: jax.Array
         ...     a: jax.Array
         >>> class Adaptive(js.Neuron):
-        ...     tau: js.Param = js.greater_than(1.0, default=2.0)
-        ...     step_size: js.Param = js.positive(default=0.5)
+        ...     tau: js.Param = js.field.greater_than(1.0, default=2.0)
+        ...     step_size: js.Param = js.field.positive(default=0.5)
         ...     def init_state(self, shape, dtype=jnp.float32):
         ...         return AdaptiveState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
         ...     def step(self, state, x):

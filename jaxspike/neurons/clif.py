@@ -1,12 +1,13 @@
 """Complementary leaky integrate and fire."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .._pytree import greater_than, positive
 from .._types import Array, Param, Shape
+from ..field import greater_than, positive
 from ..surrogate import Rect, Surrogate, spike
 from .base import Neuron, at_rest, leaky_charge, reset
 
@@ -42,6 +43,7 @@ class CLIF(Neuron):
     """
 
     tau: Param = greater_than(1.0, default=2.0)
+    _: KW_ONLY
     v_threshold: Param = positive(default=1.0)
     surrogate: Surrogate = Rect()
 

@@ -1,11 +1,12 @@
 """Current-based leaky integrate and fire."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import between, positive, static
 from .._types import Array, Param, Shape
+from ..field import between, positive, static
 from ..surrogate import Rect, Surrogate
 from .base import Neuron, at_rest, fire
 
@@ -44,6 +45,7 @@ class CubaLIF(Neuron):
     """
 
     c_decay: Param = between(0.0, 1.0, default=0.5)
+    _: KW_ONLY
     v_decay: Param = between(0.0, 1.0, default=0.75)
     v_threshold: Param = positive(default=0.5)
     v_reset: Param | None = 0.0

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import count
 from .._types import Array, Shape
+from ..field import count
 from .base import Neuron, at_rest
 
 

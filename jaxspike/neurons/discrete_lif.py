@@ -1,14 +1,15 @@
 """Leaky integrate and fire in discrete form, every convention a field."""
 
 import functools
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._pytree import between, static
 from .._types import Array, Param, Shape
+from ..field import between, static
 from ..surrogate import Sigmoid, Surrogate, spike
 from .base import RESET_TIMES, Neuron, at_rest, charge_fire_reset, reset
 
@@ -34,7 +35,7 @@ class DiscreteLIF(Neuron):
     is in the same step or in the next, before or after the charge:
 
     ================= ============================================ ==============================
-    ``reset``         new ``v``                                    spikes; with ``spike_delay``
+    ``reset_time``    new ``v``                                    spikes; with ``spike_delay``
     ================= ============================================ ==============================
     "immediate"       ``R(h)``                                     ``s(h)``
     "before_charge"   ``h`` of ``R(v)``                            ``s(h)``; ``s(v)``
@@ -48,10 +49,10 @@ class DiscreteLIF(Neuron):
     ``c_decay * c``.
 
     Args:
+        v_decay: What is left of ``v - v_leak`` after a step, from -1 to 1.
         c_decay: What is left of the synaptic current after a step, from -1 to 1 (Euler steps with
             a time constant below ``dt`` are negative); None is no synapse.
         c_gain: Factor of the input in the current.
-        v_decay: What is left of ``v - v_leak`` after a step, from -1 to 1.
         v_gain: Factor of the current in the membrane.
         x_gain: Factor of the input in the membrane, past the synapse.
         v_leak: Potential that the membrane leaks to and starts at.
@@ -61,7 +62,7 @@ class DiscreteLIF(Neuron):
         v_min: Least potential of the membrane after a step; None is none.
         surrogate: Derivative of the spike, a function of ``u - v_threshold``.
         fires: ">=" or ">", whether a membrane exactly at the threshold fires.
-        reset: When the reset is, see the table.
+        reset_time: When the reset is, see the table.
         spike_delay: Whether the spikes are those of the membrane before the step.
         max_spike_count: Greatest number of spikes in a step, None for no limit. If it is not 1, a
             membrane fires ``clip(floor(u / v_threshold), 0, max_spike_count)`` times (with ">" the
@@ -77,7 +78,7 @@ class DiscreteLIF(Neuron):
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.DiscreteLIF(v_decay=1.0, v_reset=None, fires=">", reset="after_charge")
+        >>> neuron = js.DiscreteLIF(v_decay=1.0, v_reset=None, fires=">", reset_time="after_charge")
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.5 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
         Array([0., 0., 1., 0., 1., 0.], dtype=float32)
@@ -88,9 +89,10 @@ class DiscreteLIF(Neuron):
     2023, for the delayed reset; Sinabs ``MultiSpike`` for several spikes in a step.
     """
 
+    v_decay: Param = between(-1.0, 1.0, default=0.9)
+    _: KW_ONLY
     c_decay: Param | None = between(-1.0, 1.0, default=None)
     c_gain: Param = 1.0
-    v_decay: Param = between(-1.0, 1.0, default=0.9)
     v_gain: Param = 1.0
     x_gain: Param = 0.0
     v_leak: Param = 0.0
@@ -99,7 +101,7 @@ class DiscreteLIF(Neuron):
     v_min: Param | None = None
     surrogate: Surrogate = Sigmoid()
     fires: str = static(default=">=", choices=(">=", ">"))
-    reset: str = static(default="immediate", choices=RESET_TIMES)
+    reset_time: str = static(default="immediate", choices=RESET_TIMES)
     spike_delay: bool = static(default=False, choices=(True, False))
     max_spike_count: int | None = static(default=1)
     detach_reset: bool = static(default=False, choices=(True, False))
@@ -114,11 +116,12 @@ class DiscreteLIF(Neuron):
             )
         if most != 1 and self.v_threshold is not None:
             _check_positive(self.v_threshold)
-        if self.spike_delay and (self.v_threshold is None or self.reset == "immediate"):
+        if self.spike_delay and (self.v_threshold is None or self.reset_time == "immediate"):
             raise ValueError(
                 "`DiscreteLIF(spike_delay=...)` must be False where there is no threshold or the "
-                f"reset is immediate, got v_threshold={self.v_threshold} and reset={self.reset!r}. "
-                "Give a threshold and `reset='before_charge'` or `'after_charge'`."
+                f"reset is immediate, got v_threshold={self.v_threshold} and "
+                f"reset_time={self.reset_time!r}. "
+                "Give a threshold and `reset_time='before_charge'` or `'after_charge'`."
             )
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> DiscreteLIFState:
@@ -139,7 +142,7 @@ class DiscreteLIF(Neuron):
             return DiscreteLIFState(h, c), h
         fire = functools.partial(self._fire, v_threshold=self.v_threshold)
         reset = functools.partial(self._reset, v_threshold=self.v_threshold)
-        v, s, last = charge_fire_reset(state.v, self.reset, charge, fire, reset)
+        v, s, last = charge_fire_reset(state.v, self.reset_time, charge, fire, reset)
         return DiscreteLIFState(self._bounded(v), c), last if self.spike_delay else s
 
     def _fire(self, u: Array, v_threshold: Param) -> Array:

@@ -1,11 +1,12 @@
 """Exponential integrate and fire."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import greater_than, positive, static
 from .._types import Array, Param, Shape
+from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron, at_rest, exponential, fire
 
@@ -43,6 +44,7 @@ class EIF(Neuron):
     """
 
     tau: Param = greater_than(1.0, default=2.0)
+    _: KW_ONLY
     delta_T: Param = positive(default=1.0)  # noqa: N815 (the name of the field)
     theta_rh: Param = 0.8
     v_threshold: Param = positive(default=1.0)

@@ -1,11 +1,12 @@
 """Leaky integrate and fire with learned gates."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import between
 from .._types import Array, Param, Shape
+from ..field import between
 from ..surrogate import Sigmoid, Surrogate, spike
 from .base import Neuron, at_rest
 
@@ -34,10 +35,10 @@ class GatedLIF(Neuron):
     ``linear_decay`` at ``v_threshold / (2 T)``, here at that of T = 4.
 
     Args:
+        tau: What the multiplying leak leaves of the membrane after a step.
         alpha: Gate of the leak: 0 subtracts ``linear_decay``, 1 multiplies by ``tau``.
         beta: Gate of the input: 0 takes it whole, 1 multiplies it by ``conduct``.
         gamma: Gate of the reset: 0 subtracts ``v_subreset``, 1 forgets the membrane.
-        tau: What the multiplying leak leaves of the membrane after a step.
         v_threshold: Firing threshold, in units of the membrane potential.
         linear_decay: What the subtracting leak takes from the membrane in a step.
         v_subreset: What the subtracting reset takes from the membrane.
@@ -55,10 +56,11 @@ class GatedLIF(Neuron):
     integrate-and-fire neuron for spiking neural networks", NeurIPS 2022.
     """
 
+    tau: Param = between(0.0, 1.0, default=0.25)
+    _: KW_ONLY
     alpha: Param = between(0.0, 1.0, default=0.5)
     beta: Param = between(0.0, 1.0, default=0.5)
     gamma: Param = between(0.0, 1.0, default=0.5)
-    tau: Param = between(0.0, 1.0, default=0.25)
     v_threshold: Param = between(0.0, 1.0, default=0.5)
     linear_decay: Param = between(0.0, 1.0, default=0.0625)
     v_subreset: Param = between(0.0, 1.0, default=0.5)

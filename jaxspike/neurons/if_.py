@@ -1,11 +1,12 @@
 """Integrate and fire."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import positive, static
 from .._types import Array, Param, Shape
+from ..field import positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron, at_rest, fire
 
@@ -39,6 +40,7 @@ class IF(Neuron):
     """
 
     v_threshold: Param = positive(default=1.0)
+    _: KW_ONLY
     v_reset: Param | None = 0.0
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))

@@ -1,11 +1,12 @@
 """Integer leaky integrate and fire."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import count, greater_than, positive, static
 from .._types import Array, Param, Shape
+from ..field import count, greater_than, positive, static
 from ..surrogate import Surrogate, Window, spike_count
 from .base import Neuron, at_rest, leaky_charge, reset
 
@@ -43,6 +44,7 @@ class ILIF(Neuron):
     """
 
     tau: Param = greater_than(1.0, default=4 / 3)
+    _: KW_ONLY
     v_threshold: Param = positive(default=1.0)
     max_spike_count: int = count(default=4)
     surrogate: Surrogate = Window()

@@ -1,11 +1,12 @@
 """Izhikevich's neuron: quadratic integrate and fire with adaptation."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import greater_than, positive, static
 from .._types import Array, Param, Shape
+from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron, adapt, at_rest, fire, quadratic
 
@@ -53,6 +54,7 @@ class Izhikevich(Neuron):
     """
 
     tau: Param = greater_than(1.0, default=2.0)
+    _: KW_ONLY
     v_c: Param = 0.8
     a0: Param = positive(default=1.0)
     v_threshold: Param = positive(default=1.0)

@@ -1,12 +1,13 @@
 """Leaky integrate and fire with a learned gain."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .._pytree import greater_than, positive, static
 from .._types import Array, Param, Shape
+from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate, spike
 from .base import Neuron, at_rest, leaky_charge, reset
 
@@ -27,8 +28,8 @@ class KLIF(Neuron):
     The gain is made to be learned: ``js.nn.Spiking(js.KLIF(), learn=("k",))``.
 
     Args:
-        scale_reset: Whether the gain is taken back before reset.
         tau: Membrane time constant in time steps, above 1.
+        scale_reset: Whether the gain is taken back before reset.
         decay_input: Whether the input is divided by ``tau`` too.
         k: Gain of the membrane, above zero.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
@@ -47,8 +48,9 @@ class KLIF(Neuron):
     tuning surrogate gradient slope and membrane potential", 2023.
     """
 
-    scale_reset: bool = static(default=False, choices=(True, False))
     tau: Param = greater_than(1.0, default=2.0)
+    _: KW_ONLY
+    scale_reset: bool = static(default=False, choices=(True, False))
     decay_input: bool = static(default=True, choices=(True, False))
     k: Param = positive(default=1.0)
     v_threshold: Param = positive(default=1.0)

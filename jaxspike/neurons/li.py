@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import greater_than
 from .._types import Array, Param, Shape
+from ..field import greater_than
 from .base import Neuron, at_rest
 
 

@@ -1,13 +1,14 @@
 """Leaky integrate and analog fire."""
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .._pytree import function, greater_than, positive, static
 from .._types import Array, Param, Shape
+from ..field import function, greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron, at_rest, fire, leaky_charge
 
@@ -47,6 +48,7 @@ class LIAF(Neuron):
     """
 
     activation: Callable[[Array], Array] = function(default=jax.nn.relu)
+    _: KW_ONLY
     threshold_related: bool = static(default=True, choices=(True, False))
     tau: Param = greater_than(1.0, default=2.0)
     decay_input: bool = static(default=True, choices=(True, False))

@@ -1,9 +1,11 @@
 """Parallel spiking neuron with a band of its matrix fading in."""
 
+from dataclasses import KW_ONLY
+
 import jax.numpy as jnp
 
-from .._pytree import between, count, learned
 from .._types import Array, Param
+from ..field import between, count, learned
 from ..surrogate import ATan, Surrogate, spike
 from .base import SequenceNeuron, mix_time, square_weight, uniform_weight
 
@@ -41,6 +43,7 @@ class MaskedPSN(SequenceNeuron):
 
     weight: Array = learned()
     bias: Array = learned()
+    _: KW_ONLY
     k: int = count()
     lambda_: Param = between(0.0, 1.0, default=0.0)
     surrogate: Surrogate = ATan()
@@ -65,7 +68,13 @@ class MaskedPSN(SequenceNeuron):
             surrogate: Derivative of the spike; None is the default.
         """
         weight, bias = uniform_weight((steps, steps), key), jnp.full(steps, -1.0, jnp.float32)
-        return cls(weight, bias, k, jnp.asarray(lambda_, jnp.float32), surrogate or ATan())
+        return cls(
+            weight,
+            bias,
+            k=k,
+            lambda_=jnp.asarray(lambda_, jnp.float32),
+            surrogate=surrogate or ATan(),
+        )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,9 +1,11 @@
 """Parallel spiking neuron."""
 
+from dataclasses import KW_ONLY
+
 import jax.numpy as jnp
 
-from .._pytree import learned
 from .._types import Array
+from ..field import learned
 from ..surrogate import ATan, Surrogate, spike
 from .base import SequenceNeuron, mix_time, square_weight, uniform_weight
 
@@ -36,6 +38,7 @@ class PSN(SequenceNeuron):
 
     weight: Array = learned()
     bias: Array = learned()
+    _: KW_ONLY
     surrogate: Surrogate = ATan()
 
     @classmethod
@@ -48,7 +51,7 @@ class PSN(SequenceNeuron):
             surrogate: Derivative of the spike; None is the default.
         """
         weight = uniform_weight((steps, steps), key)
-        return cls(weight, jnp.full(steps, -1.0, jnp.float32), surrogate or ATan())
+        return cls(weight, jnp.full(steps, -1.0, jnp.float32), surrogate=surrogate or ATan())
 
     def __post_init__(self) -> None:
         super().__post_init__()

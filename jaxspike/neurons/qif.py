@@ -1,11 +1,12 @@
 """Quadratic integrate and fire."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import greater_than, positive, static
 from .._types import Array, Param, Shape
+from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron, at_rest, fire, quadratic
 
@@ -45,6 +46,7 @@ class QIF(Neuron):
     """
 
     tau: Param = greater_than(1.0, default=2.0)
+    _: KW_ONLY
     v_c: Param = 0.8
     a0: Param = positive(default=1.0)
     v_threshold: Param = positive(default=1.0)

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._pytree import count
 from .._types import Array, Shape, Tree
+from ..field import count
 from .base import Neuron, at_least_float32, at_rest
 
 

@@ -1,11 +1,12 @@
 """Resonate and fire."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import negative, positive, static
 from .._types import Array, Param, Shape
+from ..field import negative, positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron, at_rest, fire
 
@@ -45,6 +46,7 @@ class ResonateAndFire(Neuron):
     """
 
     b: Param = negative(default=-0.2)
+    _: KW_ONLY
     omega: Param = positive(default=1.0)
     dt: Param = positive(default=1.0)
     v_threshold: Param = positive(default=1.0)

@@ -1,9 +1,11 @@
 """Parallel spiking neuron with one filter for all time steps."""
 
+from dataclasses import KW_ONLY
+
 import jax.numpy as jnp
 
-from .._pytree import learned
 from .._types import Array, Param
+from ..field import learned
 from ..surrogate import ATan, Surrogate, spike
 from .base import SequenceNeuron, uniform_weight
 
@@ -36,6 +38,7 @@ class SlidingPSN(SequenceNeuron):
 
     weight: Array = learned()
     bias: Param = learned()
+    _: KW_ONLY
     surrogate: Surrogate = ATan()
 
     @classmethod
@@ -51,7 +54,7 @@ class SlidingPSN(SequenceNeuron):
         """
         halving = 0.5 ** jnp.arange(k - 1, -1, -1, dtype=jnp.float32)
         weight = halving if key is None else uniform_weight((k,), key)
-        return cls(weight, jnp.float32(-1.0), surrogate or ATan())
+        return cls(weight, jnp.float32(-1.0), surrogate=surrogate or ATan())
 
     def __post_init__(self) -> None:
         super().__post_init__()

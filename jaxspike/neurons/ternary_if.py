@@ -1,11 +1,12 @@
 """Integrate and fire with spikes of both signs."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import positive, static
 from .._types import Array, Param, Shape
+from ..field import positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron, at_rest, fire_ternary
 
@@ -43,6 +44,7 @@ class TernaryIF(Neuron):
     """
 
     v_threshold: Param = positive(default=1.0)
+    _: KW_ONLY
     v_reset: Param | None = 0.0
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))

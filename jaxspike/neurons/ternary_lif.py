@@ -1,11 +1,12 @@
 """Leaky integrate and fire with spikes of both signs."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._pytree import greater_than, positive, static
 from .._types import Array, Param, Shape
+from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron, at_rest, fire_ternary, leaky_charge
 
@@ -45,6 +46,7 @@ class TernaryLIF(Neuron):
     """
 
     tau: Param = greater_than(1.0, default=2.0)
+    _: KW_ONLY
     decay_input: bool = static(default=True, choices=(True, False))
     v_threshold: Param = positive(default=1.0)
     v_reset: Param | None = 0.0

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .._pytree import count
 from .._types import Array, Param, Shape
+from ..field import count
 from ..neurons import Delay, DelayState, Neuron
 from ..nn import AvgPool, Constant
 from ..surrogate import Surrogate, spike

@@ -5,8 +5,8 @@ import zlib
 import jax.numpy as jnp
 import numpy as np
 
-from .._pytree import number
 from .._types import Param, Shape
+from ..field import number
 from ..neurons import DiscreteLIF, DiscreteLIFState
 from ..neurons.base import at_rest
 from ..surrogate import Surrogate
@@ -33,6 +33,7 @@ class NIRNeuron(DiscreteLIF):
         Array([-65.], dtype=float32)
     """
 
+    _: dataclasses.KW_ONLY
     c_decay: Param | None = number(default=None)
     v_decay: Param = number(default=0.9)
     v_start: Param = 0.0
@@ -108,7 +109,7 @@ def discretize(kind: str, p: Parameters, convention: Convention, surrogate: Surr
         | {name: _parameter(name, value) for name, value in fields.items()},
         surrogate=surrogate,
         fires=convention.fires,
-        reset="after_charge" if convention.reset == "subtract_delayed" else "immediate",
+        reset_time="after_charge" if convention.reset == "subtract_delayed" else "immediate",
         max_spike_count=convention.max_spike_count,
     )
 

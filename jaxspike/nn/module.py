@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .._pytree import from_raw, is_learned, is_static, to_raw
 from .._types import Array, Shape, Tree
 from ..engine import around, scan
+from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
 from ..neurons.base import layout, shape_mismatch
 from ..surrogate import Surrogate
@@ -280,9 +280,9 @@ class Spiking(SpikingModule):
     """A neuron as a layer, with some of its parameters learnable.
 
     A learned field ``tau`` lives in the `nnx.Param` ``tau_raw`` as the unconstrained value (see
-    `jaxspike.greater_than`), so no optimizer step can leave its range; ``layer.neuron.tau`` is tau
-    itself. Every other field is a constant, also under `jax.grad` of the whole module: a number
-    belongs to the structure, an array is a `Constant`.
+    `jaxspike.field.greater_than`), so no optimizer step can leave its range; ``layer.neuron.tau``
+    is tau itself. Every other field is a constant, also under `jax.grad` of the whole module: a
+    number belongs to the structure, an array is a `Constant`.
 
     A `SequenceNeuron`, such as a `jaxspike.PSN`, has no step: the layer takes ``[T, N, *]`` only.
     Its weights are `nnx.Param` under their own names, without being asked for.

@@ -5,11 +5,18 @@ from .._types import Param
 from ..neurons import DiscreteLIF
 from ..surrogate import SuperSpike, Surrogate
 
+__all__ = ["iaf", "li", "li_box", "lif", "lif_box"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 # Norse's `method="super"`, which is 1 / (1 + |x|)^2 whatever its `alpha=100` says
 _SURROGATE = SuperSpike(alpha=1.0)
 
 
-def norse_lif(
+def lif(
     tau_syn_inv: Param = 200.0,
     tau_mem_inv: Param = 100.0,
     v_leak: Param = 0.0,
@@ -46,7 +53,7 @@ def norse_lif(
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.norse_lif()
+        >>> neuron = js.presets.norse.lif()
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), jnp.ones((8, 1)))
         >>> spikes[:, 0]
         Array([0., 0., 0., 0., 0., 1., 0., 0.], dtype=float32)
@@ -54,13 +61,13 @@ def norse_lif(
     Source: Norse 1.1.0 ``norse.torch.LIF``.
     """
     return DiscreteLIF(
-        c_decay=1 - _rate("norse_lif", "tau_syn_inv", tau_syn_inv, dt),
-        **_membrane("norse_lif", tau_mem_inv, v_leak, dt),
+        c_decay=1 - _rate("norse.lif", "tau_syn_inv", tau_syn_inv, dt),
+        **_membrane("norse.lif", tau_mem_inv, v_leak, dt),
         **_spiking(v_th, v_reset, surrogate),
     )
 
 
-def norse_lif_box(
+def lif_box(
     tau_mem_inv: Param = 100.0,
     v_leak: Param = 0.0,
     v_th: Param = 1.0,
@@ -91,7 +98,7 @@ def norse_lif_box(
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.norse_lif_box(tau_mem_inv=500.0)
+        >>> neuron = js.presets.norse.lif_box(tau_mem_inv=500.0)
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 1.5 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
         Array([0., 1., 0., 1., 0., 1.], dtype=float32)
@@ -99,15 +106,15 @@ def norse_lif_box(
     Source: Norse 1.1.0 ``norse.torch.LIFBoxCell``.
     """
     _check.one_of(
-        "`norse_lif_box(reset_method=...)`", reset_method, ("reset_value", "reset_subtract")
+        "`norse.lif_box(reset_method=...)`", reset_method, ("reset_value", "reset_subtract")
     )
     return DiscreteLIF(
-        **_membrane("norse_lif_box", tau_mem_inv, v_leak, dt),
+        **_membrane("norse.lif_box", tau_mem_inv, v_leak, dt),
         **_spiking(v_th, v_reset if reset_method == "reset_value" else None, surrogate),
     )
 
 
-def norse_iaf(
+def iaf(
     v_th: Param = 1.0, v_reset: Param = 0.0, *, surrogate: Surrogate = _SURROGATE
 ) -> DiscreteLIF:
     """The ``IAF`` and ``IAFCell`` of Norse: ``v = v + x``, starting at ``v_reset``.
@@ -122,7 +129,7 @@ def norse_iaf(
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.norse_iaf()
+        >>> neuron = js.presets.norse.iaf()
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.5 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
         Array([0., 0., 1., 0., 0., 1.], dtype=float32)
@@ -132,13 +139,13 @@ def norse_iaf(
     return DiscreteLIF(v_decay=1.0, v_leak=v_reset, **_spiking(v_th, v_reset, surrogate))
 
 
-def norse_li(
+def li(
     tau_syn_inv: Param = 200.0,
     tau_mem_inv: Param = 100.0,
     v_leak: Param = 0.0,
     dt: Param = 0.001,
 ) -> DiscreteLIF:
-    """The ``LI`` and ``LICell`` of Norse, a readout: `norse_lif` without spikes, its output ``v``.
+    """The ``LI`` and ``LICell`` of Norse, a readout: `lif` without spikes, its output ``v``.
 
     Args:
         tau_syn_inv: Inverse time constant of the synapse, in 1/s with ``dt`` in s.
@@ -151,7 +158,7 @@ def norse_li(
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.norse_li(tau_syn_inv=500.0, tau_mem_inv=500.0)
+        >>> neuron = js.presets.norse.li(tau_syn_inv=500.0, tau_mem_inv=500.0)
         >>> state, v = js.scan(neuron, neuron.init_state((1,)), jnp.ones((3, 1)))
         >>> v[:, 0]
         Array([0.5  , 1.   , 1.375], dtype=float32)
@@ -159,15 +166,15 @@ def norse_li(
     Source: Norse 1.1.0 ``norse.torch.LI``.
     """
     return DiscreteLIF(
-        c_decay=1 - _rate("norse_li", "tau_syn_inv", tau_syn_inv, dt),
-        **_membrane("norse_li", tau_mem_inv, v_leak, dt),
+        c_decay=1 - _rate("norse.li", "tau_syn_inv", tau_syn_inv, dt),
+        **_membrane("norse.li", tau_mem_inv, v_leak, dt),
         v_threshold=None,
         v_reset=None,
     )
 
 
-def norse_li_box(tau_mem_inv: Param = 100.0, v_leak: Param = 0.0, dt: Param = 0.001) -> DiscreteLIF:
-    """The ``LIBoxCell`` of Norse, a readout: `norse_lif_box` without spikes, the output is ``v``.
+def li_box(tau_mem_inv: Param = 100.0, v_leak: Param = 0.0, dt: Param = 0.001) -> DiscreteLIF:
+    """The ``LIBoxCell`` of Norse, a readout: `lif_box` without spikes, the output is ``v``.
 
     Args:
         tau_mem_inv: Inverse time constant of the membrane, in 1/s with ``dt`` in s.
@@ -179,14 +186,14 @@ def norse_li_box(tau_mem_inv: Param = 100.0, v_leak: Param = 0.0, dt: Param = 0.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.norse_li_box(tau_mem_inv=500.0)
+        >>> neuron = js.presets.norse.li_box(tau_mem_inv=500.0)
         >>> state, v = js.scan(neuron, neuron.init_state((1,)), jnp.ones((3, 1)))
         >>> v[:, 0]
         Array([0.5  , 0.75 , 0.875], dtype=float32)
 
     Source: Norse 1.1.0 ``norse.torch.LIBoxCell``.
     """
-    membrane = _membrane("norse_li_box", tau_mem_inv, v_leak, dt)
+    membrane = _membrane("norse.li_box", tau_mem_inv, v_leak, dt)
     return DiscreteLIF(**membrane, v_threshold=None, v_reset=None)
 
 

@@ -10,8 +10,14 @@ from .._types import Param
 from ..neurons import DiscreteLIF
 from ..surrogate import PiecewiseExp, Scaled, Surrogate
 
+__all__ = ["iaf", "lif"]
 
-def sinabs_lif(
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def lif(
     tau_mem: Param,
     tau_syn: Param | None = None,
     spike_threshold: Param = 1.0,
@@ -50,14 +56,14 @@ def sinabs_lif(
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.sinabs_lif(tau_mem=2.0, norm_input=False)
+        >>> neuron = js.presets.sinabs.lif(tau_mem=2.0, norm_input=False)
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 1.5 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
         Array([1., 1., 1., 2., 1., 1.], dtype=float32)
 
     Source: Sinabs 3.1.3 ``sinabs.layers.LIF``; Weidel & Sheik, "WaveSense", 2021.
     """
-    name = "sinabs_lif"
+    name = "sinabs.lif"
     _check.in_range(f"`{name}(tau_mem=...)`", tau_mem, above=0)
     _check.one_of(f"`{name}(norm_input=...)`", norm_input, (True, False))
     a = _decay(tau_mem)
@@ -68,7 +74,7 @@ def sinabs_lif(
     )  # fmt: skip
 
 
-def sinabs_iaf(
+def iaf(
     spike_threshold: Param = 1.0,
     max_num_spikes_per_bin: int | None = None,
     reset_fn: str = "MembraneSubtract",
@@ -77,7 +83,7 @@ def sinabs_iaf(
     *,
     surrogate: Surrogate | None = None,
 ) -> DiscreteLIF:
-    """The ``IAF`` of Sinabs, `sinabs_lif` without a leak: ``v_mem = v_mem + x``.
+    """The ``IAF`` of Sinabs, `lif` without a leak: ``v_mem = v_mem + x``.
 
     Args:
         spike_threshold: Potential of one spike, above zero.
@@ -85,14 +91,14 @@ def sinabs_iaf(
         reset_fn: "MembraneSubtract", or "MembraneReset" to 0.
         tau_syn: Time constant of the synapse in time steps, above zero; None is no synapse.
         min_v_mem: Least membrane potential; None is none.
-        surrogate: Derivative of the spikes; None is that of `sinabs_lif`.
+        surrogate: Derivative of the spikes; None is that of `lif`.
 
     Raises:
         ValueError: If an argument is out of its range.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.sinabs_iaf()
+        >>> neuron = js.presets.sinabs.iaf()
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 1.5 * jnp.ones((4, 1)))
         >>> spikes[:, 0]
         Array([1., 2., 1., 2.], dtype=float32)
@@ -101,7 +107,7 @@ def sinabs_iaf(
     """
     membrane = {"v_decay": 1.0}
     return _neuron(
-        "sinabs_iaf", membrane, tau_syn, spike_threshold, max_num_spikes_per_bin, reset_fn,
+        "sinabs.iaf", membrane, tau_syn, spike_threshold, max_num_spikes_per_bin, reset_fn,
         min_v_mem, surrogate,
     )  # fmt: skip
 

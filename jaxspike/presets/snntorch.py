@@ -10,14 +10,21 @@ from .._types import Param
 from ..neurons import Alpha, DiscreteLIF
 from ..surrogate import ATan, Surrogate
 
+__all__ = ["alpha", "lapicque", "leaky", "synaptic"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _SURROGATE = ATan(alpha=2.0)  # snnTorch's `atan(alpha=2.0)`, the same function
 _RESETS = ("subtract", "zero", "none")
 
 
-def snntorch_leaky(
+def leaky(
     beta: Param,
     threshold: Param = 1.0,
-    reset: str = "subtract",
+    reset_mechanism: str = "subtract",
     reset_delay: bool = True,
     *,
     surrogate: Surrogate = _SURROGATE,
@@ -39,7 +46,7 @@ def snntorch_leaky(
     Args:
         beta: Decay of the membrane, from 0 to 1, which snnTorch clips it to.
         threshold: Firing threshold, above zero.
-        reset: "subtract", "zero" or "none"; snnTorch's ``reset_mechanism``.
+        reset_mechanism: "subtract", "zero" or "none".
         reset_delay: Whether the reset is one step late.
         surrogate: Derivative of the spike; snnTorch's ``spike_grad``.
 
@@ -48,7 +55,7 @@ def snntorch_leaky(
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.snntorch_leaky(beta=0.5)
+        >>> neuron = js.presets.snntorch.leaky(beta=0.5)
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.9 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
         Array([0., 1., 0., 1., 0., 1.], dtype=float32)
@@ -56,21 +63,21 @@ def snntorch_leaky(
     Source: snnTorch 1.0.0 ``snntorch.Leaky``.
     """
     late = {"subtract": "after_charge", "zero": "before_charge", "none": "never"}
-    return _neuron("snntorch_leaky", beta, threshold, reset, reset_delay, late, surrogate)
+    return _neuron("snntorch.leaky", beta, threshold, reset_mechanism, reset_delay, late, surrogate)
 
 
-def snntorch_synaptic(
+def synaptic(
     alpha: Param,
     beta: Param,
     threshold: Param = 1.0,
-    reset: str = "subtract",
+    reset_mechanism: str = "subtract",
     reset_delay: bool = True,
     *,
     surrogate: Surrogate = _SURROGATE,
 ) -> DiscreteLIF:
     """The ``Synaptic`` of snnTorch: ``syn = alpha * syn + x``, ``mem = beta * mem + syn``.
 
-    It fires and resets as `snntorch_leaky`, but "zero" takes the input of the step along, and the
+    It fires and resets as `leaky`, but "zero" takes the input of the step along, and the
     current is never reset::
 
         mem = beta * mem + syn - reset * threshold      # "subtract"
@@ -80,7 +87,7 @@ def snntorch_synaptic(
         alpha: Decay of the synaptic current, from 0 to 1.
         beta: Decay of the membrane, from 0 to 1.
         threshold: Firing threshold, above zero.
-        reset: "subtract", "zero" or "none"; snnTorch's ``reset_mechanism``.
+        reset_mechanism: "subtract", "zero" or "none".
         reset_delay: Whether the reset is one step late.
         surrogate: Derivative of the spike; snnTorch's ``spike_grad``.
 
@@ -89,27 +96,27 @@ def snntorch_synaptic(
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.snntorch_synaptic(alpha=0.5, beta=0.5)
+        >>> neuron = js.presets.snntorch.synaptic(alpha=0.5, beta=0.5)
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), 0.5 * jnp.ones((6, 1)))
         >>> spikes[:, 0]
         Array([0., 0., 1., 0., 1., 0.], dtype=float32)
 
     Source: snnTorch 1.0.0 ``snntorch.Synaptic``.
     """
-    name = "snntorch_synaptic"
+    name = "snntorch.synaptic"
     _check.in_range(f"`{name}(alpha=...)`", alpha, low=0, high=1)
     late = {"subtract": "after_charge", "zero": "after_charge", "none": "never"}
     fields = {"c_decay": alpha}
-    return _neuron(name, beta, threshold, reset, reset_delay, late, surrogate, fields)
+    return _neuron(name, beta, threshold, reset_mechanism, reset_delay, late, surrogate, fields)
 
 
-def snntorch_lapicque(
+def lapicque(
     beta: Param | None = None,
     R: Param | None = None,  # noqa: N803
     C: Param | None = None,  # noqa: N803
     time_step: Param = 1.0,
     threshold: Param = 1.0,
-    reset: str = "subtract",
+    reset_mechanism: str = "subtract",
     *,
     surrogate: Surrogate = _SURROGATE,
 ) -> DiscreteLIF:
@@ -131,7 +138,7 @@ def snntorch_lapicque(
         C: Capacitance, above zero.
         time_step: ``dt``, at most ``2 * R * C``.
         threshold: Firing threshold, above zero.
-        reset: "subtract", "zero" or "none"; snnTorch's ``reset_mechanism``.
+        reset_mechanism: "subtract", "zero" or "none".
         surrogate: Derivative of the spike; snnTorch's ``spike_grad``.
 
     Raises:
@@ -140,13 +147,13 @@ def snntorch_lapicque(
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.snntorch_lapicque(R=2.0, C=2.0)
+        >>> neuron = js.presets.snntorch.lapicque(R=2.0, C=2.0)
         >>> neuron.v_decay, neuron.v_gain
         (0.75, 0.5)
 
     Source: snnTorch 1.0.0 ``snntorch.Lapicque``.
     """
-    name = "snntorch_lapicque"
+    name = "snntorch.lapicque"
     if (beta is None and (R is None or C is None)) or all(
         value is not None for value in (beta, R, C)
     ):
@@ -168,14 +175,14 @@ def snntorch_lapicque(
     capacitance = C if C is not None else rc / (1.0 if R is None else R)
     late = {"subtract": "after_charge", "zero": "after_charge", "none": "never"}
     fields = {"v_decay": 1 - time_step / rc, "v_gain": time_step / capacitance}
-    return _neuron(name, None, threshold, reset, True, late, surrogate, fields)
+    return _neuron(name, None, threshold, reset_mechanism, True, late, surrogate, fields)
 
 
-def snntorch_alpha(
+def alpha(
     alpha: Param,
     beta: Param,
     threshold: Param = 1.0,
-    reset: str = "zero",
+    reset_mechanism: str = "zero",
     *,
     surrogate: Surrogate = _SURROGATE,
 ) -> Alpha:
@@ -193,7 +200,7 @@ def snntorch_alpha(
         alpha: Decay of the excitatory current, below 1 and above ``beta``.
         beta: Decay of the inhibitory current, above 0.
         threshold: Firing threshold, above zero.
-        reset: "zero" or "none"; snnTorch's ``reset_mechanism``.
+        reset_mechanism: "zero" or "none".
         surrogate: Derivative of the spike; snnTorch's ``spike_grad``.
 
     Raises:
@@ -201,15 +208,15 @@ def snntorch_alpha(
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.presets.snntorch_alpha(alpha=0.9, beta=0.8)
+        >>> neuron = js.presets.snntorch.alpha(alpha=0.9, beta=0.8)
         >>> state, spikes = js.scan(neuron, neuron.init_state((1,)), jnp.ones((8, 1)))
         >>> spikes[:, 0]
         Array([0., 0., 0., 0., 1., 0., 0., 0.], dtype=float32)
 
     Source: snnTorch 1.0.0 ``snntorch.Alpha``.
     """
-    name = "snntorch_alpha"
-    _check.one_of(f"`{name}(reset=...)`", reset, ("zero", "none"))
+    name = "snntorch.alpha"
+    _check.one_of(f"`{name}(reset_mechanism=...)`", reset_mechanism, ("zero", "none"))
     _check.in_range(f"`{name}(threshold=...)`", threshold, above=0)
     return Alpha(
         exc_decay=alpha,
@@ -217,14 +224,14 @@ def snntorch_alpha(
         v_threshold=threshold,
         surrogate=surrogate,
         fires=">",
-        reset="after_charge" if reset == "zero" else "never",
+        reset_time="after_charge" if reset_mechanism == "zero" else "never",
         detach_reset=True,
     )
 
 
 def _neuron(name, beta, threshold, mechanism, delay, late, surrogate, fields=None):
     """A `DiscreteLIF` that fires above its threshold, with the reset times ``late`` if delayed."""
-    _check.one_of(f"`{name}(reset=...)`", mechanism, _RESETS)
+    _check.one_of(f"`{name}(reset_mechanism=...)`", mechanism, _RESETS)
     _check.one_of(f"`{name}(reset_delay=...)`", delay, (True, False))
     _check.in_range(f"`{name}(threshold=...)`", threshold, above=0)
     fields = dict(fields or {})
@@ -236,7 +243,7 @@ def _neuron(name, beta, threshold, mechanism, delay, late, surrogate, fields=Non
         v_reset=0.0 if mechanism == "zero" else None,
         surrogate=surrogate,
         fires=">",
-        reset=late[mechanism] if delay or mechanism == "none" else "immediate",
+        reset_time=late[mechanism] if delay or mechanism == "none" else "immediate",
         detach_reset=delay,
         **fields,
     )

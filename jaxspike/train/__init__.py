@@ -1,12 +1,12 @@
-"""A training loop for those who do not want to write theirs: `fit` and `evaluate`.
+"""A ready-made training loop: `fit` and `evaluate`.
 
-It is a loop around ``flax.nnx.value_and_grad`` and ``optimizer.update``, nothing else is needed to
-train; the plain loop of the README does the same. Beside it: a progress bar, checkpoints from which
-a training goes on as if it had never stopped, truncated backpropagation, and a stop at the first
-number that is not finite, with the layer named. ``pip install 'jaxspike[train]'`` for checkpoints
-(Orbax) and the bar (tqdm).
+It is a loop around ``flax.nnx.value_and_grad`` and ``optimizer.update``; you can as well write your
+own. It adds a progress bar, checkpoints that resume bit for bit, truncated backpropagation, and an
+early stop at the first number that is not finite, naming its layer. Checkpoints (Orbax) and the bar
+(tqdm) need ``pip install 'jaxspike[train]'``.
 """
 
-from .evaluate import Score as Score, evaluate as evaluate
-from .fit import Epoch as Epoch, fit as fit
+from .evaluate import evaluate as evaluate
+from .fit import fit as fit
+from .results import Epoch as Epoch, Score as Score
 from .scale_to_firing_rate import scale_to_firing_rate as scale_to_firing_rate

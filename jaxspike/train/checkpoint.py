@@ -1,4 +1,4 @@
-"""A training on disk."""
+"""A training run on disk."""
 
 import contextlib
 import os
@@ -13,51 +13,68 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import NamedSharding
 
-from .._types import Tree
+from .. import _check
+from .._types import Array, Tree
+from ..nn.paths import dotted
 
 
-def arrays(net: Any, optimizer: Any) -> Tree:
+def snapshot(net: nnx.Module, optimizer: nnx.Module) -> Tree:
     """The arrays of a network and its optimizer, as they are now."""
     return nnx.to_pure_dict(nnx.state((net, optimizer)))
 
 
-def put(net: Any, optimizer: Any, values: Tree) -> None:
-    """Write them back."""
-    nnx.update((net, optimizer), values)
+def restore(net: nnx.Module, optimizer: nnx.Module, arrays: Tree) -> None:
+    """Write a `snapshot` back."""
+    nnx.update((net, optimizer), arrays)
 
 
-def placement(net: Any, optimizer: Any) -> tuple[NamedSharding | None, ...]:
-    """How each of those arrays lies on a mesh; None is on one device."""
-    shardings = [a.sharding for a in jax.tree.leaves(arrays(net, optimizer))]
+def placement(net: nnx.Module, optimizer: nnx.Module) -> tuple[NamedSharding | None, ...]:
+    """How each array of a `snapshot` is placed on a mesh; None means on a single device."""
+    shardings = [a.sharding for a in jax.tree.leaves(snapshot(net, optimizer))]
     return tuple(s if isinstance(s, NamedSharding) else None for s in shardings)
 
 
-def stay(net: Any, optimizer: Any, places: tuple[NamedSharding | None, ...]) -> None:
-    """Keep the updated arrays where they were: XLA splits more of them, and sums otherwise then."""
-    leaves, tree = jax.tree.flatten(arrays(net, optimizer))
+def keep_placement(
+    net: nnx.Module, optimizer: nnx.Module, places: tuple[NamedSharding | None, ...]
+) -> None:
+    """Keep updated arrays where they were; XLA would split more of them and sum differently."""
+    leaves, tree = jax.tree.flatten(snapshot(net, optimizer))
     kept = [
         a if place is None else jax.lax.with_sharding_constraint(a, place)
         for a, place in zip(leaves, places, strict=True)
     ]
-    put(net, optimizer, jax.tree.unflatten(tree, kept))
+    restore(net, optimizer, jax.tree.unflatten(tree, kept))
 
 
-def by_path(tree: Tree) -> dict[str, Any]:
-    """Such arrays by path: ``layers/0/kernel``, ``optimizer/opt_state/0/mu/layers/0/kernel``."""
-    net, optimizer = tree.values()
-    leaves = jax.tree_util.tree_leaves_with_path({**net, "optimizer": optimizer})
-    return {jax.tree_util.keystr(p, simple=True, separator="/"): leaf for p, leaf in leaves}
+def named(net: nnx.Module, arrays: Tree) -> dict[str, Array]:
+    """The arrays of a `snapshot` by path: ``0.kernel``, ``optimizer.opt_state.0.mu.0.kernel``."""
+    of_net, of_optimizer = map(_by_keys, arrays.values())
+    names = {keys: dotted(net, keys) for keys in of_net}
+    found = {names[keys]: a for keys, a in of_net.items()}
+    for keys, a in of_optimizer.items():
+        tails = [keys[i:] for i in range(len(keys)) if keys[i:] in names]  # of a parameter
+        head = keys[: len(keys) - len(tails[0])] if tails else keys
+        path = ("optimizer", *map(str, head), *(names[tail] for tail in tails[:1]))
+        found[".".join(path)] = a
+    return found
 
 
-def _kind(a: Any) -> str:
-    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):  # which is written as its numbers
+def _by_keys(tree: Tree) -> dict[tuple[str | int, ...], Array]:
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    texts = [[jax.tree_util.keystr((key,), simple=True) for key in path] for path, _ in paths]
+    keys = [tuple(int(k) if k.isdigit() else k for k in path) for path in texts]
+    return dict(zip(keys, (a for _, a in paths), strict=True))
+
+
+def _kind(a: Array | jax.ShapeDtypeStruct) -> str:
+    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):  # stored as its key data
         a = jax.eval_shape(jax.random.key_data, a)
     return f"{a.dtype}{list(a.shape)}"
 
 
 @contextlib.contextmanager
 def _ctrl_c_later() -> Iterator[None]:
-    """Hold back Ctrl-C: the threads of Orbax write on, in the way of the next attempt."""
+    """Delay Ctrl-C: the threads of Orbax keep writing, and would disturb the next attempt."""
     if threading.current_thread() is not threading.main_thread():  # only that one is interrupted
         yield
         return
@@ -72,15 +89,10 @@ def _ctrl_c_later() -> Iterator[None]:
 
 
 class Checkpoints:
-    """The checkpoints of one training in a folder; the last two are kept."""
+    """The checkpoints of one run in a folder; the last two are kept."""
 
     def __init__(self, folder: str | Path):
-        try:
-            import orbax.checkpoint as ocp
-        except ImportError as e:
-            raise ImportError(
-                "`fit(checkpoints=...)` needs Orbax: pip install 'jaxspike[train]'"
-            ) from e
+        ocp = _check.package("`fit(checkpoints=...)`", "orbax.checkpoint", "train")
         if not isinstance(folder, str | os.PathLike) or Path(folder).is_file():
             raise ValueError(f"`fit(checkpoints=...)` must be a folder, got {folder!r}.")
         self.ocp, self.folder = ocp, Path(folder).absolute()
@@ -94,7 +106,7 @@ class Checkpoints:
         self.manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
 
     def save(self, step: int, tree: Tree, progress: dict[str, Any]) -> None:
-        """Write arrays, and numbers, whole or not at all."""
+        """Write arrays and numbers atomically."""
         if step > max(self.manager.all_steps(), default=-1):
             state = [[list(a.shape), a.dtype.name] for a in tree["state"]]
             args = self.ocp.args
@@ -103,8 +115,8 @@ class Checkpoints:
             with _ctrl_c_later():
                 self.manager.save(step, args=items)
 
-    def latest(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
-        """What was saved last; the arrays like those of ``like``, and on the same devices."""
+    def latest(self, net: nnx.Module, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
+        """The last checkpoint of ``net``, its arrays on the devices of those of ``like``."""
         step, args = self.manager.latest_step(), self.ocp.args
         if step is None:
             return None
@@ -112,7 +124,7 @@ class Checkpoints:
             stored = self.manager.item_metadata(step)["arrays"].tree["training"]
             only = args.Composite(progress=args.JsonRestore())
             progress = self.manager.restore(step, args=only)["progress"]
-        self._compare(by_path(stored), by_path(like["training"]))
+        self._compare(named(net, stored), named(net, like["training"]))
         with self._reading(step):
             state = [jax.ShapeDtypeStruct(tuple(shape), kind) for shape, kind in progress["state"]]
             tree = args.Composite(arrays=args.StandardRestore({**like, "state": state}))
@@ -122,13 +134,13 @@ class Checkpoints:
     def _reading(self, step: int) -> Iterator[None]:
         try:
             yield
-        except Exception as e:  # Orbax raises whatever the part that is damaged leads to
+        except Exception as e:  # Orbax raises whatever the damage leads to
             raise ValueError(
                 f"`fit(checkpoints=...)` cannot read {self.folder / str(step)}: it is damaged. "
-                "Delete it, and the training goes on after the one before."
+                "Delete it to resume from the one before."
             ) from e
 
-    def _compare(self, there: dict[str, Any], here: dict[str, Any]) -> None:
+    def _compare(self, there: dict[str, Array], here: dict[str, Array]) -> None:
         """Refuse the checkpoint of another network or optimizer."""
         for path in [*here, *there]:
             a, b = (_kind(tree[path]) if path in tree else "nothing" for tree in (there, here))
@@ -139,5 +151,5 @@ class Checkpoints:
                 )
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         self.manager.close()

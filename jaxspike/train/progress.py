@@ -1,28 +1,26 @@
 """The progress bar."""
 
 import time
-from typing import Any
+
+from .. import _check
+from .results import Epoch
 
 
 class Progress:
-    """A bar of tqdm for one epoch, of which ``done`` batches are done; nothing if not shown."""
+    """A tqdm bar for one epoch that starts at batch ``done``; does nothing unless shown."""
 
     def __init__(self, epoch: int, epochs: int, done: int, total: int | None, *, show: bool):
         self.bar, self.wants_spikes = None, show
         if not show:
             return
-        try:
-            from tqdm.auto import tqdm
-        except ImportError as e:
-            raise ImportError(
-                "`fit(progress=True)` needs tqdm: pip install 'jaxspike[train]', "
-                "or `progress=False`"
-            ) from e
+        tqdm = _check.package(
+            "`fit(progress=True)`", "tqdm.auto", "train", ", or give `progress=False`"
+        )
         name = f"epoch {epoch + 1}/{epochs}"
-        self.bar = tqdm(total=total, initial=done, desc=name, unit="batch")
+        self.bar = tqdm.tqdm(total=total, initial=done, desc=name, unit="batch")
 
     def spikes(self, n: float) -> None:
-        """The spikes of the next batch in all layers, which stand for those of the next hundred."""
+        """The spike count of the next batch, used as an estimate for the next hundred."""
         self.n_spikes, self.wants_spikes = n, False
         self.begin, self.done = time.perf_counter(), 0
 
@@ -38,8 +36,8 @@ class Progress:
         self.bar.set_postfix({**shown, "spikes/s": f"{rate:.2g}"}, refresh=False)
         self.bar.update()
 
-    def finish(self, epoch: Any) -> None:
-        """The epoch is done: its means, and those of the test."""
+    def end_epoch(self, epoch: Epoch) -> None:
+        """The epoch is done: show its means, and those of the test."""
         if self.bar is None:
             return
         shown = {"loss": f"{epoch.loss:.3f}", "accuracy": f"{epoch.accuracy:.1%}"}

@@ -236,14 +236,17 @@ class TwoLayers(js.nn.SpikingModule):
 
 
 def immediate(tau=10.0, v_reset=0.0):
-    second = js.LIF(jnp.full(5, 2.0), jnp.ones(5), v_reset, decay_input=False)
+    second = js.LIF(jnp.full(5, 2.0), v_threshold=jnp.ones(5), v_reset=v_reset, decay_input=False)
     return TwoLayers(
         js.LIF(tau=tau, decay_input=False), js.nn.Spiking(second, learn=("tau", "v_threshold"))
     )
 
 
 def synaptic():
-    return TwoLayers(js.CubaLIF(0.7, 0.8, 1.0, None), js.CubaLIF(0.5, 0.9, 1.0, 0.0))
+    return TwoLayers(
+        js.CubaLIF(0.7, v_decay=0.8, v_threshold=1.0, v_reset=None),
+        js.CubaLIF(0.5, v_decay=0.9, v_threshold=1.0, v_reset=0.0),
+    )
 
 
 @pytest.mark.parametrize("make", [immediate, synaptic])
@@ -254,8 +257,8 @@ def test_snntorch(make):
 
 
 def test_snntorch_with_the_reset_one_step_late():
-    learned = js.nn.Spiking(js.presets.snntorch_leaky(0.5, 0.9), learn=("v_decay",))
-    net = TwoLayers(js.presets.snntorch_leaky(0.9), learned)
+    learned = js.nn.Spiking(js.presets.snntorch.leaky(0.5, 0.9), learn=("v_decay",))
+    net = TwoLayers(js.presets.snntorch.leaky(0.9), learned)
     net = js.convert.from_torch(net, weights(SNNTORCH, "delayed"))
     y = run(net, SNNTORCH["delayed:x"])
     np.testing.assert_array_equal(y, SNNTORCH["delayed:y"])

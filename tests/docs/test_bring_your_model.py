@@ -54,7 +54,9 @@ def make(rngs, train=True):
     net = js.nn.Sequential(
         nnx.Linear(3, 8, rngs=rngs),
         nnx.BatchNorm(8, rngs=rngs),
-        js.nn.Spiking(js.LIF(jnp.linspace(1.5, 3, 8), jnp.full(8, 0.5)), learn=("tau",)),
+        js.nn.Spiking(
+            js.LIF(jnp.linspace(1.5, 3, 8), v_threshold=jnp.full(8, 0.5)), learn=("tau",)
+        ),
         js.nn.Dropout(0.5, rngs=rngs),
         js.Delay(2),
     )

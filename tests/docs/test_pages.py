@@ -1,7 +1,11 @@
 """The pages of `docs`: programs run as written, networks spike, links lead somewhere."""
 
+import functools
+
 import pages
 import pytest
+
+import jaxspike as js
 
 # layers of the networks that a page makes, all of which must spike
 LAYERS = {
@@ -48,6 +52,12 @@ def test_links_lead_somewhere(page):
     for path, heading in pages.links(page):
         assert path.exists(), path
         assert not heading or heading in pages.headings(path), (path, heading)
+
+
+@pytest.mark.parametrize("page", [pages.README, *pages.DOCS], ids=lambda page: page.name)
+def test_every_name_is_there(page):
+    for name in pages.names(page):
+        functools.reduce(getattr, name.split("."), js)
 
 
 def test_every_page_is_linked_from_the_first():

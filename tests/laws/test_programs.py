@@ -24,7 +24,7 @@ def test_a_neuron_is_a_function():
     x = x_seq[0]
     lif = js.LIF(tau=2.0, v_threshold=1.0, v_reset=0.0, surrogate=js.surrogate.ATan(alpha=2.0))
     state = lif.init_state((4, 8))
-    assert isinstance(state, js.LIFState)
+    assert isinstance(state, js.neurons.LIFState)
     assert state.v.shape == (4, 8)
     state, spikes = lif(state, x)
     assert spikes.shape == (4, 8)
@@ -104,8 +104,8 @@ def test_any_topology():
     block = Block(16, rngs=nnx.Rngs(0))
     state = block.init_state((N, 32, 32, 16))
     assert jax.tree.map(jnp.shape, state) == {
-        "lif1": js.LIFState((N, 32, 32, 16)),
-        "lif2": js.LIFState((N, 32, 32, 16)),
+        "lif1": js.neurons.LIFState((N, 32, 32, 16)),
+        "lif2": js.neurons.LIFState((N, 32, 32, 16)),
     }
     x_seq = 20 * jax.random.normal(jax.random.key(0), (T, N, 32, 32, 16))
     _, layer = block(state, x_seq)
@@ -119,7 +119,7 @@ class MyState(NamedTuple):
 
 
 class MyNeuron(js.Neuron):
-    tau: js.Param = js.greater_than(1.0, default=2.0)
+    tau: js.Param = js.field.greater_than(1.0, default=2.0)
 
     def init_state(self, shape, dtype=jnp.float32):
         return MyState(jnp.zeros(shape, dtype))
@@ -143,7 +143,7 @@ def test_a_neuron_of_ones_own_has_what_the_built_in_ones_have():
 
 
 def state_of_lif(state):
-    return (state[0], js.LIFState(*state[1]))
+    return (state[0], js.neurons.LIFState(*state[1]))
 
 
 def data():

@@ -44,7 +44,10 @@ NEURONS = [
     (js.LIF(v_reset=None), {"lossy": True}),
     (js.ALIF(), {"lossy": True}),
     (js.QIF(), {"lossy": True}),
-    (js.DiscreteLIF(v_reset=None, reset="after_charge", max_spike_count=None), {"lossy": True}),
+    (
+        js.DiscreteLIF(v_reset=None, reset_time="after_charge", max_spike_count=None),
+        {"lossy": True},
+    ),
 ]
 
 

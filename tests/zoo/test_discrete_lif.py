@@ -41,15 +41,15 @@ def reference(n, x):
 
         hard = n.v_reset is not None
         last = fire(v)
-        if n.v_threshold is None or n.reset == "never":
+        if n.v_threshold is None or n.reset_time == "never":
             v = charge(v)
-        elif n.reset == "before_charge":
+        elif n.reset_time == "before_charge":
             v = charge(reset(v, last, hard))
-        elif n.reset == "after_charge":
+        elif n.reset_time == "after_charge":
             v = reset(charge(v), last, hard)
         else:
             v = charge(v)
-        immediate = n.reset == "immediate" and n.v_threshold is not None
+        immediate = n.reset_time == "immediate" and n.v_threshold is not None
         low = -np.inf if n.v_min is None else n.v_min
         if not immediate:
             v = np.maximum(v, low)
@@ -64,15 +64,15 @@ def cases():
     """Every reset at every time, alone and together with the other conventions."""
     synapse = {"c_decay": 0.5, "c_gain": 0.8, "v_gain": 0.7, "x_gain": 0.3, "v_leak": -0.2}
     for reset, v_reset in itertools.product(RESETS, (None, -0.1)):
-        fields = {"reset": reset, "v_reset": v_reset, "v_decay": 0.8}
+        fields = {"reset_time": reset, "v_reset": v_reset, "v_decay": 0.8}
         yield fields
         fields |= {"max_spike_count": None}
         yield fields if reset == "immediate" else synapse | fields | LATE
     yield synapse | {"v_min": -0.3, "v_decay": -0.4, "max_spike_count": 3, "v_threshold": 0.4}
-    yield synapse | {"v_min": -0.3, "reset": "after_charge", "v_threshold": 0.7}
+    yield synapse | {"v_min": -0.3, "reset_time": "after_charge", "v_threshold": 0.7}
     yield synapse | {"v_threshold": None, "v_min": -0.5}
     yield {"v_threshold": None, "v_decay": 1.0}
-    yield {"v_threshold": -50.0, "v_leak": -50.7, "v_reset": -52.0, "reset": "after_charge"}
+    yield {"v_threshold": -50.0, "v_leak": -50.7, "v_reset": -52.0, "reset_time": "after_charge"}
 
 
 CASES = list(cases())
@@ -137,7 +137,7 @@ def test_detached_reset_has_no_gradient_through_the_spikes(reset, v_reset):
     x = jnp.array([[1.5, 0.5], [0.2, 0.3], [0.7, 1.1]])
 
     def last(x, detach):
-        neuron = js.DiscreteLIF(v_decay=0.5, v_reset=v_reset, reset=reset, detach_reset=detach)
+        neuron = js.DiscreteLIF(v_decay=0.5, v_reset=v_reset, reset_time=reset, detach_reset=detach)
         state, y = jax.lax.scan(neuron, neuron.init_state((2,)), x)
         return state.v.sum(), y
 
@@ -164,14 +164,15 @@ def test_errors():
             max_spike_count=most,
         )
     delay = "`DiscreteLIF(spike_delay=...)` must be False where there is no threshold or the reset "
-    fix = "Give a threshold and `reset='before_charge'` or `'after_charge'`."
+    fix = "Give a threshold and `reset_time='before_charge'` or `'after_charge'`."
     refused(
-        f"{delay}is immediate, got v_threshold=1.0 and reset='immediate'. {fix}", spike_delay=True
+        f"{delay}is immediate, got v_threshold=1.0 and reset_time='immediate'. {fix}",
+        spike_delay=True,
     )
     refused(
-        f"{delay}is immediate, got v_threshold=None and reset='never'. {fix}",
+        f"{delay}is immediate, got v_threshold=None and reset_time='never'. {fix}",
         spike_delay=True,
-        reset="never",
+        reset_time="never",
         v_threshold=None,
     )
     refused("`DiscreteLIF(fires=...)` must be one of ('>=', '>'), got '<'.", fires="<")

@@ -22,9 +22,8 @@ CASES = [
 def make(preset, arguments):
     """The neuron, arguments in lists being one value a channel."""
     arguments = {k: jnp.array(v) if isinstance(v, list) else v for k, v in arguments.items()}
-    if "reset_mechanism" in arguments:  # snnTorch's word
-        arguments["reset"] = arguments.pop("reset_mechanism")
-    return getattr(js.presets, preset)(**arguments)
+    library, name = preset.split("_", 1)
+    return getattr(getattr(js.presets, library), name if name != "if" else "if_")(**arguments)
 
 
 def membrane(neuron, state):
@@ -68,86 +67,91 @@ def test_equals_the_library(library, i, preset, arguments, learned, which):
 
 
 def test_every_preset_is_compared_with_its_library():
-    presets = {name for name, value in vars(js.presets).items() if callable(value)}
+    presets = {
+        f"{library}_{name}".rstrip("_")
+        for library in FILES
+        for name in getattr(js.presets, library).__all__
+    }
     assert presets == {case.values[2] for case in CASES}
 
 
 def test_reset_in_the_step_of_the_spike_and_a_membrane_still_above_threshold():
-    neuron = js.presets.snntorch_leaky(beta=1.0, reset_delay=False)
+    neuron = js.presets.snntorch.leaky(beta=1.0, reset_delay=False)
     _, y = js.scan(neuron, neuron.init_state((1,)), jnp.array([[2.5], [0.0], [0.0]]))
     np.testing.assert_array_equal(y[:, 0], [1, 1, 0])  # snnTorch's are 1, 0, 0
 
 
 def test_a_preset_is_a_layer_and_can_be_learned():
-    layer = js.nn.Spiking(js.presets.norse_lif(v_th=0.2), learn=("v_decay", "v_threshold"))
+    layer = js.nn.Spiking(js.presets.norse.lif(v_th=0.2), learn=("v_decay", "v_threshold"))
     _, y = layer(layer.init_state((2, 4)), jnp.ones((9, 2, 4)))
     assert set(np.unique(y)) == {0, 1}
 
 
 def refusals():
     """Sentences, and the calls that they are about."""
-    p, leaky = js.presets, js.presets.snntorch_leaky
-    yield "`snntorch_leaky(beta=...)` must be between 0 and 1, got 1.5.", lambda: leaky(1.5)
-    yield "`snntorch_leaky(threshold=...)` must be greater than 0, got 0.", lambda: leaky(0.9, 0)
+    p, leaky = js.presets, js.presets.snntorch.leaky
+    yield "`snntorch.leaky(beta=...)` must be between 0 and 1, got 1.5.", lambda: leaky(1.5)
+    yield "`snntorch.leaky(threshold=...)` must be greater than 0, got 0.", lambda: leaky(0.9, 0)
     yield (
-        "`snntorch_leaky(reset=...)` must be one of ('subtract', 'zero', 'none'), got 'hard'.",
-        lambda: leaky(0.9, reset="hard"),
+        "`snntorch.leaky(reset_mechanism=...)` must be one of ('subtract', 'zero', 'none'), "
+        "got 'hard'.",
+        lambda: leaky(0.9, reset_mechanism="hard"),
     )
     yield (
-        "`snntorch_leaky(reset_delay=...)` must be one of (True, False), got 2.",
+        "`snntorch.leaky(reset_delay=...)` must be one of (True, False), got 2.",
         lambda: leaky(0.9, reset_delay=2),
     )
     yield (
-        "`snntorch_synaptic(alpha=...)` must be between 0 and 1, got -0.1.",
-        lambda: p.snntorch_synaptic(-0.1, 0.9),
+        "`snntorch.synaptic(alpha=...)` must be between 0 and 1, got -0.1.",
+        lambda: p.snntorch.synaptic(-0.1, 0.9),
     )
     for given in ({}, {"R": 1.0}, {"beta": 0.9, "R": 1.0, "C": 2.0}):
         beta, r, c = (given.get(name) for name in ("beta", "R", "C"))
         yield (
-            "`snntorch_lapicque(beta=..., R=..., C=...)` must be beta, beta and one of the others, "
+            "`snntorch.lapicque(beta=..., R=..., C=...)` must be beta, beta and one of the others, "
             f"or R and C, got beta={beta}, R={r} and C={c}. snnTorch ignores what is more.",
-            lambda given=given: p.snntorch_lapicque(**given),
+            lambda given=given: p.snntorch.lapicque(**given),
         )
     yield (
-        "`snntorch_lapicque(beta=...)` must be less than 1, got 1.0.",
-        lambda: p.snntorch_lapicque(1.0),
+        "`snntorch.lapicque(beta=...)` must be less than 1, got 1.0.",
+        lambda: p.snntorch.lapicque(1.0),
     )
     yield (
-        "`snntorch_lapicque(time_step=...)` must be at most 2 * R * C = 1.0, got 3.0. "
+        "`snntorch.lapicque(time_step=...)` must be at most 2 * R * C = 1.0, got 3.0. "
         "Take smaller steps.",
-        lambda: p.snntorch_lapicque(R=1.0, C=0.5, time_step=3.0),
+        lambda: p.snntorch.lapicque(R=1.0, C=0.5, time_step=3.0),
     )
     yield (
-        "`snntorch_alpha(reset=...)` must be one of ('zero', 'none'), got 'subtract'.",
-        lambda: p.snntorch_alpha(0.9, 0.8, reset="subtract"),
+        "`snntorch.alpha(reset_mechanism=...)` must be one of ('zero', 'none'), got 'subtract'.",
+        lambda: p.snntorch.alpha(0.9, 0.8, reset_mechanism="subtract"),
     )
-    yield "`norse_lif(tau_mem_inv=...)` must be greater than 0, got 0.", lambda: p.norse_lif(200, 0)
+    yield "`norse.lif(tau_mem_inv=...)` must be greater than 0, got 0.", lambda: p.norse.lif(200, 0)
     yield (
-        "`norse_li(tau_syn_inv=..., dt=...)` must be `tau_syn_inv * dt <= 2` for stable Euler "
+        "`norse.li(tau_syn_inv=..., dt=...)` must be `tau_syn_inv * dt <= 2` for stable Euler "
         "steps, got 200.0 and 1.0. Give the rate and the time step in the same unit.",
-        lambda: p.norse_li(dt=1.0),
+        lambda: p.norse.li(dt=1.0),
     )
     yield (
-        "`norse_lif_box(reset_method=...)` must be one of ('reset_value', 'reset_subtract'), "
+        "`norse.lif_box(reset_method=...)` must be one of ('reset_value', 'reset_subtract'), "
         "got 'soft'.",
-        lambda: p.norse_lif_box(reset_method="soft"),
+        lambda: p.norse.lif_box(reset_method="soft"),
     )
-    yield "`sinabs_lif(tau_mem=...)` must be greater than 0, got 0.", lambda: p.sinabs_lif(0)
+    yield "`sinabs.lif(tau_mem=...)` must be greater than 0, got 0.", lambda: p.sinabs.lif(0)
     yield (
-        "`sinabs_iaf(tau_syn=...)` must be greater than 0, got -1.",
-        lambda: p.sinabs_iaf(tau_syn=-1),
-    )
-    yield (
-        "`sinabs_iaf(max_num_spikes_per_bin=...)` must be at least 1, got 0.",
-        lambda: p.sinabs_iaf(max_num_spikes_per_bin=0),
+        "`sinabs.iaf(tau_syn=...)` must be greater than 0, got -1.",
+        lambda: p.sinabs.iaf(tau_syn=-1),
     )
     yield (
-        "`sinabs_lif(reset_fn=...)` must be one of ('MembraneSubtract', 'MembraneReset'), "
+        "`sinabs.iaf(max_num_spikes_per_bin=...)` must be at least 1, got 0.",
+        lambda: p.sinabs.iaf(max_num_spikes_per_bin=0),
+    )
+    yield (
+        "`sinabs.lif(reset_fn=...)` must be one of ('MembraneSubtract', 'MembraneReset'), "
         "got 'zero'.",
-        lambda: p.sinabs_lif(2.0, reset_fn="zero"),
+        lambda: p.sinabs.lif(2.0, reset_fn="zero"),
     )
     values = jnp.array([0.5, 2.0])
-    yield f"`spyx_lif(beta=...)` must be between 0 and 1, got {values}.", lambda: p.spyx_lif(values)
+    yield f"`spyx.lif(beta=...)` must be between 0 and 1, got {values}.", lambda: p.spyx.lif(values)
 
 
 @pytest.mark.parametrize(("sentence", "call"), list(refusals()))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ... import neurons as models
-from ..._pytree import is_static
+from ...field import is_static
 from ...neurons import IF, LI, LIF, CubaLIF, Delay, DiscreteLIF, Neuron
 from ...surrogate import Surrogate
 from ..file import Tree
@@ -123,14 +123,14 @@ def _firing(node: NeuronNode, neuron: DiscreteLIF) -> None:
     if neuron.fires != ">":
         node.hints["fires"] = neuron.fires
     soft = neuron.v_reset is None
-    if neuron.reset == "immediate" and soft:
+    if neuron.reset_time == "immediate" and soft:
         node.lost.append("soft reset")
         node.hints["reset"] = "subtract"
-    elif neuron.reset == "after_charge" and soft:
+    elif neuron.reset_time == "after_charge" and soft:
         node.lost.append("soft reset, delayed")
         node.hints["reset"] = "subtract_delayed"
-    elif neuron.reset != "immediate":
-        node.lost.append(f"reset={neuron.reset!r}")
+    elif neuron.reset_time != "immediate":
+        node.lost.append(f"reset_time={neuron.reset_time!r}")
     if neuron.spike_delay:
         node.lost.append("spike_delay")
     if neuron.max_spike_count != 1:

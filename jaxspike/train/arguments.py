@@ -1,4 +1,4 @@
-"""What `fit` and `evaluate` refuse; each error names the call, the value and the fix."""
+"""Checks of the arguments that `fit` and `evaluate` share."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -6,14 +6,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .. import _check, debug
+from .. import _check
 from .._types import Array
-from ..engine.trace import flatten, prune
 from ..nn import SpikingModule
 
+ITERATOR = "An iterator can be consumed only once; give a list or a function of the epoch."
 
-def arguments(caller: str, net: Any, encode: Any, key: Any, **functions: Any) -> None:
-    """Refuse what is no network, no function or no key."""
+
+def check(caller: str, net: object, encode: object, key: Array | None, **functions: object) -> None:
+    """Refuse what is not a network, not a function or not a key."""
     if not isinstance(net, SpikingModule):
         raise TypeError(
             f"`{caller}(net=...)` must be a SpikingModule, got {_kind(net)}. "
@@ -26,6 +27,11 @@ def arguments(caller: str, net: Any, encode: Any, key: Any, **functions: Any) ->
             raise TypeError(f"`{caller}({name}=...)` must be a function of {takes}, got {f!r}.")
     if key is not None:
         _check.key(f"`{caller}(key=...)`", key)
+    elif encode is not None:
+        raise ValueError(
+            f"`{caller}(key=...)` must be a random key if `encode` is given, got None. "
+            "Give `jax.random.key(seed)`."
+        )
 
 
 def pairs(caller: str, data: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -45,26 +51,8 @@ def pairs(caller: str, data: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         yield batch[0], batch[1]
 
 
-def encoder_key(caller: str, encode: Any, key: Array | None, x: Any) -> Array:
-    """The key of an encoder; one that draws nothing needs none."""
-    if key is not None:
-        return key
-    any_key = jax.random.key(0)
-    if encode is not None:
-        jaxpr, consts, _ = flatten(encode, any_key, x)
-        eqns, outs = prune(jaxpr.eqns, jaxpr.outvars), jaxpr.outvars
-        if any(
-            v is jaxpr.invars[len(consts)] for vs in (outs, *(e.invars for e in eqns)) for v in vs
-        ):
-            raise ValueError(
-                f"`{caller}(key=...)` must be a random key where `encode` draws from it, got None. "
-                "Give `jax.random.key(seed)`."
-            )
-    return any_key
-
-
-def sequence(caller: str, x_seq: Any, encode: Any) -> Array:
-    """``x_seq`` as an array, with time steps and samples."""
+def sequence(caller: str, x_seq: Any, encode: object) -> Array:
+    """``x_seq`` as an array with time steps and samples."""
     x_seq = jnp.asarray(x_seq)
     if x_seq.ndim < 2 or 0 in x_seq.shape[:2]:
         name, verb = ("data", "give") if encode is None else ("encode", "return")
@@ -75,22 +63,13 @@ def sequence(caller: str, x_seq: Any, encode: Any) -> Array:
     return x_seq
 
 
-def scalar(where: str, value: Any) -> Any:
-    """What a loss or an accuracy returned: one number."""
+def scalar(where: str, value: Any) -> Array | float:
+    """The one number that a loss or an accuracy must return."""
     if not isinstance(value, jax.Array | int | float) or jnp.shape(value):
         got = f"the shape {value.shape}" if hasattr(value, "shape") else _kind(value)
         raise ValueError(f"{where} must return one number, got {got}. Return a mean over samples.")
     return value
 
 
-def layers(where: str, net: Any, state: Any, x_seq: Array) -> None:
-    """Name the layers in which something is not finite, if there are any."""
-    try:
-        state = net.init_state(x_seq.shape[1:]) if state is None else state
-        debug.check_finite(net, state, x_seq)
-    except FloatingPointError as e:
-        raise FloatingPointError(f"{where}.\n{e}") from None
-
-
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     return f"a value of type {type(value).__name__}"

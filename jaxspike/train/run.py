@@ -1,0 +1,180 @@
+"""One training run: its step, its position, and its checkpoints."""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from .._types import Array, Tree
+from . import arguments
+from .checkpoint import Checkpoints, keep_placement, named, placement, restore, snapshot
+from .evaluate import activity
+from .finite import has_nan, name_layers, not_finite
+from .results import Epoch, Score
+
+
+def _update(net, optimizer, state, x_seq, labels, *, loss, accuracy, placement):
+    """An update on a sequence, or on a piece of one."""
+    state = net.init_state(x_seq.shape[1:]) if state is None else state
+    before = named(net, snapshot(net, optimizer))
+
+    def lost(net):
+        new, y = net(state, x_seq)
+        return arguments.scalar("`fit(loss=...)`", loss(y, labels)), (new, y)
+
+    wanted = nnx.DiffState(0, optimizer.wrt)
+    (value, (new, y)), grads = nnx.value_and_grad(lost, argnums=wanted, has_aux=True)(net)
+    optimizer.update(net, grads)
+    keep_placement(net, optimizer, placement)
+    right = arguments.scalar("`fit(accuracy=...)`", accuracy(y, labels))
+    wrong = {
+        "loss": {"": ~jnp.isfinite(value)},
+        "state": {"": has_nan(new)},
+        "gradient": not_finite(named(net, {0: nnx.to_pure_dict(grads), 1: {}})),
+        "update": not_finite(named(net, snapshot(net, optimizer)), before),
+    }
+    return new, value, right, wrong, jnp.stack(jax.tree.leaves(wrong)).any()
+
+
+_step: Any = nnx.jit(_update, static_argnames=("loss", "accuracy", "placement"))
+
+
+class Run:
+    """A training run between two batches: everything that a checkpoint holds."""
+
+    def __init__(self, net, optimizer, loss, accuracy, encode, key):
+        self.net, self.optimizer = net, optimizer
+        options = {"loss": loss, "accuracy": accuracy, "placement": placement(net, optimizer)}
+        self.step = functools.partial(_step, net, optimizer, **options)
+        self.encode, self.key = None if encode is None else jax.jit(encode), key
+        self.epoch, self.batch, self.count = 0, 0, 0
+        self.sums = [0.0, 0.0, 0.0]  # loss, accuracy and samples of this epoch so far
+        self.state: list[Array] | None = None  # the leaves of a state that is carried over
+        self.history: list[Epoch] = []
+        self.last_good = self._checkpoint()  # replaced as a whole, after a batch
+
+    def batches(self, batches, bar, truncate, carry) -> Iterator[int]:
+        """Train on the remaining batches of the epoch; yields the number done, after each."""
+        batches = arguments.pairs("fit", batches)
+        done = sum(1 for _ in itertools.islice(batches, self.batch))
+        if done < self.batch:
+            raise ValueError(
+                f"`fit(data=...)` must have the {self.batch} batches of epoch {self.epoch} that "
+                f"were trained on before the checkpoint, got {done}. Give the same data."
+            )
+        for x, labels in batches:
+            x_seq = arguments.sequence("fit", self._encoded(x), self.encode)
+            if bar.wants_spikes:
+                bar.spikes(float(activity(self.net, x_seq)[1]))
+            self._train(x_seq, jnp.asarray(labels), truncate, carry)
+            self.last_good = self._checkpoint()
+            bar.update(self.sums)
+            yield self.batch
+        if not self.batch:
+            raise ValueError(
+                f"`fit(data=...)` must have a batch in epoch {self.epoch}, got none. "
+                f"{arguments.ITERATOR}"
+            )
+
+    def _encoded(self, x):
+        if self.encode is None:
+            return x
+        return self.encode(jax.random.fold_in(self.key, self.count), x)
+
+    def _train(self, x_seq, labels, truncate, carry):
+        (length, samples), state = x_seq.shape[:2], self._first(x_seq.shape[1:])
+        sums, times = list(self.sums), range(0, length, truncate or length)
+        for t in times:
+            before = snapshot(self.net, self.optimizer)
+            now, part = state, x_seq[t : t + (truncate or length)]
+            state, value, right, wrong, stop = self.step(now, part, labels)
+            if stop:
+                restore(self.net, self.optimizer, before)
+                self._explain(now, part, float(value), wrong)
+            sums[0] += float(value) * samples / len(times)
+            sums[1] += float(right) * samples / len(times)
+        sums[2] += samples
+        self.state = jax.tree.leaves(state) if carry else None
+        self.sums, self.batch, self.count = sums, self.batch + 1, self.count + 1
+
+    def _first(self, shape):
+        """The state before a batch; None means at rest."""
+        if self.state is None:
+            return None
+        rest = jax.eval_shape(lambda: self.net.init_state(shape))
+        leaves, shapes = self.state, [a.shape for a in jax.tree.leaves(rest)]
+        if [a.shape for a in leaves] != shapes:
+            raise ValueError(
+                "`fit(carry_state=True)` must have batches of one shape, got another after "
+                f"batch {self.batch}: {shape}. Leave out a smaller last batch."
+            )
+        return jax.tree.unflatten(jax.tree.structure(rest), leaves)
+
+    def _explain(self, state, x_seq, value, wrong):
+        where = f"`fit` stopped in epoch {self.epoch}, batch {self.batch}"
+        bad = {what: [name for name, is_bad in of.items() if is_bad] for what, of in wrong.items()}
+        if bad["loss"]:
+            what = f"the loss is {value}"
+        elif bad["state"]:
+            what = "a state is NaN"
+        elif bad["gradient"]:
+            what = f"the gradient of {', '.join(bad['gradient'])} is not finite"
+        else:
+            what = f"the update made {', '.join(bad['update'])} not finite"
+        name_layers(f"{where}: {what}", self.net, state, x_seq)
+        fix = (
+            "Look at what comes after them: divisions, roots and logarithms in the loss, and "
+            "labels that are not a class."
+            if bad["loss"] or bad["gradient"]
+            else "Look at the optimizer, first at its learning rate, and for huge inputs."
+        )
+        raise FloatingPointError(
+            f"{where}: {what}, and everything in the layers of neurons is finite. {fix}"
+        )
+
+    def end_epoch(self, test: Score | None, seconds: float) -> None:
+        """End an epoch."""
+        loss, accuracy, samples = self.sums
+        self.history.append(Epoch(loss / samples, accuracy / samples, test, seconds))
+        self.epoch, self.batch, self.sums, self.state = self.epoch + 1, 0, [0.0, 0.0, 0.0], None
+        self.last_good = self._checkpoint()
+
+    def _checkpoint(self) -> tuple[int, Tree, dict[str, Any]]:
+        """The number of a checkpoint, its arrays, and everything else."""
+        tree = {"training": snapshot(self.net, self.optimizer), "state": self.state or []}
+        position, history = [self.epoch, self.batch, self.count], list(self.history)
+        progress = {"position": position, "sums": self.sums, "history": history}
+        return self.epoch * 10**9 + self.batch, tree, progress
+
+    def rollback(self) -> None:
+        """Return the network to where it was after the last complete batch."""
+        restore(self.net, self.optimizer, self.last_good[1]["training"])
+
+    def save(self, saved: Checkpoints) -> None:
+        """Write a checkpoint of the last complete batch, whenever an interrupt comes."""
+        saved.save(*self.last_good)
+
+    def resume(self, saved: Checkpoints, epochs: int) -> None:
+        """Continue from the last checkpoint, if there is one."""
+        found = saved.latest(self.net, self.last_good[1])
+        if found is None:
+            return
+        tree, progress = found
+        (epoch, batch, count), history = progress["position"], progress["history"]
+        if (epoch, batch) > (epochs, 0):
+            raise ValueError(
+                f"`fit(epochs=...)` must be at least {epoch + bool(batch)}, the epochs in the "
+                f"checkpoint in {saved.folder}, got {epochs}. Give more epochs or another folder."
+            )
+        restore(self.net, self.optimizer, tree["training"])
+        self.epoch, self.batch, self.count = epoch, batch, count
+        self.state, self.sums = tree["state"] or None, progress["sums"]
+        self.history = [
+            Epoch(loss, accuracy, test and Score(*test), seconds)
+            for loss, accuracy, test, seconds in history
+        ]
+        self.last_good = self._checkpoint()
