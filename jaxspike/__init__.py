@@ -25,6 +25,7 @@ from . import (
     train as train,
 )
 from ._types import Param as Param
+from .debug import summary as summary
 from .engine import scan as scan
 from .neurons import (
     ALIF as ALIF,

@@ -14,9 +14,11 @@ os.environ["XLA_FLAGS"] = f"{as_flags(QUICK)} {os.environ.get('XLA_FLAGS', '')}"
 
 gc.set_threshold(100_000)  # JAX keeps its many small traces, which are looked through in vain
 
+jax.config.update("jax_numpy_dtype_promotion", "strict")  # no arithmetic that mixes dtypes
+
 
 @pytest.fixture
-def strict_dtypes():
-    """Refuse arithmetic that mixes dtypes implicitly."""
-    with jax.numpy_dtype_promotion("strict"):
+def mixed_dtypes():
+    """Let a test mix dtypes, as users do."""
+    with jax.numpy_dtype_promotion("standard"):
         yield

@@ -57,3 +57,8 @@ def names(page):
         cells = [row.split("|")[1] for row in rows.splitlines()]
         found |= {room + name for name in re.findall(r"`([A-Za-z][\w.]*)", " ".join(cells))}
     return sorted(found)
+
+
+def names_in(row):
+    """The names that are all of some code in a row, without arguments."""
+    return re.findall(r"`js\.([\w.]+)`", row)

@@ -79,7 +79,7 @@ OFFERS = {
 
 # imported where they are used, so that everything else works without them
 OPTIONAL = {"aedat", "flatbuffers", "h5py", "matplotlib", "nir", "orbax", "PIL", "safetensors"}
-OPTIONAL |= {"tqdm"}
+OPTIONAL |= {"tqdm", "treescope"}
 
 # Targets, modules, functions and spaces that are about to move or to change.
 UNFINISHED = {

@@ -229,7 +229,7 @@ def test_a_loss_is_a_differentiable_scalar(name):
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, bool, jnp.int32])
 @pytest.mark.parametrize("name", [*LOSSES, "accuracy"])
-def test_losses_are_float32(name, dtype, strict_dtypes):
+def test_losses_are_float32(name, dtype):
     f = jax.jit(LOSSES.get(name, lambda x: losses.accuracy(x, LABELS)))
     x = SPIKES.astype(dtype)
     assert f(x).dtype == jnp.float32

@@ -65,7 +65,7 @@ def test_voting_equals_spikingjelly():
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.int32, bool])
 @pytest.mark.parametrize("name", READOUTS)
-def test_results_are_float32(name, dtype, strict_dtypes):
+def test_results_are_float32(name, dtype):
     f = jax.jit(READOUTS[name])
     got = f(SPIKES.astype(dtype))
     assert got.dtype == jnp.float32

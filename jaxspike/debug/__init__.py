@@ -7,3 +7,4 @@ from .rates import (
     firing_rates as firing_rates,
 )
 from .record import record as record
+from .summary import LayerSummary as LayerSummary, Summary as Summary, summary as summary

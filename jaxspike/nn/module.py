@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from flax.nnx import reprlib
 
 from .._types import Array, Shape, Tree
 from ..engine import around, scan
@@ -93,18 +94,10 @@ class SpikingModule(nnx.Module):
             ValueError: If it hands a layer the state of another, or counts axes from the front
                 where that changes a shape, so that a sequence would not run as its steps do.
         """
-        name, shape = type(self).__name__, step_shape(type(self).__name__, shape)
-        check_keeps_time(self)
         layers = {path: m for path, m in nnx.iter_modules(self) if isinstance(m, SpikingModule)}
-        graph, variables = nnx.split(self)
-
-        def call(state, x):
-            new, y = eval_copy(graph, variables)(SealedState(state), x, *args, **kwargs)
-            return unseal(new), y
-
         return jax.tree.map(
             lambda s: layers[s.owner].init_state(s.shape, dtype),
-            trace_states(name, call, shape),
+            _state_placeholders(self, shape, args, kwargs),
             is_leaf=is_placeholder,
         )
 
@@ -231,9 +224,42 @@ def eval_copy(graph: Any, variables: Any) -> Any:
     return net
 
 
-def call_without_state(net: Any, x: Any) -> Any:
+def call_without_state(net: Any, x: Any, *args: Any) -> Any:
     """The output of an `eval_copy` for one step, for those that trace it before it has a state."""
-    return net(SealedState(NOT_BUILT), x)[1]
+    return net(SealedState(NOT_BUILT), x, *args)[1]
+
+
+def _state_placeholders(net: SpikingModule, shape: Any, args: Any, kwargs: Any) -> Tree:
+    """What stands for the states of the layers of a composite, in the structure of its state."""
+    name = type(net).__name__
+    shape = step_shape(name, shape)
+    check_keeps_time(net)
+    graph, variables = nnx.split(net)
+
+    def call(state, x):
+        new, y = eval_copy(graph, variables)(SealedState(state), x, *args, **kwargs)
+        return unseal(new), y
+
+    return trace_states(name, call, shape)
+
+
+def states_by_layer(
+    net: SpikingModule, shape: Any, state: Tree, *args: Any
+) -> list[tuple[tuple[Any, ...], Tree]]:
+    """The path of a layer and its state, for each entry of the state of a network.
+
+    Args:
+        net: The network.
+        shape: The shape of one step of input.
+        state: A state for it.
+        *args: What else the network takes.
+    """
+    if owns_state(net):
+        return [((), state)]
+    found: list[Any] = []
+    places = _state_placeholders(net, shape, args, {})
+    jax.tree.map(lambda p, s: found.append((p.owner, s)), places, state, is_leaf=is_placeholder)
+    return found
 
 
 def owns_state(module: SpikingModule) -> bool:
@@ -347,18 +373,21 @@ class Spiking(SpikingModule):
     @property
     def neuron(self) -> Any:
         """The neuron with its learned fields as they are now: a plain pytree."""
-        fields = _fields(jax.tree.unflatten(self.structure, self.numbers))
-        leaves: list[Any] = []
-        for name, number in zip(self.names, self.numbers, strict=True):
+        fields = self._fields()
+
+        def leaf(name, number):
+            if number is not None:
+                return number
             if name in self.learn:
-                leaves.append(from_raw(fields[name], getattr(self, f"{name}_raw")[...]))
-            elif name in fields and is_learned(fields[name]):
-                leaves.append(getattr(self, name)[...])
-            elif number is None:
-                leaves.append(jax.lax.stop_gradient(getattr(self, name)[...]))
-            else:
-                leaves.append(number)
-        return jax.tree.unflatten(self.structure, leaves)
+                return from_raw(fields[name], getattr(self, f"{name}_raw")[...])
+            value = getattr(self, name)[...]
+            learned = name in fields and is_learned(fields[name])
+            return value if learned else jax.lax.stop_gradient(value)
+
+        return jax.tree.unflatten(self.structure, map(leaf, self.names, self.numbers))
+
+    def _fields(self) -> dict[str, dataclasses.Field[Any]]:
+        return _fields(jax.tree.unflatten(self.structure, self.numbers))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in vars(self).get("names", ()) and not isinstance(value, nnx.Variable):
@@ -374,6 +403,31 @@ class Spiking(SpikingModule):
                 f"`Spiking.{name}` is not an attribute of the layer. Read `layer.neuron.{name}`."
             )
         raise AttributeError(f"`{type(self).__name__}` has no attribute {name!r}.")
+
+    def __nnx_repr__(self) -> Iterator[reprlib.Object]:
+        """The neuron, and what of it is learned: ``Spiking(LIF(tau=3.0), learn=('tau',))``."""
+        fields = self._fields()
+
+        def leaf(name, number):
+            if number is not None:
+                return number
+            value = vars(self)[f"{name}_raw" if name in self.learn else name].get_value()
+            known = isinstance(value, jax.Array | np.ndarray) and jnp.ndim(value) == 0
+            if not known or isinstance(value, jax.core.Tracer):
+                return _InShort(value)
+            return float(str(from_raw(fields[name], value) if name in self.learn else value))
+
+        content = repr(jax.tree.unflatten(self.structure, map(leaf, self.names, self.numbers)))
+        if self.learn:
+            content += f", learn={self.learn}"
+        yield reprlib.Object(type(self), empty_repr=content)
+
+    def __treescope_repr__(self, path: str, subtree_renderer: Any) -> Any:
+        """The same for notebooks in which treescope draws modules."""
+        import treescope
+
+        line = treescope.rendering_parts.text(repr(self))
+        return treescope.rendering_parts.build_one_line_tree_node(line, path)
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
         """State of the neuron at rest, for one step of input of ``shape``."""
@@ -416,3 +470,15 @@ def _names(learn: Any) -> tuple[str, ...]:
             'Give a tuple, such as ("tau",).'
         )
     return tuple(learn)
+
+
+class _InShort:
+    """Stands for a value in a representation."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __repr__(self) -> str:
+        if not hasattr(self.value, "dtype"):
+            return type(self.value).__name__
+        return f"{self.value.dtype.name}{list(self.value.shape)}".replace(" ", "")

@@ -56,8 +56,22 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", [pages.README, *pages.DOCS], ids=lambda page: page.name)
 def test_every_name_is_there(page):
-    for name in pages.names(page):
+    assert not [name for name in pages.names(page) if not is_there(name)]
+
+
+def test_old_names_are_gone():
+    table = (pages.ROOT / "docs" / "names.md").read_text().split("## Old names")[1]
+    old = {n for row in table.splitlines() for n in pages.names_in(row.partition(" | ")[0])}
+    assert len(old) > 20
+    assert not [name for name in old if is_there(name)]
+
+
+def is_there(name):
+    try:
         functools.reduce(getattr, name.split("."), js)
+    except AttributeError:
+        return False
+    return True
 
 
 def test_every_page_is_linked_from_the_first():

@@ -12,7 +12,6 @@ from neurons import ROWS, C, N, T, channels, inputs, named, parameters, scaled
 
 import jaxspike as js
 
-pytestmark = pytest.mark.usefixtures("strict_dtypes")
 every_neuron = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 every_neuron_with_parameters = pytest.mark.parametrize(
     "row", [pytest.param(row, id=name) for name, row in ROWS.items() if parameters(row.neuron)]

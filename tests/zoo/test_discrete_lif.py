@@ -127,7 +127,7 @@ def test_derivative_of_the_spikes_is_the_surrogate_at_the_distance_to_threshold(
     (by_threshold, by_x), (_, by_x_of_v) = jax.jacrev(run, (0, 1))(0.5, x)
     np.testing.assert_allclose(by_x, slope(x - 0.5), rtol=1e-6)
     np.testing.assert_allclose(by_threshold, -slope(x - 0.5).sum(), rtol=1e-6)
-    fired = x > 0.5 if fires == ">" else x >= 0.5
+    fired = (x > 0.5 if fires == ">" else x >= 0.5).astype(float)
     np.testing.assert_allclose(by_x_of_v, 1 - fired - x * slope(x - 0.5), rtol=1e-6)
 
 

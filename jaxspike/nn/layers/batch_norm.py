@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._check import in_range, integer
+from ..._check import at_least_float32, in_range, integer
 from ..._types import Array, Shape, Tree
 from ...neurons.base import output_dtype
 from ..empty_state import EmptyState
@@ -198,7 +198,7 @@ class BatchNormThroughTime(_PerStepNorm):
         self.mean, self.var = nnx.BatchStat(jnp.zeros(shape)), nnx.BatchStat(jnp.ones(shape))
 
     def _normalize(self, xs: Array, take: Take) -> Array:
-        x = xs.astype(jnp.promote_types(xs.dtype, jnp.float32))
+        x = at_least_float32(xs)
         mean, var = take(self.mean[...]), take(self.var[...])
         if not self.use_running_average:
             axes = tuple(range(1, x.ndim - 1))

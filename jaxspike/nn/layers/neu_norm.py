@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from ..._check import at_least_float32
 from ..._types import Array, Shape
 from ...neurons.base import output_dtype
 from ..module import SpikingModule
@@ -72,7 +73,7 @@ class NeuNorm(SpikingModule):
                 f"`NeuNorm({self.shape})` must get steps `[N, {sizes}]`, got shape {x.shape}."
             )
         x = x.astype(output_dtype(x))
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        wide = at_least_float32(x)
         total = wide.sum(-1, keepdims=True)
         trace = self.k * state + (1 - self.k) / self.shape[-1] ** 2 * total
         y = wide - self.weight[...] * trace

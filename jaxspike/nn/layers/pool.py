@@ -88,7 +88,9 @@ class AvgPool(_Pool):
 
     def __call__(self, x: Array) -> Array:
         self._space(x)
-        return nnx.avg_pool(x.astype(output_dtype(x)), self.window, self.strides, self.padding)
+        x = x.astype(output_dtype(x))
+        total = nnx.pool(x, 0.0, jax.lax.add, self.window, self.strides, self.padding)
+        return total / math.prod(self.window)
 
 
 class Upsample(nnx.Module):
