@@ -1,5 +1,6 @@
 """The neuron behind I, IF, LI, LIF, CubaLI and CubaLIF, and its parameters from theirs."""
 
+import dataclasses
 import zlib
 
 import jax.numpy as jnp
