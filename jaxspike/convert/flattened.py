@@ -10,7 +10,7 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
 from .._types import Shape
-from ..engine.trace import flatten, is_var
+from ..engine.program import flatten, is_var
 from ..nn import Spiking, SpikingModule
 from ..nn.module import call_without_state, eval_copy
 from .layers import NORMS

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from flax import nnx
 
+from .._state import check_shape, output_dtype
 from .._types import Array, Shape, Tree
 from ..neurons import Neuron
-from ..neurons.base import check_shape, output_dtype
 from ..nn import EmptyState, SpikingModule
 from .convention import Convention
 from .graph import FlatGraph

@@ -9,7 +9,7 @@ import numpy as np
 from .._types import Param, Shape
 from ..field import number
 from ..neurons import DiscreteLIF, DiscreteLIFState
-from ..neurons.base import at_rest
+from ..neurons.equations import at_rest
 from ..surrogate import Surrogate
 from .convention import Convention
 from .graph import Node

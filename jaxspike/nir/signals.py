@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _check
+from .._state import check_shape
 from .._types import Array, Shape
-from ..neurons.base import check_shape
 from .layout import first
 
 

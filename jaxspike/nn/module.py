@@ -11,11 +11,12 @@ import numpy as np
 from flax import nnx
 from flax.nnx import reprlib
 
+from .._state import layout, shape_mismatch
 from .._types import Array, Shape, Tree
-from ..engine import around, scan
+from ..engine import scan
+from ..engine.network_size import inside_network
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
-from ..neurons.base import layout, shape_mismatch
 from ..surrogate import Surrogate
 from ._init_state import NOT_BUILT, is_placeholder, step_shape, trace_layer, trace_states
 from ._sealed import SealedState, describe, refuse_sealed, unseal
@@ -145,7 +146,7 @@ def takes_steps_and_sequences(step: Callable[..., Any]) -> Callable[..., Any]:
         sealed = isinstance(state, SealedState)
         value = state.value if sealed else state
         if not owns_state(self):
-            with around.network(functools.partial(_loops, self)):
+            with inside_network(functools.partial(_loops, self)):
                 new, y = _pair(name, step(self, SealedState(value), x, *args, **kwargs))
             refuse_sealed(y)
         elif is_placeholder(value):

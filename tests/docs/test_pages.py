@@ -21,7 +21,8 @@ ELSEWHERE = {  # need files, optional packages or devices
     "nir.md": "test_nir_page.py",
     "training.md": "test_train.py",
 }
-LINKED = [pages.README, *pages.DOCS, *pages.ROOT.glob("*.md"), *pages.ROOT.glob("benchmarks/*.md")]
+ALL = [*pages.DOCS, *pages.NOTEBOOKS, *sorted(pages.ROOT.glob("*.md"))]
+LINKED = [*ALL, pages.ROOT / "benchmarks" / "engine.md", *pages.ROOT.glob("jaxspike/**/*.md")]
 
 
 @pytest.fixture(scope="module", params=LAYERS)
@@ -47,14 +48,14 @@ def test_every_program_is_run():
         assert page in path.read_text()
 
 
-@pytest.mark.parametrize("page", sorted(set(LINKED)), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for path, heading in pages.links(page):
         assert path.exists(), path
         assert not heading or heading in pages.headings(path), (path, heading)
 
 
-@pytest.mark.parametrize("page", [pages.README, *pages.DOCS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
 def test_every_name_is_there(page):
     assert not [name for name in pages.names(page) if not is_there(name)]
 

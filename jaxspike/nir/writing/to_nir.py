@@ -4,9 +4,9 @@ import numpy as np
 from flax import nnx
 
 from ... import _check
+from ..._state import check_shape
 from ..._types import Shape
 from ...neurons import Neuron
-from ...neurons.base import check_shape
 from ..file import Path, Tree, write
 from ..graph import flat_graph
 from ..graph_module import Graph

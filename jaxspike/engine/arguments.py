@@ -11,18 +11,16 @@ import numpy as np
 from .._types import Tree
 from .policy import Policy
 
-Step = Callable[[Any, Any], tuple[Any, Any]]
 
-
-def name(f: Step) -> str:
-    """How errors call a step."""
+def name(f: Callable[..., Any]) -> str:
+    """The name of a step in errors."""
     return getattr(f, "__name__", type(f).__name__)
 
 
-def arguments(
-    f: Step, xs: Tree, length: Any, order: Any, segment: Any, unroll: Any, policy: Any
+def check(
+    f: Callable[..., Any], xs: Tree, length: Any, order: Any, segment: Any, unroll: Any, policy: Any
 ) -> int:
-    """Refuse bad arguments; return the number of steps."""
+    """Check the arguments of `scan`; return the number of steps."""
     if isinstance(f, type):
         raise TypeError(
             "`scan(f=...)` must be callable as `f(state, x) -> (state, y)`, "
@@ -46,16 +44,14 @@ def arguments(
     if length is not None and not is_count(length):
         raise ValueError(f"`scan(length=...)` must be a positive integer or None, got {length!r}.")
     if not isinstance(policy, Policy | None):
-        raise TypeError(
-            f"`scan(policy=...)` must be a `jaxspike.engine.Policy` or None, got {policy!r}."
-        )
+        raise TypeError(f"`scan(policy=...)` must be a `jaxspike.Policy` or None, got {policy!r}.")
     shapes = [jnp.shape(a) for a in jax.tree.leaves(xs)]
     if () in shapes:
         raise ValueError(
             "`scan(xs=...)` must have time as axis 0 of every array, got an array of shape (). "
             "Give a number that is the same at every step to `f` by closure."
         )
-    lengths = {s[0] for s in shapes} | ({plain(length)} - {None})
+    lengths = {s[0] for s in shapes} | ({as_int(length)} - {None})
     if not lengths:
         raise ValueError("`scan(xs=...)` must be given, got None. Or give `length=T`.")
     if len(lengths) > 1:
@@ -69,7 +65,7 @@ def arguments(
     return steps
 
 
-def form(name: str, state: Tree, out: Any) -> None:
+def check_form(name: str, state: Tree, out: Tree) -> None:
     """Refuse a step that does not return a pair or changes the form of its state."""
     if not isinstance(out, tuple | list) or len(out) != 2:
         got = "an array" if hasattr(out, "shape") else f"a {type(out).__name__}"
@@ -79,8 +75,8 @@ def form(name: str, state: Tree, out: Any) -> None:
             f"`scan({name}, ...)` must have a step that returns a pair `(state, y)`, got {got}. "
             "Return the new state first."
         )
-    before: Any = jax.tree.structure(state)
-    after: Any = jax.tree.structure(out[0])
+    before: Tree = jax.tree.structure(state)
+    after: Tree = jax.tree.structure(out[0])
     if before != after:
         raise TypeError(
             f"`scan({name}, ...)` must have a step that keeps the structure of its state, "
@@ -97,7 +93,7 @@ def form(name: str, state: Tree, out: Any) -> None:
             )
 
 
-def dtypes(name: str, state: Tree, out: Any) -> None:
+def check_dtypes(name: str, state: Tree, out: Tree) -> None:
     """Refuse a step that changes a dtype of its state."""
     for (path, a), b in zip(
         jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
@@ -115,6 +111,6 @@ def is_count(n: Any) -> bool:
     return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n >= 1)
 
 
-def plain(n: Any) -> Any:
+def as_int(n: Any) -> Any:
     """A NumPy integer as a Python one."""
     return int(n) if isinstance(n, np.integer) else n
