@@ -2,16 +2,17 @@
 
 import functools
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import between, static
 from ..surrogate import Sigmoid, Surrogate, spike
-from .base import RESET_TIMES, Neuron, at_rest, charge_fire_reset, reset
+from .base import Neuron
+from .equations import RESET_TIMES, at_rest, charge_fire_reset, reset
 
 
 class DiscreteLIFState(NamedTuple):
@@ -124,7 +125,7 @@ class DiscreteLIF(Neuron):
                 "Give a threshold and `reset_time='before_charge'` or `'after_charge'`."
             )
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> DiscreteLIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> DiscreteLIFState:
         v = at_rest(self.v_leak, shape, dtype, "v_leak")
         return DiscreteLIFState(v, None if self.c_decay is None else at_rest(None, shape, dtype))
 

@@ -11,12 +11,12 @@ import numpy as np
 from flax import nnx
 from flax.nnx import reprlib
 
+from .._state import layout, shape_mismatch
 from .._types import Array, Shape, Tree
 from ..engine import api_boundary, scan
 from ..engine.network_size import inside_network
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
-from ..neurons.base import layout, shape_mismatch
 from ..surrogate import Surrogate
 from ._init_state import NOT_BUILT, is_placeholder, step_shape, trace_layer, trace_states
 from ._sealed import SealedState, describe, refuse_sealed, unseal
