@@ -13,7 +13,7 @@ from flax.nnx import reprlib
 
 from .._state import layout, shape_mismatch
 from .._types import Array, Shape, Tree
-from ..engine import scan
+from ..engine import api_boundary, scan
 from ..engine.network_size import inside_network
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
@@ -141,8 +141,12 @@ def takes_steps_and_sequences(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def call(self, state, x=_MISSING, *args, **kwargs):
-        name = type(self).__name__
         _check_arguments(self, state, x)
+        return run(self, state, x, *args, **kwargs)
+
+    @api_boundary
+    def run(self, state, x, *args, **kwargs):
+        name = type(self).__name__
         sealed = isinstance(state, SealedState)
         value = state.value if sealed else state
         if not owns_state(self):
