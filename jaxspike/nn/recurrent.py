@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from .._state import output_dtype
 from .._types import Array, Shape, Tree
 from ..neurons import Neuron
-from ..neurons.base import output_dtype
 from .module import Spiking, SpikingModule
 
 
