@@ -419,7 +419,7 @@ class Spiking(SpikingModule):
             value = vars(self)[f"{name}_raw" if name in self.learn else name].get_value()
             known = isinstance(value, jax.Array | np.ndarray) and jnp.ndim(value) == 0
             if not known or isinstance(value, jax.core.Tracer):
-                return _InShort(value)
+                return value
             return float(str(from_raw(fields[name], value) if name in self.learn else value))
 
         content = repr(jax.tree.unflatten(self.structure, map(leaf, self.names, self.numbers)))
@@ -475,15 +475,3 @@ def _names(learn: Any) -> tuple[str, ...]:
             'Give a tuple, such as ("tau",).'
         )
     return tuple(learn)
-
-
-class _InShort:
-    """Stands for a value in a representation."""
-
-    def __init__(self, value: Any):
-        self.value = value
-
-    def __repr__(self) -> str:
-        if not hasattr(self.value, "dtype"):
-            return type(self.value).__name__
-        return f"{self.value.dtype.name}{list(self.value.shape)}".replace(" ", "")
