@@ -16,6 +16,7 @@ from . import (
     field as field,
     losses as losses,
     neurons as neurons,
+    nir as nir,
     nn as nn,
     plot as plot,
     presets as presets,

@@ -21,10 +21,27 @@ def integer(where: str, value: Any, *, low: int, high: int | None = None) -> int
     return int(value)
 
 
+def number(where: str, value: Any, *, above: float | None = None) -> float:
+    """``value`` as a float: a finite number, greater than ``above``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{where} must be a number, got {value!r}. Give a float.")
+    if not np.isfinite(value):
+        raise ValueError(f"{where} must be finite, got {value}.")
+    if above is not None:
+        in_range(where, value, above=above)
+    return float(value)
+
+
 def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
-    """Refuse a ``value`` that is not one of ``choices``."""
-    if value not in choices:
+    """Refuse a ``value`` that is not one of ``choices``; 1 is not True."""
+    if not any(value is c or (type(value) is type(c) and value == c) for c in choices):
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
+
+
+def function(where: str, value: Any) -> None:
+    """Refuse a ``value`` that cannot be called."""
+    if not callable(value):
+        raise TypeError(f"{where} must be a function, got {value!r}.")
 
 
 def all_known(value: Any, holds: Callable[[Any], Any]) -> bool:

@@ -1,14 +1,13 @@
-"""Convolutions and pools of Flax as nodes: what slides over the axes of an image."""
+"""Flax convolutions and pools as nodes."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from flax import nnx
 
-from ..nn import AvgPool, MaxPool
-from .file import Tree
-from .shapes import Shape
+from ..._types import Shape
+from ...nn import AvgPool, MaxPool
+from ..file import Tree
 
 Refusal = Callable[[str, str], ValueError]
 Pairs = list[tuple[int, int]]
@@ -19,12 +18,12 @@ def conv_tree(layer: nnx.Conv, shape: Shape, refuse: Refusal) -> Tree:
     kernel = np.asarray(layer.kernel[...], np.float32)
     axes = kernel.ndim - 2
     if axes not in (1, 2):
-        raise refuse(f"a convolution over {axes} axes", "NIR has them over 1 and 2.")
+        raise refuse(f"a convolution over {axes} axes", "NIR has those over 1 and 2.")
     if len(shape) != axes + 1:
         fix = "`input_shape` is that of one sample, without batch."
         raise refuse(f"a convolution over {axes} axes of {len(shape) - 1}", fix)
     if layer.mask is not None or set(_many(layer.input_dilation, axes)) != {1}:
-        raise refuse("a convolution with a mask or a dilated input", "Leave that out.")
+        raise refuse("a convolution with a mask or a dilated input", "Leave them out.")
     strides, dilation = _many(layer.strides, axes), _many(layer.kernel_dilation, axes)
     window = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel.shape, strict=False))
     pads = _pads(layer.padding, shape[1:], window, strides, refuse)
@@ -55,17 +54,17 @@ def pool_tree(layer: MaxPool | AvgPool, shape: Shape, refuse: Refusal) -> Tree:
     }
 
 
-def _many(value: Any, axes: int) -> Shape:
+def _many(value: int | Sequence[int] | None, axes: int) -> Shape:
     if value is None or isinstance(value, int):
         return (1 if value is None else value,) * axes
     return tuple(value)
 
 
-def _one(values: Shape) -> Any:
+def _one(values: Shape) -> int | Shape:
     return values[0] if len(values) == 1 else values
 
 
-def _pads(padding: Any, shape: Shape, window: Shape, strides: Shape, refuse: Refusal) -> Pairs:
+def _pads(padding, shape: Shape, window: Shape, strides: Shape, refuse: Refusal) -> Pairs:
     if padding == "VALID":
         return [(0, 0)] * len(shape)
     if padding == "SAME":
@@ -79,11 +78,11 @@ def _pads(padding: Any, shape: Shape, window: Shape, strides: Shape, refuse: Ref
     return [(p, p) if isinstance(p, int) else tuple(p) for p in padding]
 
 
-def _symmetric(pads: Pairs, window: Shape, strides: Shape, refuse: Refusal) -> Any:
-    """The padding as NIR has it: as much behind as before, or "same"."""
-    if all(before == behind for before, behind in pads):
+def _symmetric(pads: Pairs, window: Shape, strides: Shape, refuse: Refusal) -> int | Shape | str:
+    """The padding as NIR has it: as much after as before, or "same"."""
+    if all(before == after for before, after in pads):
         return _one(tuple(before for before, _ in pads))
     same = [((w - 1) // 2, w // 2) for w in window]
     if pads == same and set(strides) == {1}:
         return "same"
-    raise refuse(f"the padding {pads}", "Give the same before and behind, as ((1, 1), (1, 1)).")
+    raise refuse(f"the padding {pads}", "Give the same before and after, as in ((1, 1), (1, 1)).")

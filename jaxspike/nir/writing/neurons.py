@@ -1,31 +1,31 @@
-"""What NIR node a neuron is, and what of it NIR cannot say."""
+"""The NIR node of a neuron, and the features of the neuron that NIR cannot represent."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from .. import neurons as models
-from ..field import is_static
-from ..neurons import IF, LI, LIF, CubaLIF, Delay, DiscreteLIF, Neuron
-from ..surrogate import Surrogate
-from .layers import Delays
-from .layout import channels_last
-from .neuron import NIRNeuron
+from ... import neurons as models
+from ...field import is_static
+from ...neurons import IF, LI, LIF, CubaLIF, Delay, DiscreteLIF, Neuron
+from ...surrogate import Surrogate
+from ..file import Tree
+from ..layers import Delays
+from ..neuron import NIRNeuron, Parameters
 
 
 @dataclasses.dataclass
-class Written:
-    """A neuron as a node: its fields in the neuron's own layout, hints, and what is lost."""
+class NeuronNode:
+    """A neuron as a node: its fields in the neuron's own layout, hints, and the features lost."""
 
     kind: str
-    fields: dict[str, Any]
-    hints: dict[str, Any] = dataclasses.field(default_factory=dict)
+    fields: Parameters
+    hints: Tree = dataclasses.field(default_factory=dict)
     lost: list[str] = dataclasses.field(default_factory=list)
 
 
-def written(neuron: Any, dt: float) -> Written | None:
-    """The node whose forward Euler with steps of ``dt`` is this neuron; None if there is none."""
+def neuron_node(neuron: Neuron, dt: float) -> NeuronNode | None:
+    """The node whose forward Euler steps of ``dt`` are this neuron; None if there is none."""
     rule = _RULES.get(type(neuron), _nearest)
     p = {
         f.name: np.asarray(getattr(neuron, f.name), np.float64)
@@ -49,10 +49,10 @@ def written(neuron: Any, dt: float) -> Written | None:
     return node
 
 
-def _spiking(node: Written, neuron: Any, p: dict[str, Any]) -> Written:
-    """What all models of SpikingJelly's kind share: firing, and a start at the reset."""
+def _spiking(node: NeuronNode, neuron: LIF | IF | CubaLIF, p: Parameters) -> NeuronNode:
+    """The common part of SpikingJelly's models: firing, and a start at the reset."""
     node.fields |= {"v_threshold": p["v_threshold"], "v_reset": p.get("v_reset", np.zeros(()))}
-    node.hints["fire"] = ">="
+    node.hints["fires"] = ">="
     if neuron.v_reset is None:
         node.lost.append("soft reset")
         node.hints["reset"] = "subtract"
@@ -61,32 +61,32 @@ def _spiking(node: Written, neuron: Any, p: dict[str, Any]) -> Written:
     return node
 
 
-def _lif(neuron: LIF, p: dict[str, Any], dt: float) -> Written:
+def _lif(neuron: LIF, p: Parameters, dt: float) -> NeuronNode:
     tau = p["tau"]
     r = np.ones_like(tau) if neuron.decay_input else tau
     fields = {"tau": tau * dt, "r": r, "v_leak": p.get("v_reset", np.zeros(()))}
-    return _spiking(Written("LIF", fields), neuron, p)
+    return _spiking(NeuronNode("LIF", fields), neuron, p)
 
 
-def _if(neuron: IF, p: dict[str, Any], dt: float) -> Written:
-    return _spiking(Written("IF", {"r": np.asarray(1 / dt)}), neuron, p)
+def _if(neuron: IF, p: Parameters, dt: float) -> NeuronNode:
+    return _spiking(NeuronNode("IF", {"r": np.asarray(1 / dt)}), neuron, p)
 
 
-def _li(neuron: LI, p: dict[str, Any], dt: float) -> Written:
-    return Written("LI", {"tau": p["tau"] * dt, "r": np.ones(()), "v_leak": np.zeros(())})
+def _li(neuron: LI, p: Parameters, dt: float) -> NeuronNode:
+    return NeuronNode("LI", {"tau": p["tau"] * dt, "r": np.ones(()), "v_leak": np.zeros(())})
 
 
-def _cuba_lif(neuron: CubaLIF, p: dict[str, Any], dt: float) -> Written:
+def _cuba_lif(neuron: CubaLIF, p: Parameters, dt: float) -> NeuronNode:
     syn, mem = 1 / (1 - p["c_decay"]), 1 / (1 - p["v_decay"])
     fields = {"tau_syn": syn * dt, "tau_mem": mem * dt, "r": mem, "w_in": syn}
-    return _spiking(Written("CubaLIF", fields | {"v_leak": np.zeros(())}), neuron, p)
+    return _spiking(NeuronNode("CubaLIF", fields | {"v_leak": np.zeros(())}), neuron, p)
 
 
-def _delay(neuron: Any, p: dict[str, Any], dt: float) -> Written:
-    return Written("Delay", {"delay": np.asarray(neuron.steps, np.float64) * dt})
+def _delay(neuron: Delay | Delays, p: Parameters, dt: float) -> NeuronNode:
+    return NeuronNode("Delay", {"delay": np.asarray(neuron.steps, np.float64) * dt})
 
 
-def _discrete(neuron: DiscreteLIF, p: dict[str, Any], dt: float) -> Written | None:
+def _discrete(neuron: DiscreteLIF, p: Parameters, dt: float) -> NeuronNode | None:
     leak, start = p["v_leak"], p.get("v_start", p["v_leak"])
     spikes = neuron.v_threshold is not None
     if neuron.c_decay is not None:
@@ -104,7 +104,7 @@ def _discrete(neuron: DiscreteLIF, p: dict[str, Any], dt: float) -> Written | No
             kind, fields = "LI", {"tau": mem * dt, "r": gain * mem}
     if kind != "I":
         fields["v_leak"] = leak
-    node = Written({"I": "IF"}.get(kind, f"{kind}F") if spikes else kind, fields)
+    node = NeuronNode({"I": "IF"}.get(kind, f"{kind}F") if spikes else kind, fields)
     if np.any(start != leak):
         if start.size > 1:
             node.lost.append("v_start")
@@ -119,9 +119,9 @@ def _discrete(neuron: DiscreteLIF, p: dict[str, Any], dt: float) -> Written | No
     return node
 
 
-def _firing(node: Written, neuron: DiscreteLIF) -> None:
+def _firing(node: NeuronNode, neuron: DiscreteLIF) -> None:
     if neuron.fires != ">":
-        node.hints["fire"] = neuron.fires
+        node.hints["fires"] = neuron.fires
     soft = neuron.v_reset is None
     if neuron.reset_time == "immediate" and soft:
         node.lost.append("soft reset")
@@ -134,12 +134,12 @@ def _firing(node: Written, neuron: DiscreteLIF) -> None:
     if neuron.spike_delay:
         node.lost.append("spike_delay")
     if neuron.max_spike_count != 1:
-        node.lost.append("several spikes a step")
+        node.lost.append("several spikes per step")
         node.hints["max_spike_count"] = neuron.max_spike_count or 0
 
 
-def _nearest(neuron: Neuron, p: dict[str, Any], dt: float) -> Written | None:
-    """An LIF or IF of the same threshold in the place of a model that NIR does not have."""
+def _nearest(neuron: Neuron, p: Parameters, dt: float) -> NeuronNode | None:
+    """An LIF or IF of the same threshold, for a model that NIR does not have."""
     if "v_threshold" not in p or getattr(models, type(neuron).__name__, None) is not type(neuron):
         return None
     zero, v_reset = np.zeros(()), p.get("v_reset", np.zeros(()))
@@ -148,10 +148,10 @@ def _nearest(neuron: Neuron, p: dict[str, Any], dt: float) -> Written | None:
         fields = {"tau": p["tau"] * dt, "r": np.ones(()), "v_leak": zero}
     fields |= {"v_threshold": p["v_threshold"], "v_reset": v_reset}
     kind = "LIF" if "tau" in p else "IF"
-    return Written(kind, fields, lost=[f"the model {type(neuron).__name__}"])
+    return NeuronNode(kind, fields, lost=[f"the model {type(neuron).__name__}"])
 
 
-_RULES: dict[type, Any] = {
+_RULES: dict[type, Callable[..., NeuronNode | None]] = {
     LIF: _lif,
     IF: _if,
     LI: _li,
@@ -163,33 +163,11 @@ _RULES: dict[type, Any] = {
 }
 
 
-def model_hint(neuron: Any) -> dict[str, Any]:
-    """The neuron itself, for `from_nir` to find it again bit for bit."""
-    hint: dict[str, Any] = {"model": type(neuron).__name__}
+def model_hint(neuron: Neuron) -> Tree:
+    """The neuron itself, from which `from_nir` restores it bit for bit."""
+    hint: Tree = {"model": type(neuron).__name__}
     for field in dataclasses.fields(neuron):
         value = getattr(neuron, field.name)
         if not isinstance(value, Surrogate | Neuron):
             hint[f"model.{field.name}"] = "None" if value is None else value
     return hint
-
-
-def model_of(hint: dict[str, Any], surrogate: Surrogate | None) -> Any:
-    """The neuron of a `model_hint`; None if there is no such model or it does not take that."""
-    model = str(hint["model"])
-    cls = NIRNeuron if model == "NIRNeuron" else getattr(models, model, None)
-    if not (isinstance(cls, type) and issubclass(cls, Neuron)):
-        return None
-    fields: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):
-        if field.name == "surrogate" and surrogate is not None:
-            fields["surrogate"] = surrogate
-        elif (key := f"model.{field.name}") in hint:
-            value = hint[key]
-            if isinstance(value, np.ndarray):
-                value = channels_last(value).astype(np.float32)
-            value = value.item() if isinstance(value, np.generic) else value
-            fields[field.name] = None if isinstance(value, str) and value == "None" else value
-    try:
-        return cls(**fields)
-    except (TypeError, ValueError):
-        return None

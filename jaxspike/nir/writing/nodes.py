@@ -1,30 +1,29 @@
-"""What the layers of a network are as nodes."""
-
-from typing import Any
+"""The node for each layer of a network."""
 
 import numpy as np
 from flax import nnx
 
-from ..neurons import Neuron
-from ..nn import AvgPool, Flatten, MaxPool, Recurrent, Spiking
-from .export import Written, written
-from .file import Tree
-from .graph import Node
-from .layers import FlattenChannelsFirst, Matrix, Scale, SumPool, Threshold
-from .layout import last
-from .module import Graph
-from .rewrite import rewrite
-from .shapes import output_shape
-from .trace import Wire, order_of_flat, trace
-from .windows import conv_tree, pool_tree
+from ...neurons import Neuron
+from ...nn import AvgPool, Flatten, MaxPool, Recurrent, Spiking
+from ..file import Tree
+from ..graph import Node
+from ..graph_module import Graph
+from ..layers import FlattenChannelsFirst, Matrix, Scale, SumPool, Threshold
+from ..layout import last
+from ..neuron import checksum
+from ..shapes import Array, output_shape
+from .conv_pool import conv_tree, pool_tree
+from .neurons import NeuronNode, neuron_node
+from .round_trip import write_again
+from .trace import Layer, Wire, Wires, order_of_flat, trace
 
 
-class Writer:
-    """Nodes and edges as they come.
+class NodeWriter:
+    """Collects the nodes and edges of a graph.
 
     Args:
         dt: Length of a time step.
-        lossy: Whether to write the nearest node of what NIR cannot say.
+        lossy: Whether to write the nearest node for a feature that NIR cannot represent.
     """
 
     def __init__(self, dt: float, lossy: bool):
@@ -33,8 +32,8 @@ class Writer:
         self.edges: list[tuple[str, str]] = []
         self.checkable = True  # by nir 1.0.8, which is wrong on grouped and oblong convolutions
 
-    def add(self, name: str, tree: Tree, wire: Wire, order: Any = None) -> Wire:
-        """Add a node that gets ``wire``; returns what it gives, in that order if flattened."""
+    def add(self, name: str, tree: Tree, wire: Wire, order: Array | None = None) -> Wire:
+        """Add a node with the input ``wire``; returns its output, in ``order`` if flattened."""
         unique, i = name, 1
         while unique in self.trees:
             unique, i = f"{name}_{i}", i + 1
@@ -47,10 +46,10 @@ class Writer:
         shape = output_shape(Node(unique, tree["type"], fields, {}), wire.nir_shape())
         return Wire(self, (unique,), last(shape) if shape else shape, order)
 
-    def node(self, layer: Any, name: str, wire: Wire) -> Any:
+    def node(self, layer: Layer, name: str, wire: Wires) -> Wires:
         """Add a layer."""
         if isinstance(layer, Graph) and isinstance(wire, Wire | dict):
-            return rewrite(self, layer, name, wire)
+            return write_again(self, layer, name, wire)
         if not isinstance(wire, Wire):
             raise TypeError(f"the layer {name!r} gets {type(wire).__name__}")
         name = name or type(layer).__name__.lower()
@@ -67,32 +66,35 @@ class Writer:
         return self.add(name, self.stateless(layer, name, wire), wire, order)
 
     def refusal(self, name: str, what: str, fix: str) -> ValueError:
-        """The error of what cannot be written."""
-        return ValueError(
-            f"`to_nir(net=...)` must have layers that NIR can say, got {what} at {name!r}. {fix}"
-        )
+        """The error of a layer that cannot be written."""
+        must = "must have layers that NIR can represent"
+        return ValueError(f"`to_nir(net=...)` {must}, got {what} at {name!r}. {fix}")
 
     def _lose(self, name: str, what: str) -> None:
         if not self.lossy:
-            fix = "To write the nearest that it has, and a note of what is lost, give `lossy=True`."
+            fix = "To write the nearest node, with a note of the loss, give `lossy=True`."
             raise self.refusal(name, what, fix)
 
-    def neuron(self, neuron: Any, name: str, wire: Wire) -> Tree:
-        """The node of a neuron, with hints."""
-        node = written(neuron, self.dt) if isinstance(neuron, Neuron) else None
+    def neuron(self, neuron: Layer, name: str, wire: Wire) -> Tree:
+        """The node of a neuron, with hints; their checksum tells whether the node has changed."""
+        node = neuron_node(neuron, self.dt) if isinstance(neuron, Neuron) else None
         if node is None:
-            raise self.refusal(name, f"{neuron}", "It has no node that is like it.")
-        return self.tree(node, name, wire)
+            raise self.refusal(name, f"{neuron}", "NIR has no similar node.")
+        tree = self.tree(node, name, wire)
+        if "model" in node.hints:
+            p = {field: tree[field] for field in node.fields}
+            tree["metadata"]["model.checksum"] = checksum(node.kind, self.dt, p)
+        return tree
 
-    def tree(self, node: Written, name: str, wire: Wire) -> Tree:
-        """The node of a neuron in full shape, if what it loses may be lost."""
+    def tree(self, node: NeuronNode, name: str, wire: Wire) -> Tree:
+        """The node of a neuron in full shape, if its losses are allowed."""
         for what in node.lost:
             self._lose(name, what)
         fields = {k: wire.to_nir(v) for k, v in node.fields.items()}
         hints = {k: wire.to_nir(v) if np.ndim(v) else _plain(v) for k, v in node.hints.items()}
         return {"type": node.kind, **fields, "metadata": hints}
 
-    def stateless(self, layer: Any, name: str, wire: Wire) -> Tree:
+    def stateless(self, layer: Layer, name: str, wire: Wire) -> Tree:
         """The node of a layer without state."""
 
         def refuse(what: str, fix: str) -> ValueError:
@@ -103,11 +105,13 @@ class Writer:
         if isinstance(layer, Scale):
             return {"type": "Scale", "scale": wire.to_nir(layer.scale[...])}
         if isinstance(layer, Threshold):
-            hint = {} if layer.strict else {"fire": ">="}
+            hint = {} if layer.strict else {"fires": ">="}
             threshold = wire.to_nir(layer.threshold[...])
             return {"type": "Threshold", "threshold": threshold, "metadata": hint}
         if wire.order is not None:
-            raise refuse(f"a {type(layer).__name__} behind Flatten", "Put a Linear layer between.")
+            raise refuse(
+                f"a {type(layer).__name__} after Flatten", "Put a Linear layer in between."
+            )
         if isinstance(layer, nnx.Conv):
             return conv_tree(layer, wire.nir_shape(), refuse)
         if isinstance(layer, MaxPool):
@@ -127,7 +131,7 @@ class Writer:
         if isinstance(layer, nnx.BatchNorm):
             fix = "Fuse it with the layer before it: `jaxspike.nn.fuse_conv_bn`."
             raise refuse("an nnx.BatchNorm", fix)
-        raise refuse(f"a {type(layer).__name__}", "Leave it out or put another in its place.")
+        raise refuse(f"a {type(layer).__name__}", "Leave it out or replace it.")
 
     def _linear(self, layer: nnx.Linear, name: str, wire: Wire) -> Tree:
         if len(wire.sample) != 1:
@@ -144,13 +148,13 @@ class Writer:
         return {"type": "Affine", "weight": weight, "bias": np.asarray(layer.bias[...], np.float32)}
 
     def flatten(self, wire: Wire, name: str) -> Wire:
-        """Flatten images, and keep in mind that NIR has their values in another order."""
+        """Flatten images, and remember that NIR has their values in another order."""
         ends = {"start_dim": 0, "end_dim": -1}
         tree = {"type": "Flatten", "input_type": np.array(wire.nir_shape()), **ends}
         return self.add(name, tree, wire, order_of_flat(wire.sample))
 
     def channels_last(self, wire: Wire) -> Wire:
-        """A flattened image in the order of Flax, for which NIR has nothing but a matrix."""
+        """A flattened image in the order of Flax, by a matrix: NIR has no permutation."""
         if wire.order is None:
             return wire
         weight = np.eye(len(wire.order), dtype=np.float32)[wire.order]
@@ -161,12 +165,14 @@ class Writer:
             kind = type(layer.neuron).__name__
             raise self.refusal(name, f"a Recurrent of a {kind}", "Give it one neuron.")
         out = self.node(layer.neuron, f"{name}.neuron", wire)
-        back = trace(layer.feedback, out, (name, "feedback"))
+        back = trace(layer.feedback, out, f"{name}.feedback")
         if back.sample != wire.sample or not np.array_equal(back.order, wire.order):
-            raise self.refusal(name, "feedback to a flattened image", "Put a Linear layer between.")
+            raise self.refusal(
+                name, "feedback to a flattened image", "Put a Linear layer in between."
+            )
         self.edges += [(source, out.sources[0]) for source in back.sources]
         return out
 
 
-def _plain(value: Any) -> Any:
+def _plain(value):
     return value.item() if hasattr(value, "item") else value
