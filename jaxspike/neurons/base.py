@@ -209,7 +209,7 @@ class SequenceNeuron(Pytree, abc.ABC):
             raise ValueError(
                 f"`{name}(xs=...)` must have {want} as axis 0, got shape {xs.shape}.{hint}"
             )
-        dtype = jnp.promote_types(xs.dtype, jnp.float32) if is_float(xs) else jnp.float32
+        dtype = compute_dtype([xs.dtype] if is_float(xs) else [])
         neuron = jax.tree.map(lambda a: a.astype(dtype) if is_float(a) else a, self)
         with jax.named_scope(name):
             ys = neuron.sequence(xs.astype(dtype))
