@@ -1,20 +1,17 @@
-"""What the pictures share: axes, colours, and checks."""
+"""Axes, colors and checks shared by all plots."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 Axes = Any  # matplotlib.axes.Axes, which is not imported before it is needed
-T = TypeVar("T")
-
 INK, MARK, QUIET = "#1f2933", "#d9480f", "#9fb3c8"
 LINES = (INK, MARK, "#1971c2", "#2f9e44", "#9c36b5", "#e8a100", "#0c8599", "#868e96")
 
 
-def axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
-    """``ax``, or the axes of a new figure; without the frame's upper and right side."""
+def axes(ax: Axes | None, **figure: Any) -> Axes:
+    """``ax``, or the axes of a new figure, without the top and right spines."""
     if ax is None:
         try:
             import matplotlib.pyplot as plt
@@ -22,30 +19,30 @@ def axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
             raise ImportError(
                 "`jaxspike.plot` needs matplotlib: pip install 'jaxspike[plot]'"
             ) from e
-        _, ax = plt.subplots(layout="constrained", figsize=figsize)
+        _, ax = plt.subplots(layout="constrained", **figure)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
-def whole_numbers(axis) -> None:
-    """Let an axis have its ticks at whole numbers only."""
+def whole_numbers(axis: Any) -> None:
+    """Put the ticks of an axis at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
 def legend_above(ax: Axes) -> None:
-    """A legend that covers nothing."""
+    """A legend above the axes, where it covers nothing."""
     ax.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
 
 
 def time_axis(ax: Axes, steps: int) -> None:
-    """Let the x axis be ``steps`` time steps."""
+    """Make the x axis cover ``steps`` time steps."""
     ax.set(xlabel="time step", xlim=(-0.5, steps - 0.5))
     whole_numbers(ax.xaxis)
 
 
-def array(where: str, value: ArrayLike, *ranks: int, layout: str) -> np.ndarray:
+def array(where: str, value: Any, *ranks: int, layout: str) -> np.ndarray[Any, Any]:
     """``value`` as a NumPy array of finite numbers with one of ``ranks`` many axes."""
     a = np.asarray(value)
     if a.dtype.kind in "cOSUmM":
@@ -59,12 +56,12 @@ def array(where: str, value: ArrayLike, *ranks: int, layout: str) -> np.ndarray:
 
 
 def dots(steps: int) -> str:
-    """The marker of a line, which is needed to see one of a single step."""
+    """The marker of a line: a line of a single step is invisible without one."""
     return "o" if steps == 1 else ""
 
 
-def named(where: str, values: Mapping[str, T]) -> Mapping[str, T]:
-    """``values``, which must be a dict with something in it."""
+def named(where: str, values: Any) -> Mapping[str, Any]:
+    """``values``, which must be a nonempty dict."""
     if not isinstance(values, Mapping) or not values:
         raise TypeError(f"{where} must be a dict from names to values, got {values!r:.60}.")
     return values
