@@ -27,6 +27,12 @@ def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
 
 
+def instance(where: str, value: Any, kinds: Any, what: str, fix: str) -> None:
+    """Refuse a ``value`` of another type than ``kinds``, which an error calls ``what``."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"{where} must be {what}, got {value!r}. {fix}")
+
+
 def all_known(value: Any, holds: Callable[[Any], Any]) -> bool:
     """Whether ``holds`` is true of every entry; a tracer, whose values are unknown, passes."""
     return isinstance(value, jax.core.Tracer) or bool(np.all(holds(np.asarray(value))))
