@@ -123,7 +123,7 @@ def lif(rounds):
 
 def wide(rounds):
     """Wide layers of several neurons, also as loops on one core in tiles that fit in its cache."""
-    one_core = {"policy": js.engine.Policy(tile=8192, parallel=False)}
+    one_core = {"policy": js.Policy(tile=8192, parallel=False)}
     simple, costly = (js.LIF(), js.CubaLIF(), js.ALIF()), (js.CLIF(), js.Izhikevich(), js.AdEx())
     for neuron in (*simple, js.KLIF(), *costly):
         for steps, dtype in itertools.product((4, 8, 16, 37, 100), ("float32", "bfloat16")):

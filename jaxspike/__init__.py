@@ -16,6 +16,7 @@ from . import (
     field as field,
     losses as losses,
     neurons as neurons,
+    nir as nir,
     nn as nn,
     plot as plot,
     presets as presets,
@@ -25,7 +26,7 @@ from . import (
 )
 from ._types import Param as Param
 from .debug import summary as summary
-from .engine import scan as scan
+from .engine import Policy as Policy, scan as scan
 from .neurons import (
     ALIF as ALIF,
     CLIF as CLIF,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._types import Array
+from ._types import Array, Shape
 
 
 def integer(where: str, value: Any, *, low: int, high: int | None = None) -> int:
@@ -21,9 +21,20 @@ def integer(where: str, value: Any, *, low: int, high: int | None = None) -> int
     return int(value)
 
 
+def number(where: str, value: Any, *, above: float | None = None) -> float:
+    """``value`` as a float: a finite number, greater than ``above``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{where} must be a number, got {value!r}. Give a float.")
+    if not np.isfinite(value):
+        raise ValueError(f"{where} must be finite, got {value}.")
+    if above is not None:
+        in_range(where, value, above=above)
+    return float(value)
+
+
 def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
-    """Refuse a ``value`` that is not one of ``choices``."""
-    if value not in choices:
+    """Refuse a ``value`` that is not one of ``choices``; 1 is not True."""
+    if not any(value is c or (type(value) is type(c) and value == c) for c in choices):
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
 
 
@@ -33,16 +44,27 @@ def instance(where: str, value: Any, kinds: Any, what: str, fix: str) -> None:
         raise TypeError(f"{where} must be {what}, got {value!r}. {fix}")
 
 
+def function(where: str, value: Any) -> None:
+    """Refuse a ``value`` that cannot be called."""
+    if not callable(value):
+        raise TypeError(f"{where} must be a function, got {value!r}.")
+
+
 def all_known(value: Any, holds: Callable[[Any], Any]) -> bool:
     """Whether ``holds`` is true of every entry; a tracer, whose values are unknown, passes."""
     return isinstance(value, jax.core.Tracer) or bool(np.all(holds(np.asarray(value))))
 
 
-def broadcasts(where: str, value: Any, shape: tuple[int, ...]) -> None:
+def fits(shape: Shape, into: Shape) -> bool:
+    """Whether an array of ``shape`` broadcasts into the shape ``into`` without widening it."""
+    pairs = zip(reversed(shape), reversed(into), strict=False)
+    return len(shape) <= len(into) and all(n in (1, size) for n, size in pairs)
+
+
+def broadcasts(where: str, value: Any, shape: Shape) -> None:
     """Refuse an array that does not broadcast into ``shape``, or would widen it."""
     given = np.shape(value)
-    pairs = zip(reversed(given), reversed(shape), strict=False)
-    if len(given) > len(shape) or not all(n in (1, size) for n, size in pairs):
+    if not fits(given, shape):
         raise ValueError(
             f"{where} must be a number or broadcast into the shape {shape}, got the shape {given}."
         )

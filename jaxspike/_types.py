@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.typing
 
 Array = jax.Array
 
@@ -12,5 +13,11 @@ Param = float | jax.Array
 #: Sizes of one step of data, ``(N, *)``.
 Shape = tuple[int, ...]
 
+#: A dtype, such as ``jnp.float32``.
+DType = jax.typing.DTypeLike
+
 #: Any pytree of arrays.
 Tree = Any
+
+#: The state of a neuron or a layer: any pytree of arrays.
+State = Tree

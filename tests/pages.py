@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import pathlib
 import re
 
@@ -10,6 +11,17 @@ import jaxspike as js
 ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def text(page):
+    """A page, or the cells of a notebook."""
+    if page.suffix != ".ipynb":
+        return page.read_text()
+    cells = json.loads(page.read_text())["cells"]
+    fences = [("```\n", "\n```") if cell["cell_type"] == "code" else ("", "") for cell in cells]
+    sources = ["".join(cell["source"]) for cell in cells]
+    return "\n\n".join(a + s + b for (a, b), s in zip(fences, sources, strict=True))
 
 
 def programs(page):
@@ -37,23 +49,24 @@ def shown_rates(printed):
 
 def links(page):
     """The links of a page that lead into the repository: paths and the headings in them."""
-    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", text):
+    prose = re.sub(r"```.*?```|`[^`]*`", "", text(page), flags=re.DOTALL)
+    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", prose):
         path, _, heading = target.partition("#")
         yield (page.parent / path if path else page).resolve(), heading
 
 
 def headings(page):
     """The headings of a page as GitHub names them in links."""
-    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    titles = re.findall(r"^#+ (.*)$", text(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def names(page):
     """The names of the package on a page: as ``js.NAME``, or in a column headed ``js.ROOM.``."""
-    text = page.read_text().split("## Old names")[0]
-    found = set(re.findall(r"\bjs\.(\w+(?:\.[A-Za-z]\w*)*)", text))
-    for room, rows in re.findall(r"^\| `js\.([\w.]*)` \|.*\n\|[-|:]+\n((?:\|.*\n)+)", text, re.M):
+    current = text(page).split("## Old names")[0]
+    found = set(re.findall(r"\bjs\.(\w+(?:\.[A-Za-z]\w*)*)", current))
+    tables = re.findall(r"^\| `js\.([\w.]*)` \|.*\n\|[-|:]+\n((?:\|.*\n)+)", current, re.MULTILINE)
+    for room, rows in tables:
         cells = [row.split("|")[1] for row in rows.splitlines()]
         found |= {room + name for name in re.findall(r"`([A-Za-z][\w.]*)", " ".join(cells))}
     return sorted(found)

@@ -1,15 +1,14 @@
-"""Weights of a Flax network of the same layers, spiking or not."""
+"""Weights from a Flax network of the same layers, spiking or not."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
 from flax import nnx
 
 from ..nn import Spiking
-from .entry import stored
 from .layers import own_variables
-from .transfer import Layers, load, modules
+from .slot import variable_slot
+from .transfer import Groups, Layers, load, modules
 
 Net = TypeVar("Net", bound=nnx.Module)
 
@@ -17,21 +16,21 @@ Net = TypeVar("Net", bound=nnx.Module)
 def from_ann(net: Net, ann: nnx.Module, *, names: Mapping[str, str] | None = None) -> Net:
     """A copy of a network with the weights of a Flax network of the same layers.
 
-    One of them may be spiking and the other not, in either direction: activations and neurons are
-    passed over, their learned fields too, and every other array of ``ann`` (`flax.nnx.Param` and
-    ``BatchStat``) is used once or it is an error. Layers go by their names; where the names of a
-    container differ, as positions do, in order (see `from_torch`).
+    Either of them may be spiking: activations and neurons, with their learned fields, are skipped,
+    and every other array of ``ann`` (`flax.nnx.Param` and ``BatchStat``) must be used exactly once.
+    Layers are matched by name; where the names in a container differ, as positions do, in order
+    (see `from_torch`).
 
-    The copy is for fine-tuning: a spiking network does not compute what the ANN does.
+    The copy is meant for fine-tuning: a spiking network does not compute what the ANN does.
 
     Args:
         net: The network to copy.
-        ann: Where the weights come from; unchanged.
-        names: As in `from_torch`: from a layer or container of ``ann``, named without the
-            ``layers`` of a Sequential, to its path in ``net``.
+        ann: The network that the weights come from; unchanged.
+        names: As in `from_torch`: from the path of a layer or container in ``ann`` to its path in
+            ``net``.
 
     Returns:
-        A new network; dtypes are those of ``net``, which is unchanged.
+        A new network with the dtypes of ``net``, which is unchanged.
 
     Raises:
         ValueError: If arrays are missing or left over, or differ in shape.
@@ -46,17 +45,17 @@ def from_ann(net: Net, ann: nnx.Module, *, names: Mapping[str, str] | None = Non
         True
     """
     net = nnx.clone(net)
-    groups: Any = {
-        name: {key: np.asarray(entry.value) for key, entry in entries.items()}
-        for name, (_, entries) in _arrays(ann).items()
+    groups: Groups = {
+        name: {key: slot.value for key, slot in slots.items()}
+        for name, slots in _slots(ann).items()
     }
-    load("from_ann", _arrays(net), groups, names or {})
+    load("from_ann", _slots(net), groups, names or {})
     return net
 
 
-def _arrays(net: nnx.Module) -> Layers:
+def _slots(net: nnx.Module) -> Layers:
     return {
-        name: (path, {key: stored(v) for key, v in own.items()})
-        for name, path, module in modules(net)
+        name: {key: variable_slot(v) for key, v in own.items()}
+        for name, _, module in modules(net)
         if not isinstance(module, Spiking) and (own := own_variables(module))
     }

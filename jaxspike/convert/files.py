@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
+
 
 def read(call: str, source: Any) -> dict[str, np.ndarray]:
     """The arrays of a mapping or of a ``.safetensors`` file.
 
     Raises:
         TypeError: If it is neither, or an entry is not a real array.
-        ValueError: If the file is of another format.
+        ValueError: If the file has another format.
         ImportError: If the package ``safetensors`` is missing.
     """
     if isinstance(source, str | os.PathLike):
@@ -30,21 +32,16 @@ def _load(call: str, path: Path) -> dict[str, np.ndarray]:
     if path.suffix != ".safetensors":
         raise ValueError(
             f"`{call}(source=...)` must be a .safetensors file, got {path.name!r}. PyTorch's own "
-            "files are pickles, which may run any code and are not opened here. Convert it where "
-            "PyTorch is: `safetensors.torch.save_file(torch.load(path, weights_only=True), new)`."
+            "files are pickles, which can run arbitrary code and are not opened here. Convert it "
+            "with PyTorch: `safetensors.torch.save_file(torch.load(path, weights_only=True), new)`."
         )
-    try:
-        from safetensors.numpy import load_file
-    except ImportError as e:
-        raise ImportError(
-            f"`{call}` needs the package safetensors to read {path.name!r}. "
-            "Install it: `pip install 'jaxspike[convert]'`."
-        ) from e
-    return load_file(path)
+    return _check.package(f"`{call}({path.name!r})`", "safetensors.numpy", "convert").load_file(
+        path
+    )
 
 
 def _array(call: str, name: Any, value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):  # a tensor of PyTorch, which need not be imported here
+    if hasattr(value, "detach"):  # a PyTorch tensor, for which PyTorch need not be imported
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
     array = np.asarray(value)

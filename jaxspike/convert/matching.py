@@ -1,4 +1,4 @@
-"""Which layer of one network is which of another."""
+"""Which layer of one network corresponds to which layer of another."""
 
 import difflib
 import re
@@ -7,10 +7,10 @@ from typing import NamedTuple
 Name = tuple[str, ...]
 
 
-class Item(NamedTuple):
+class LayerSignature(NamedTuple):
     """A layer: its name in its container, and the names and shapes of its arrays.
 
-    ``full`` is the name that the caller knows it by.
+    ``full`` is its full name, by which the caller knows it.
     """
 
     name: Name
@@ -19,20 +19,20 @@ class Item(NamedTuple):
 
 
 class AmbiguousError(ValueError):
-    """Some layers look alike, and their names do not tell which is which."""
+    """Some layers look alike, and their names do not determine which is which."""
 
-    def __init__(self, ours: list[Item], theirs: list[Item]):
+    def __init__(self, ours: list[LayerSignature], theirs: list[LayerSignature]):
         super().__init__()
         self.ours, self.theirs = [i.full for i in ours], [i.full for i in theirs]
 
 
-def match(ours: list[Item], theirs: list[Item]) -> list[tuple[Name, Name]]:
-    """Pair the layers of two networks by their full names; some may remain without a partner.
+def match(ours: list[LayerSignature], theirs: list[LayerSignature]) -> list[tuple[Name, Name]]:
+    """Pair the layers of two networks by their names; some may be left without a partner.
 
-    Layers of equal names are partners, whatever they hold. Where the names in a container differ,
-    partners hold arrays of the same names and shapes; and if the names are positions, they are in
-    the same order; if not, and there are several such layers, their names differ in numbers only
-    and go by these numbers.
+    Layers with equal names are partners, whatever they hold. Where the names in a container differ,
+    partners hold arrays of the same names and shapes. If the names are positions, partners are in
+    the same order; otherwise, if there are several such layers, their names must differ in numbers
+    only, and go by these numbers.
 
     Raises:
         AmbiguousError: If several layers look alike, and their names differ in more than numbers.
@@ -53,30 +53,30 @@ def match(ours: list[Item], theirs: list[Item]) -> list[tuple[Name, Name]]:
     return _by_shapes(ours, theirs)
 
 
-def _shorter(item: Item) -> Item:
-    return item._replace(name=item.name[1:])
+def _shorter(layer: LayerSignature) -> LayerSignature:
+    return layer._replace(name=layer.name[1:])
 
 
-def _without_prefix(items: list[Item]) -> list[Item]:
-    """The layers without the containers that hold them all."""
-    while items and all(len(i.name) > 1 and i.name[0] == items[0].name[0] for i in items):
-        items = [_shorter(i) for i in items]
-    return items
+def _without_prefix(layers: list[LayerSignature]) -> list[LayerSignature]:
+    """The layers without the containers that hold all of them."""
+    while layers and all(len(i.name) > 1 and i.name[0] == layers[0].name[0] for i in layers):
+        layers = [_shorter(i) for i in layers]
+    return layers
 
 
 def _is_position(name: Name) -> bool:
     return all(part.isdigit() for part in name)
 
 
-def _numbers(item: Item) -> list[int]:
-    return [int(n) for n in re.findall(r"\d+", ".".join(item.name))]
+def _numbers(layer: LayerSignature) -> list[int]:
+    return [int(n) for n in re.findall(r"\d+", ".".join(layer.name))]
 
 
-def _stem(item: Item) -> list[str]:
-    return re.findall(r"[^\d.]+", ".".join(item.name))
+def _stem(layer: LayerSignature) -> list[str]:
+    return re.findall(r"[^\d.]+", ".".join(layer.name))
 
 
-def _in_order(ours: list[Item], theirs: list[Item]) -> list[tuple[Name, Name]]:
+def _in_order(ours: list[LayerSignature], theirs: list[LayerSignature]) -> list[tuple[Name, Name]]:
     a, b = [i.shapes for i in ours], [i.shapes for i in theirs]
     pairs = []
     for i, j, n in difflib.SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks():
@@ -84,7 +84,7 @@ def _in_order(ours: list[Item], theirs: list[Item]) -> list[tuple[Name, Name]]:
     return pairs
 
 
-def _by_shapes(ours: list[Item], theirs: list[Item]) -> list[tuple[Name, Name]]:
+def _by_shapes(ours: list[LayerSignature], theirs: list[LayerSignature]) -> list[tuple[Name, Name]]:
     pairs = []
     for shapes in {i.shapes for i in ours}:
         alike = [[i for i in side if i.shapes == shapes] for side in (ours, theirs)]

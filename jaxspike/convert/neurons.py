@@ -1,4 +1,4 @@
-"""What the fields of a neuron are in the state dicts of SpikingJelly and snnTorch."""
+"""The fields of a neuron in the state dicts of SpikingJelly and snnTorch."""
 
 import dataclasses
 from typing import Any
@@ -6,28 +6,28 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..field import from_raw, to_raw
+from ..field import from_raw, range_of, to_raw
 from ..neurons import IF, KLIF, LIF, PSN, GatedLIF, MaskedPSN, SlidingPSN, SynapseFilter
 from ..nn import Spiking
-from .entry import Entry, Layout, fixed, same, stored
+from .slot import Layout, Slot, constant_slot, identity, variable_slot
 
 
-def entries(call: str, path: str, layer: Spiking, snntorch: bool) -> dict[str, Entry]:
-    """The arrays of a neuron by their names in PyTorch; see `layers.entries`."""
+def slots(call: str, path: str, layer: Spiking, snntorch: bool) -> dict[str, Slot]:
+    """The arrays of a neuron by their names in PyTorch; see `layers.slots`."""
     neuron = layer.neuron
     if snntorch:
         return _snntorch(call, path, layer)
     if isinstance(neuron, PSN | MaskedPSN):
-        bias = stored(layer.bias, lambda a: a[:, None], lambda a: a[:, 0])
-        found = {"weight": stored(layer.weight), "bias": bias}
+        bias = variable_slot(layer.bias, lambda a: a[:, None], lambda a: a[:, 0])
+        found = {"weight": variable_slot(layer.weight), "bias": bias}
         return found | (_mask(path, layer) if isinstance(neuron, MaskedPSN) else {})
     if isinstance(neuron, SlidingPSN):
-        return {"weight": stored(layer.weight), "bias": stored(layer.bias)}
-    if isinstance(neuron, GatedLIF):  # logits, there and here
-        return {name: stored(getattr(layer, f"{name}_raw")) for name in layer.learn}
+        return {"weight": variable_slot(layer.weight), "bias": variable_slot(layer.bias)}
+    if isinstance(neuron, GatedLIF):  # logits in both libraries
+        return {name: variable_slot(getattr(layer, f"{name}_raw")) for name in layer.learn}
     if isinstance(neuron, LIF | SynapseFilter) and layer.learn == ("tau",):
         # 1 / tau = sigmoid(w) and tau = 1 + exp(tau_raw)
-        return {"w": stored(layer.tau_raw, np.negative, np.negative)}
+        return {"w": variable_slot(layer.tau_raw, np.negative, np.negative)}
     if isinstance(neuron, KLIF) and layer.learn == ("k",):
         return {"k": _field(call, path, layer, "k")}
     if layer.learn:
@@ -39,22 +39,24 @@ def entries(call: str, path: str, layer: Spiking, snntorch: bool) -> dict[str, E
     return {}
 
 
-def _mask(path: str, layer: Spiking) -> dict[str, Entry]:
+def _mask(path: str, layer: Spiking) -> dict[str, Slot]:
     neuron = layer.neuron
     ones = np.ones_like(neuron.weight)
     held = "lambda_" in vars(layer)
     return {
-        "_lambda_": stored(layer.lambda_) if held else fixed(f"`{path}.lambda_`", neuron.lambda_),
-        "mask0": fixed(f"The band of `{path}`", np.tril(np.triu(ones, 1 - neuron.k))),
-        "mask1": fixed(f"The mask of `{path}`", ones),
+        "_lambda_": variable_slot(layer.lambda_)
+        if held
+        else constant_slot(f"`{path}.lambda_`", neuron.lambda_),
+        "mask0": constant_slot(f"The band of `{path}`", np.tril(np.triu(ones, 1 - neuron.k))),
+        "mask1": constant_slot(f"The mask of `{path}`", ones),
     }
 
 
-def _snntorch(call: str, path: str, layer: Spiking) -> dict[str, Entry]:
-    """What every neuron of snnTorch has in its state dict, learned or not."""
+def _snntorch(call: str, path: str, layer: Spiking) -> dict[str, Slot]:
+    """The arrays that every snnTorch neuron has in its state dict, learned or not."""
     neuron = layer.neuron
     fields = {f.name for f in dataclasses.fields(neuron)}
-    found = {"graded_spikes_factor": fixed(f"The size of a spike of `{path}`", 1.0)}
+    found = {"graded_spikes_factor": constant_slot(f"The size of a spike of `{path}`", 1.0)}
     if {"v_decay", "v_threshold"} <= fields and neuron.v_threshold is not None:
         found["beta"] = _field(call, path, layer, "v_decay")
         if getattr(neuron, "c_decay", None) is not None:
@@ -63,7 +65,7 @@ def _snntorch(call: str, path: str, layer: Spiking) -> dict[str, Entry]:
         layouts = (lambda tau: 1 - 1 / tau, lambda beta: 1 / (1 - beta))
         found["beta"] = _field(call, path, layer, "tau", *layouts)
     elif isinstance(neuron, IF):
-        found["beta"] = fixed(f"The decay of `{path}`", 1.0)
+        found["beta"] = constant_slot(f"The decay of `{path}`", 1.0)
     else:
         raise TypeError(
             f"`{call}(net=...)` must have neurons with a counterpart in snnTorch, "
@@ -72,21 +74,26 @@ def _snntorch(call: str, path: str, layer: Spiking) -> dict[str, Entry]:
     found["threshold"] = _field(call, path, layer, "v_threshold")
     never, soft = getattr(neuron, "reset_time", None) == "never", neuron.v_reset is None
     reset = 2 if never else 0 if soft else 1 if np.all(neuron.v_reset == 0) else np.nan
-    found["reset_mechanism_val"] = fixed(
+    found["reset_mechanism_val"] = constant_slot(
         f"The reset of `{path}` (0 subtracts, 1 is to zero, 2 is none)", reset
     )
     return found
 
 
 def _field(
-    call: str, path: str, layer: Spiking, name: str, to_torch: Layout = same, back: Layout = same
-) -> Entry:
-    """A field that PyTorch holds as it is, or as a function of it; learned here or not."""
+    call: str,
+    path: str,
+    layer: Spiking,
+    name: str,
+    to_torch: Layout = identity,
+    back: Layout = identity,
+) -> Slot:
+    """A field that PyTorch holds directly or as a function of it; learned here or not."""
     if name not in layer.learn:
         held = vars(layer).get(name)  # an array that is not learned
         if held is not None:
-            return stored(held, to_torch, back)
-        return fixed(f"`{path}.{name}`", to_torch(getattr(layer.neuron, name)), back)
+            return variable_slot(held, to_torch, back)
+        return constant_slot(f"`{path}.{name}`", to_torch(getattr(layer.neuron, name)), back)
     field: Any = type(layer.neuron).__dataclass_fields__[name]
 
     def to_raw_value(a):
@@ -94,11 +101,11 @@ def _field(
         if not np.isfinite(raw).all():
             raise ValueError(
                 f"`{call}(source=...)` must have `{path}.{name}` inside its range, "
-                f"{field.metadata['range'].says}, got {back(a)}."
+                f"{range_of(field).requirement}, got {back(a)}."
             )
         return raw
 
     def to_value(a):
         return to_torch(np.asarray(from_raw(field, jnp.asarray(a))))
 
-    return stored(getattr(layer, f"{name}_raw"), to_value, to_raw_value)
+    return variable_slot(getattr(layer, f"{name}_raw"), to_value, to_raw_value)

@@ -1,8 +1,9 @@
-"""State dicts of PyTorch into Flax networks and back."""
+"""PyTorch state dicts to Flax networks and back."""
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from flax import nnx
@@ -16,7 +17,7 @@ Net = TypeVar("Net", bound=nnx.Module)
 
 def from_torch(
     net: Net,
-    source: Any,
+    source: Mapping[str, object] | str | os.PathLike[str],
     shape: Shape | None = None,
     *,
     names: Mapping[str, str] | None = None,
@@ -24,44 +25,45 @@ def from_torch(
 ) -> Net:
     """A copy of a network with the weights of the same network in PyTorch.
 
-    Knows `flax.nnx.Linear`, ``Conv`` (1, 2 or 3 axes, groups), ``ConvTranspose``, ``BatchNorm``
+    Supports `flax.nnx.Linear`, ``Conv`` (1, 2 or 3 axes, groups), ``ConvTranspose``, ``BatchNorm``
     (``num_batches_tracked``, a count that Flax does not keep, is dropped), ``LayerNorm``,
-    ``GroupNorm``, ``InstanceNorm``, ``RMSNorm``, ``Embed``; of SpikingJelly the learned fields of
-    `jaxspike.nn.Spiking` (``w`` of ParametricLIFNode and SynapseFilter, ``k`` of KLIFNode, PSN,
-    MaskedPSN, SlidingPSN, GatedLIFNode with equal ``conduct``); of snnTorch ``beta``, ``alpha``,
-    ``threshold`` and the reset, which load if they are learned here, else must be the same.
-    Every entry of ``source`` is used once or it is an error.
+    ``GroupNorm``, ``InstanceNorm``, ``RMSNorm`` and ``Embed``; from SpikingJelly, the learned
+    fields of `jaxspike.nn.Spiking` (``w`` of ParametricLIFNode and SynapseFilter, ``k`` of
+    KLIFNode, PSN, MaskedPSN, SlidingPSN, GatedLIFNode with equal ``conduct``); from snnTorch,
+    ``beta``, ``alpha``, ``threshold`` and the reset, which are loaded if they are learned here and
+    must be equal otherwise. Every entry of ``source`` must be used exactly once.
 
-    Kernels go from channels-first to channels-last. Where a layer gets a flattened image, its
-    features go from the order C, H, W to H, W, C; this is found by tracing the network.
+    Kernels are converted from channels-first to channels-last. Where a layer gets a flattened
+    image, its features are reordered from C, H, W to H, W, C; a trace of the network on an input of
+    ``shape`` determines which layers do.
 
-    Layers go by their names. Where the names of a container differ (neurons, pooling and wrappers
+    Layers are matched by name. Where the names in a container differ (neurons, pooling and wrappers
     such as ``SeqToANNContainer`` or ``DataParallel`` change positions), layers whose names are
-    positions go in order, others by the names and shapes of their arrays.
+    positions are matched in order, others by the names and shapes of their arrays.
 
-    What a state dict does not hold is for you to set: ``epsilon`` of normalisations (1e-5 in
-    PyTorch; 1e-6 is the default of Flax but for BatchNorm), padding, the constants of neurons.
+    Set what a state dict does not hold yourself: ``epsilon`` of normalizations (1e-5 in PyTorch;
+    1e-6 by default in Flax, except for BatchNorm), padding, the constants of neurons.
 
     Args:
         net: The network to copy, a `jaxspike.nn.SpikingModule` or another Flax module.
         source: A state dict, a mapping from names to arrays or tensors; or the path of a
             ``.safetensors`` file, for which the package of that name is needed
-            (``pip install 'jaxspike[convert]'``). PyTorch's own ``.pt`` files are not opened: to
-            unpickle is to run code.
-        shape: Shape of one step of input ``(N, *)``; needed where an image is flattened and no
-            convolution says how many channels the input has.
-        names: From a layer or container in ``source`` to its path here, where they cannot be told
-            by names and shapes: ``{"fc2": "layers.4"}``.
+            (``pip install 'jaxspike[convert]'``). PyTorch's own ``.pt`` files are not opened:
+            unpickling runs code.
+        shape: Shape of one step of input ``(N, *)``; needed if the network has a Linear layer,
+            unless it is a Sequential of Linear layers, normalizations and neurons alone.
+        names: From a layer or container in ``source`` to its path here, where names and shapes do
+            not determine it: ``{"fc2": "4"}``.
         channels: From the path of a layer here to the channels of the flattened image that it gets,
-            where the trace cannot tell: ``{"layers.5": 16}``; 1 keeps the order of features.
+            where the trace does not determine them: ``{"5": 16}``; 1 keeps the order of features.
 
     Returns:
-        A new network; dtypes are those of ``net``, which is unchanged.
+        A new network with the dtypes of ``net``, which is unchanged.
 
     Raises:
-        TypeError: If ``source`` is no state dict, or a layer has no counterpart in PyTorch.
-        ValueError: If entries are missing or left over, a shape or a constant differs, or it cannot
-            be told which layer is which or how an image was flattened.
+        TypeError: If ``source`` is not a state dict, or a layer has no counterpart in PyTorch.
+        ValueError: If entries are missing or left over, a shape or a constant differs, or it is not
+            determined which layer is which or how an image was flattened.
         ImportError: If ``safetensors`` is missing.
 
     Example:
@@ -89,8 +91,9 @@ def to_torch(
 ) -> dict[str, np.ndarray]:
     """The weights of a network as a state dict of PyTorch: the inverse of `from_torch`.
 
-    Names are the paths of the layers (positions in a `jaxspike.nn.Sequential`) with the names that
-    PyTorch and SpikingJelly use: ``load_state_dict({k: torch.tensor(v) for k, v in d.items()})``.
+    The keys are the paths of the layers (positions in a `jaxspike.nn.Sequential`) with the names
+    that PyTorch and SpikingJelly use:
+    ``load_state_dict({k: torch.tensor(v) for k, v in d.items()})``.
 
     Args:
         net: The network.
@@ -99,7 +102,7 @@ def to_torch(
 
     Raises:
         TypeError: If a layer has no counterpart in PyTorch.
-        ValueError: If it cannot be told how an image was flattened.
+        ValueError: If it is not determined how an image was flattened.
 
     Example:
         >>> import jaxspike as js
@@ -109,15 +112,15 @@ def to_torch(
         {'0.weight': (2, 3), '0.bias': (2,)}
     """
     out: dict[str, np.ndarray] = {}
-    for name, (_, entries) in _layers("to_torch", net, shape, channels or {}, False).items():
-        out |= {".".join((*name, key)): entry.value for key, entry in entries.items()}
-        if "running_mean" in entries:
+    for name, slots in _layers("to_torch", net, shape, channels or {}, False).items():
+        out |= {".".join((*name, key)): slot.value for key, slot in slots.items()}
+        if "running_mean" in slots:
             out[".".join((*name, "num_batches_tracked"))] = np.zeros((), np.int64)
     return out
 
 
 def _groups(call: str, arrays: dict[str, np.ndarray]) -> Groups:
-    """The arrays of each layer, without those that hold nothing to load."""
+    """The arrays of each layer, without those that there is nothing to load into."""
     groups: Groups = defaultdict(dict)
     for key, value in arrays.items():
         *owner, leaf = key.split(".")
@@ -130,7 +133,7 @@ def _groups(call: str, arrays: dict[str, np.ndarray]) -> Groups:
             if not len(rows) or (rows != rows[0]).any():
                 raise ValueError(
                     f"`{call}(source=...)` must have one `conduct` for all time steps, got a "
-                    f"`{'.'.join(name)}.conduct` that changes: a step does not know its time here."
+                    f"`{'.'.join(name)}.conduct` that changes. A step does not know its time here."
                 )
             group["conduct"] = rows[0]
     return dict(groups)
@@ -143,34 +146,37 @@ def _layers(
     given: Mapping[str, int],
     snntorch: bool,
 ) -> Layers:
-    """Path and arrays of every layer that has any, by its name."""
+    """The slots of every layer that has any, by its name."""
     found = list(modules(net))
     for path in given.keys() - {path for _, path, _ in found}:
         raise ValueError(f"`{call}(channels=...)` must name layers by their path, got {path!r}.")
-    orders = flattened.channels(net, shape)
-    out: Layers = {}
-    for name, path, module in found:
-        flat = given.get(path)
-        if flat is None:
-            flat = _channels(call, path, module, orders.get(path))
-        entries = layers.entries(call, path or "net", module, flat, snntorch)
-        if entries:
-            out[name] = path, entries
-    return out
+    flat = _flat(call, net, shape, given)
+    out = {n: layers.slots(call, path, m, flat.get(path, 0), snntorch) for n, path, m in found}
+    return {name: slots for name, slots in out.items() if slots}
 
 
-def _channels(call: str, path: str, module: nnx.Module, order: set[int] | None) -> int | None:
-    """The channels of the flat image that a layer gets; None if it gets another thing."""
-    if order is None:  # not reached by the trace
-        order = {flattened.UNKNOWN} if isinstance(module, nnx.Linear) else set()
-    if order <= {flattened.PLAIN}:
-        return None
-    channels, *others = order
-    size = module.in_features if isinstance(module, nnx.Linear) else channels
-    if others or channels == flattened.UNKNOWN or size % channels:
+def _flat(
+    call: str, net: nnx.Module, shape: Shape | None, given: Mapping[str, int]
+) -> dict[str, int]:
+    """The channels of the flattened images that layers get, by path."""
+    linears = {path: m for _, path, m in modules(net) if isinstance(m, nnx.Linear)}
+    missing = [path for path in linears if path not in given]
+    flat = dict(given)
+    if linears and shape is not None:
+        unknown = dict.fromkeys(linears, flattened.UNKNOWN)
+        flat = unknown | flattened.channels(net, shape) | flat
+    elif missing and not flattened.only_rows(net):
         raise ValueError(
-            f"`{call}(net=...)` must show whether `{path}` gets a flattened image, and of how many "
-            "channels: PyTorch flattens C, H, W and Flax H, W, C. Give `shape=`, that of one step "
-            f"of input (N, *), or `channels={{{path!r}: C}}`; 1 keeps the order."
+            f"`{call}(shape=...)` must be the shape of one step of input (N, *), got None, and "
+            f"`{missing[0]}` may get a flattened image: PyTorch flattens C, H, W and Flax H, W, C. "
+            "Give the shape that `init_state` gets."
         )
-    return channels
+    for path, channels in flat.items():
+        size = linears[path].in_features if path in linears else 0
+        if channels == flattened.UNKNOWN or (channels and size % channels):
+            raise ValueError(
+                f"`{call}(channels=...)` must name `{path}`, whose order of features is not "
+                "determined: PyTorch flattens C, H, W and Flax H, W, C. "
+                f"Give `channels={{{path!r}: C}}`, those of the flattened image; 1 keeps the order."
+            )
+    return flat

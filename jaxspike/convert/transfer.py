@@ -1,34 +1,25 @@
 """The arrays of one network into the layers of another: each is used once, or it is an error."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from flax import nnx
 
-from ..nn import Sequential
-from .entry import Entry
-from .matching import AmbiguousError, Item, Name, match
+from ..nn.paths import dotted
+from .matching import AmbiguousError, LayerSignature, Name, match
+from .slot import Slot
 
-#: Path and arrays of every layer, by its name: the path without the ``layers`` of a Sequential.
-Layers = dict[Name, tuple[str, dict[str, Entry]]]
+#: The slots of every layer, by the parts of its dotted path; and the arrays for them.
+Layers = dict[Name, dict[str, Slot]]
 Groups = dict[Name, dict[str, np.ndarray]]
 
 
 def modules(net: nnx.Module) -> Iterator[tuple[Name, str, nnx.Module]]:
-    """Name, path and module of all modules of a network, positions in order."""
+    """Name, dotted path and module of all modules of a network, positions in order."""
     found = dict(nnx.iter_modules(net))
-    for path in sorted(found, key=lambda path: [(isinstance(p, str), p) for p in path]):
-        yield _name(found, path), ".".join(map(str, path)), found[path]
-
-
-def _name(found: Mapping[Any, nnx.Module], path: tuple[Any, ...]) -> Name:
-    containers = [found.get(path[:i]) for i in range(len(path))]
-    return tuple(
-        str(part)
-        for part, container in zip(path, containers, strict=True)
-        if not (part == "layers" and isinstance(container, Sequential | nnx.Sequential))
-    )
+    for keys in sorted(found, key=lambda keys: [(isinstance(k, str), k) for k in keys]):
+        path = dotted(net, keys)
+        yield (tuple(path.split(".")) if keys else ()), path, found[keys]
 
 
 def load(call: str, layers: Layers, groups: Groups, names: Mapping[str, str]) -> None:
@@ -36,83 +27,74 @@ def load(call: str, layers: Layers, groups: Groups, names: Mapping[str, str]) ->
 
     Args:
         call: The function to name in an error.
-        layers: Where to.
+        layers: The layers to load into.
         groups: The arrays of each layer, by its name.
-        names: From names in ``groups``, of layers or containers, to paths in ``layers``.
+        names: From names in ``groups``, of layers or containers, to those in ``layers``.
 
     Raises:
         ValueError: If an array is missing or left over, or names do not tell layers apart.
     """
     ours = [
-        Item(n, frozenset((k, e.value.shape) for k, e in entries.items()), n)
-        for n, (_, entries) in layers.items()
+        LayerSignature(n, frozenset((k, slot.value.shape) for k, slot in slots.items()), n)
+        for n, slots in layers.items()
     ]
     theirs = [
-        Item(n, frozenset((k, a.shape) for k, a in group.items()), n) for n, group in groups.items()
+        LayerSignature(n, frozenset((k, a.shape) for k, a in group.items()), n)
+        for n, group in groups.items()
     ]
     try:
-        pairs = dict(_named(call, layers, ours, theirs, names))
+        pairs = dict(_pairs(call, ours, theirs, names))
     except AmbiguousError as e:
-        paths, owners = [layers[n][0] for n in e.ours], [".".join(n) for n in e.theirs]
+        here, there = (list(map(".".join, side)) for side in (e.ours, e.theirs))
         raise ValueError(
-            f"`{call}` must be told which of {_say(owners)} is which of {_say(paths)}: they have "
-            f"the same shapes. Give `names={{{owners[0]!r}: {paths[0]!r}, ...}}`."
+            f"`{call}(names=...)` must pair {_listed(there)} with {_listed(here)}, which have the "
+            f"same shapes, got nothing. Give `names={{{there[0]!r}: {here[0]!r}, ...}}`."
         ) from None
-    missing, over = [], []
-    used = {pairs[n]: n for n in pairs}
-    for name, (path, entries) in layers.items():
+    loads, missing, unused = [], [], []
+    for name, slots in layers.items():
         group = groups[pairs[name]] if name in pairs else {}
-        missing += [
-            f"{_dotted(path, key)} {entry.value.shape}"
-            for key, entry in entries.items()
-            if key not in group or group[key].shape != entry.value.shape
-        ]
+        for key, slot in slots.items():
+            if key in group and group[key].shape == slot.value.shape:
+                loads.append((slot, group[key]))
+            else:
+                missing.append(f"{'.'.join((*name, key))} {slot.value.shape}")
+    used = {theirs: ours for ours, theirs in pairs.items()}
     for name, group in groups.items():
-        entries = layers[used[name]][1] if name in used else {}
-        over += [
-            f"{_dotted(*name, key)} {a.shape}"
-            for key, a in group.items()
-            if key not in entries or entries[key].value.shape != a.shape
-        ]
-    if missing or over:
+        slots = layers[used[name]] if name in used else {}
+        for key, a in group.items():
+            if key not in slots or slots[key].value.shape != a.shape:
+                unused.append(f"{'.'.join((*name, key))} {a.shape}")
+    if missing or unused:
         raise ValueError(
-            f"`{call}` must find one array for each of the network and no other. "
-            f"Missing: {_say(missing)}. Left over: {_say(over)}. "
-            "Make the network of the same layers, with `Spiking(neuron, learn=...)` for neurons "
+            f"`{call}` must find exactly one array for each of the network. "
+            f"Missing: {_listed(missing)}. Left over: {_listed(unused)}. "
+            "Build the network from the same layers, with `Spiking(neuron, learn=...)` for neurons "
             "that learned; if only names differ, give `names={there: here}`."
         )
-    for name, (_, entries) in layers.items():
-        for key, entry in entries.items():
-            entry.load(groups[pairs[name]][key])
+    for slot, a in loads:
+        slot.load(a)
 
 
-def _dotted(*parts: str) -> str:
-    return ".".join(filter(None, parts))
-
-
-def _say(parts: Iterable[str]) -> str:
+def _listed(parts: Iterable[str]) -> str:
     return ", ".join(parts) or "none"
 
 
-def _named(
-    call: str, layers: Layers, ours: list[Item], theirs: list[Item], names: Mapping[str, str]
+def _pairs(
+    call: str, ours: list[LayerSignature], theirs: list[LayerSignature], names: Mapping[str, str]
 ) -> list[tuple[Name, Name]]:
     """Pairs of layers: those under the names that were given, and the others."""
     pairs = []
     for there, here in names.items():
         sides = []
-        for prefix, side, path in (
-            (here, ours, lambda n: tuple(layers[n][0].split("."))),
-            (there, theirs, lambda n: n),
-        ):
+        for prefix, side in ((here, ours), (there, theirs)):
             parts = tuple(prefix.split("."))
-            inside = [i for i in side if path(i.full)[: len(parts)] == parts]
+            inside = [i for i in side if i.full[: len(parts)] == parts]
             if not inside:
                 raise ValueError(
                     f"`{call}(names={{{there!r}: {here!r}}})` must name a layer or container on "
                     f"either side, got no array under {prefix!r}."
                 )
-            sides.append([i._replace(name=path(i.full)[len(parts) :]) for i in inside])
+            sides.append([i._replace(name=i.full[len(parts) :]) for i in inside])
         pairs += match(*sides)
         ours = [i for i in ours if i.full not in {x.full for x in sides[0]}]
         theirs = [i for i in theirs if i.full not in {x.full for x in sides[1]}]

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.errors import TraceContextError
 
+from .._state import layout
 from .._types import Array, Tree
-from ..neurons.base import layout
 from ..nn import Spiking, SpikingModule
 from ..nn.paths import named_layers
 from ._watch import Trace, collect, watch

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from .._state import layout
 from .._types import Array, Tree
-from ..neurons.base import layout
 from ..nn import Spiking, SpikingModule
 from ..nn.module import call_without_state, eval_copy, states_by_layer
 from ..nn.paths import dotted

@@ -1,7 +1,7 @@
 """`scan`: a step function over time."""
 
-import sys
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.export
@@ -9,16 +9,19 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._pytree import Pytree
-from .._types import Tree
-from . import around, check, fission
-from .check import Step
-from .compat import effects
-from .policy import Policy
-from .trace import trace_step
+from .._types import Array, Tree
+from . import arguments
+from .network_size import n_loops_of_network
+from .order.fission import execute
+from .order.graph import Graph
+from .order.partition import partition
+from .policy import Options, Policy
+from .program.compat import api_boundary, effects, trace_context_error
+from .program.step import Step, trace_step
 
 
 def scan(
-    f: Step,
+    f: Callable[[Any, Any], tuple[Any, Any]],
     state: Tree,
     xs: Tree = None,
     *,
@@ -33,27 +36,28 @@ def scan(
     Args:
         f: A neuron, a network, or any step function.
         state: The first state, any pytree of arrays; ``f`` keeps its structure, shapes and dtypes.
-            A Python number becomes an array of the type that the step gives it.
+            A Python number becomes an array of the dtype that the step returns.
         xs: The inputs, any pytree of arrays with time as axis 0, ``[T, N, *]``; or None.
         length: The number of steps T; needed only if ``xs`` is None.
-        order: How to walk the network, with equal results: ``"layer"``, every layer over all time
-            steps before the next; ``"step"``, every time step through all layers before the next.
-        segment: Keep for the gradient only the state at every ``segment``-th step and compute the
-            rest again; ``"sqrt"`` is the square root of T. None chooses.
-        unroll: How many steps one turn of the loop does; a segment longer than that is a loop
-            itself. None chooses.
-        policy: The finer choices, a `jaxspike.engine.Policy`. None chooses.
+        order: How to traverse the network, with equal results: ``"layer"`` runs every layer over
+            all time steps before the next layer; ``"step"`` runs every time step through all layers
+            before the next step.
+        segment: Store for the gradient only the state at every ``segment``-th step and recompute
+            the rest; ``"sqrt"`` is the square root of T. Chosen automatically by default.
+        unroll: How many steps one turn of the loop does; a longer segment is a loop itself. Chosen
+            automatically by default.
+        policy: The finer choices, a `jaxspike.Policy`. Chosen automatically by default.
 
     The step is traced once. In layer order its equations, and an edge from every new state to the
-    state it becomes, are a graph. Its strongly connected components are the true recurrences: each
-    becomes a loop of its own. All else is evaluated for all steps at once, a matrix product over
-    T * N rows, a convolution over T * N images. In step order there is one loop.
+    state it becomes, form a graph. Its strongly connected components are the true recurrences, and
+    each becomes a loop of its own. Everything else is evaluated for all steps at once: a matrix
+    product over T * N rows, a convolution over T * N images. In step order there is one loop.
 
-    The gradient is that of `jax.lax.scan`. It keeps the inputs, the outputs of matrix products and
+    The gradient is that of `jax.lax.scan`. It stores the inputs, the outputs of matrix products and
     convolutions inside a loop, and a state every few steps; a segment of more than 8 steps, such as
-    ``"sqrt"``, keeps states only. Inference keeps nothing. Reverse mode works to any order, and
-    forward mode over reverse mode (`jax.hessian`) if the step has no surrogate gradient, which is
-    for reverse mode only; forward mode alone does not.
+    ``"sqrt"``, stores states only. Inference stores nothing. Reverse mode works to any order. So
+    does forward mode over reverse mode (`jax.hessian`), unless the step has a surrogate gradient,
+    which is for reverse mode only. Forward mode alone does not work.
 
     Returns:
         The last state, and the outputs with time as axis 0.
@@ -61,7 +65,8 @@ def scan(
     Raises:
         TypeError: If ``f`` is not callable, does not return a pair, or changes the structure, a
             shape or a dtype of the state; or in forward-mode differentiation (around a `jax.jit`
-            JAX says it: "can't apply forward-mode autodiff (jvp) to a custom_vjp function").
+            the message is JAX's: "can't apply forward-mode autodiff (jvp) to a custom_vjp
+            function").
         ValueError: If there is no time step, the sequences differ in length, an option is not one
             of those above, or ``f`` has side effects: in layer order any, in both orders a change
             of Flax variables (BatchNorm in training mode), and in a gradient one whose value is
@@ -74,7 +79,7 @@ def scan(
         >>> spikes.shape
         (10, 4, 8)
 
-        Before and after: the products and loops in the jaxpr of two layers with a skip.
+        Before and after: the matrix products and loops in the jaxpr of two layers with a skip.
 
         >>> import jax
         >>> w = jnp.ones((8, 8))
@@ -101,19 +106,18 @@ def scan(
         dot_general
         scan
     """
-    steps = check.arguments(f, xs, length, order, segment, unroll, policy)
+    steps = arguments.check(f, xs, length, order, segment, unroll, policy)
     if jax.export.is_symbolic_dim(steps):  # exported for any length: there is nothing to plan with
-        return lax.scan(lambda s, x: f(s, x), state, xs)  # fresh: see `trace.flatten`
-    segment, unroll = check.plain(segment), check.plain(unroll)
+        return lax.scan(lambda s, x: f(s, x), state, xs)  # a fresh function: see `flatten`
+    cut, name = (arguments.as_int(segment), arguments.as_int(unroll)), arguments.name(f)
+    options = Options(*cut, policy or Policy(), n_loops_of_network())
     # a frozen pytree is an argument of a compiled function: no compilation per call or instance
-    run = _compiled if isinstance(f, Pytree) else _run
+    run = _compiled if isinstance(f, Pytree) else _call
     try:
-        policy = policy or Policy()
-        return run(f, state, xs, steps, order, segment, unroll, policy, around.network_loops())
-    # the engine does not import Flax; a step that uses it has done so
-    except getattr(sys.modules.get("flax.errors"), "TraceContextError", ()) as e:
+        return run(f, state, xs, steps, order, options)
+    except trace_context_error() as e:
         raise ValueError(
-            f"`scan({check.name(f)}, ...)` must have a step that changes no Flax variables, got "
+            f"`scan({name}, ...)` must have a step that changes no Flax variables, got "
             "one that does (BatchNorm or Dropout in training mode). Call the network on the whole "
             "sequence, `state, ys = net(state, x_seq)`, or freeze it with `net.eval()`. "
             "A module with a state of its own cannot hold such layers in training mode."
@@ -122,62 +126,63 @@ def scan(
         if "forward-mode" not in str(e):
             raise
         raise TypeError(
-            f"`scan({check.name(f)}, ...)` must be differentiated in reverse mode (`jax.grad`, "
+            f"`scan({name}, ...)` must be differentiated in reverse mode (`jax.grad`, "
             "`jax.vjp`, `jax.jacrev`) first, got forward mode (`jax.jvp`, `jax.jacfwd`, "
             "`jax.linearize`). Use `jax.lax.scan` for forward mode. Surrogate gradients have "
             "reverse mode only."
         ) from e
 
 
-def _run(f, state, xs, steps, order, segment, unroll, policy, loops):
+def _run(f, state, xs, length, order, options):
+    step, consts, state, xs, out = _trace(f, state, xs, order)
+    graph = Graph(step)
+    parts = partition(graph, split=order == "layer", fuse=options.policy.fuse is not False)
+    args = consts, jax.tree.leaves(state), jax.tree.leaves(xs)
+    last, ys = execute(graph, parts, args, length, options)
+    trees = map(jax.tree.structure, (state, out[1]))
+    return tuple(map(jax.tree.unflatten, trees, (last, ys)))
+
+
+_call, _compiled = api_boundary(_run), jax.jit(_run, static_argnums=(3, 4, 5))
+
+
+def _trace(
+    f: Callable[..., Any], state: Tree, xs: Tree, order: str
+) -> tuple[Step, list[Array], Tree, Tree, Tree]:
+    """The step as equations, its constants, its arguments as arrays, and the shapes it returns.
+
+    The state takes the types of its first step, which is then traced again: a Python number its
+    dtype, and on a mesh of explicit axes a state at rest its sharding.
+    """
     state, xs = jax.tree.map(jnp.asarray, state), jax.tree.map(jnp.asarray, xs)
-    x = jax.tree.map(lambda a: a[0], xs)
+    x, name = jax.tree.map(lambda a: a[0], xs), arguments.name(f)
     step, consts, out = trace_step(f, state, x)
-    check.form(check.name(f), state, out)
-    if any(jax.typeof(a).weak_type for a in jax.tree.leaves(state)):
-        # a Python number takes the type of its step
-        state = jax.tree.map(_as_strong, state, out[0])
-        step, consts, out = trace_step(f, state, x)
-    if any(map(_is_split_by, *map(jax.tree.leaves, (state, out[0])))):
-        # a state at rest is split over a mesh of explicit axes as its input is
-        state = jax.tree.map(_as_split, state, out[0])
-        step, consts, out = trace_step(f, state, x)
-    check.dtypes(check.name(f), state, out)
+    arguments.check_form(name, state, out)
+    for changes, change in ((_is_weak, _as_strong), (_is_unsharded, _as_sharded)):
+        if any(map(changes, jax.tree.leaves(state), jax.tree.leaves(out[0]))):
+            state = jax.tree.map(change, state, out[0])
+            step, consts, out = trace_step(f, state, x)
+    arguments.check_dtypes(name, state, out)
     if order == "layer" and (found := sorted({str(x) for e in step.eqns for x in effects(e)})):
         raise ValueError(
-            f'`scan({check.name(f)}, order="layer")` must have a step without side effects, '
+            f'`scan({name}, order="layer")` must have a step without side effects, '
             f'got {found}. Use `order="step"`.'
         )
-    leaves, treedef = jax.tree.flatten(state)
-    last, ys = fission.run(
-        step,
-        consts,
-        leaves,
-        jax.tree.leaves(xs),
-        steps,
-        split=order == "layer",
-        segment=segment,
-        unroll=unroll,
-        policy=policy,
-        loops=loops,
-    )
-    ys = jax.tree.unflatten(jax.tree.structure(out[1]), ys)
-    return jax.tree.unflatten(treedef, last), ys
+    return step, consts, state, xs, out
 
 
-_compiled = jax.jit(_run, static_argnums=(3, 4, 5, 6, 7, 8))
-
-
-def _is_split_by(a, out):
-    split = out.sharding is not None and any(out.sharding.spec)
-    return split and not any(jax.typeof(a).sharding.spec)
-
-
-def _as_split(a, out):
-    return jax.sharding.reshard(a, out.sharding) if _is_split_by(a, out) else a
+def _is_weak(a, out):
+    return jax.typeof(a).weak_type
 
 
 def _as_strong(a, out):
-    if not jax.typeof(a).weak_type:
-        return a
-    return lax.convert_element_type(a, jnp.result_type(a, out.dtype))
+    return lax.convert_element_type(a, jnp.result_type(a, out.dtype)) if _is_weak(a, out) else a
+
+
+def _is_unsharded(a, out):
+    sharded = out.sharding is not None and any(out.sharding.spec)
+    return sharded and not any(jax.typeof(a).sharding.spec)
+
+
+def _as_sharded(a, out):
+    return jax.sharding.reshard(a, out.sharding) if _is_unsharded(a, out) else a

@@ -1,14 +1,15 @@
 """Adaptive exponential integrate and fire."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
-from .base import Neuron, adapt, at_rest, exponential, fire
+from .base import Neuron
+from .equations import adapt, at_rest, exponential, fire
 
 
 class AdExState(NamedTuple):
@@ -71,7 +72,7 @@ class AdEx(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> AdExState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> AdExState:
         v, w = (at_rest(value, shape, dtype) for value in (self.v_reset, self.w_rest))
         return AdExState(v, w)
 

@@ -2,14 +2,15 @@
 
 import math
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import between, positive, static
 from ..surrogate import Sigmoid, Surrogate, spike
-from .base import Neuron, at_rest, reset
+from .base import Neuron
+from .equations import at_rest, reset
 
 
 class ALIFState(NamedTuple):
@@ -60,7 +61,7 @@ class ALIF(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> ALIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> ALIFState:
         return ALIFState(at_rest(self.v_reset, shape, dtype), at_rest(None, shape, dtype))
 
     def step(self, state: ALIFState, x: Array) -> tuple[ALIFState, Array]:

@@ -1,16 +1,17 @@
 """Second-order neuron whose membrane responds with an alpha function."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import between, positive, static
 from ..surrogate import Sigmoid, Surrogate, spike
-from .base import RESET_TIMES, Neuron, at_rest, charge_fire_reset, reset
+from .base import Neuron
+from .equations import RESET_TIMES, at_rest, charge_fire_reset, reset
 
 
 class AlphaState(NamedTuple):
@@ -75,7 +76,7 @@ class Alpha(Neuron):
                 f"got exc_decay={exc} and inh_decay={inh}. Exchange or separate them."
             )
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> AlphaState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> AlphaState:
         return AlphaState(at_rest(None, shape, dtype), at_rest(None, shape, dtype))
 
     def step(self, state: AlphaState, x: Array) -> tuple[AlphaState, Array]:

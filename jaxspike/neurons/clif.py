@@ -1,15 +1,16 @@
 """Complementary leaky integrate and fire."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import greater_than, positive
 from ..surrogate import Rect, Surrogate, spike
-from .base import Neuron, at_rest, leaky_charge, reset
+from .base import Neuron
+from .equations import at_rest, leaky_charge, reset
 
 
 class CLIFState(NamedTuple):
@@ -47,7 +48,7 @@ class CLIF(Neuron):
     v_threshold: Param = positive(default=1.0)
     surrogate: Surrogate = Rect()
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> CLIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> CLIFState:
         return CLIFState(at_rest(None, shape, dtype), at_rest(None, shape, dtype))
 
     def step(self, state: CLIFState, x: Array) -> tuple[CLIFState, Array]:

@@ -1,14 +1,15 @@
 """Current-based leaky integrate and fire."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import between, positive, static
 from ..surrogate import Rect, Surrogate
-from .base import Neuron, at_rest, fire
+from .base import Neuron
+from .equations import at_rest, fire
 
 
 class CubaLIFState(NamedTuple):
@@ -52,7 +53,7 @@ class CubaLIF(Neuron):
     surrogate: Surrogate = Rect()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> CubaLIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> CubaLIFState:
         return CubaLIFState(at_rest(self.v_reset, shape, dtype), at_rest(None, shape, dtype))
 
     def step(self, state: CubaLIFState, x: Array) -> tuple[CubaLIFState, Array]:

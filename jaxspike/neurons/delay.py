@@ -1,12 +1,13 @@
 """Axonal delay."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Shape
+from .._types import Array, DType, Shape
 from ..field import count
-from .base import Neuron, at_rest
+from .base import Neuron
+from .equations import at_rest
 
 
 class DelayState(NamedTuple):
@@ -37,7 +38,7 @@ class Delay(Neuron):
 
     steps: int = count(default=1)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> DelayState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> DelayState:
         return DelayState(tuple(at_rest(None, shape, dtype) for _ in range(self.steps)))
 
     def step(self, state: DelayState, x: Array) -> tuple[DelayState, Array]:

@@ -1,14 +1,15 @@
 """Exponential integrate and fire."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
-from .base import Neuron, at_rest, exponential, fire
+from .base import Neuron
+from .equations import at_rest, exponential, fire
 
 
 class EIFState(NamedTuple):
@@ -53,7 +54,7 @@ class EIF(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> EIFState:
         return EIFState(at_rest(self.v_reset, shape, dtype))
 
     def step(self, state: EIFState, x: Array) -> tuple[EIFState, Array]:

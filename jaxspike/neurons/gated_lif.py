@@ -1,14 +1,15 @@
 """Leaky integrate and fire with learned gates."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import between
 from ..surrogate import Sigmoid, Surrogate, spike
-from .base import Neuron, at_rest
+from .base import Neuron
+from .equations import at_rest
 
 
 class GatedLIFState(NamedTuple):
@@ -67,7 +68,7 @@ class GatedLIF(Neuron):
     conduct: Param = between(0.0, 1.0, default=0.5)
     surrogate: Surrogate = Sigmoid()
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> GatedLIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> GatedLIFState:
         return GatedLIFState(at_rest(None, shape, dtype), at_rest(None, shape, dtype))
 
     def step(self, state: GatedLIFState, x: Array) -> tuple[GatedLIFState, Array]:

@@ -1,14 +1,15 @@
 """Integrate and fire."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import positive, static
 from ..surrogate import Sigmoid, Surrogate
-from .base import Neuron, at_rest, fire
+from .base import Neuron
+from .equations import at_rest, fire
 
 
 class IFState(NamedTuple):
@@ -45,7 +46,7 @@ class IF(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> IFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> IFState:
         return IFState(at_rest(self.v_reset, shape, dtype))
 
     def step(self, state: IFState, x: Array) -> tuple[IFState, Array]:

@@ -1,14 +1,15 @@
 """Integer leaky integrate and fire."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import count, greater_than, positive, static
 from ..surrogate import Surrogate, Window, spike_count
-from .base import Neuron, at_rest, leaky_charge, reset
+from .base import Neuron
+from .equations import at_rest, leaky_charge, reset
 
 
 class ILIFState(NamedTuple):
@@ -50,7 +51,7 @@ class ILIF(Neuron):
     surrogate: Surrogate = Window()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> ILIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> ILIFState:
         return ILIFState(at_rest(None, shape, dtype))
 
     def step(self, state: ILIFState, x: Array) -> tuple[ILIFState, Array]:

@@ -1,14 +1,15 @@
 """Izhikevich's neuron: quadratic integrate and fire with adaptation."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
-from .base import Neuron, adapt, at_rest, fire, quadratic
+from .base import Neuron
+from .equations import adapt, at_rest, fire, quadratic
 
 
 class IzhikevichState(NamedTuple):
@@ -67,7 +68,7 @@ class Izhikevich(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> IzhikevichState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> IzhikevichState:
         v, w = (at_rest(value, shape, dtype) for value in (self.v_reset, self.w_rest))
         return IzhikevichState(v, w)
 

@@ -1,15 +1,16 @@
 """Leaky integrate and fire with a learned gain."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate, spike
-from .base import Neuron, at_rest, leaky_charge, reset
+from .base import Neuron
+from .equations import at_rest, leaky_charge, reset
 
 
 class KLIFState(NamedTuple):
@@ -58,7 +59,7 @@ class KLIF(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> KLIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> KLIFState:
         return KLIFState(at_rest(self.v_reset, shape, dtype))
 
     def step(self, state: KLIFState, x: Array) -> tuple[KLIFState, Array]:

@@ -1,12 +1,13 @@
 """Leaky integrator."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import greater_than
-from .base import Neuron, at_rest
+from .base import Neuron
+from .equations import at_rest
 
 
 class LIState(NamedTuple):
@@ -35,7 +36,7 @@ class LI(Neuron):
 
     tau: Param = greater_than(1.0, default=2.0)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> LIState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> LIState:
         return LIState(at_rest(None, shape, dtype))
 
     def step(self, state: LIState, x: Array) -> tuple[LIState, Array]:

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import function, greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
-from .base import Neuron, at_rest, fire, leaky_charge
+from .base import Neuron
+from .equations import at_rest, fire, leaky_charge
 
 
 class LIAFState(NamedTuple):
@@ -57,7 +58,7 @@ class LIAF(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> LIAFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> LIAFState:
         return LIAFState(at_rest(self.v_reset, shape, dtype))
 
     def step(self, state: LIAFState, x: Array) -> tuple[LIAFState, Array]:

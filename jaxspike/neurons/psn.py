@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from .._types import Array
 from ..field import learned
 from ..surrogate import ATan, Surrogate, spike
-from .base import SequenceNeuron, mix_time, square_weight, uniform_weight
+from .base import SequenceNeuron
+from .equations import mix_time, square_weight, uniform_weight
 
 
 class PSN(SequenceNeuron):

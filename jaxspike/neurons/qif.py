@@ -1,14 +1,15 @@
 """Quadratic integrate and fire."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
-from .base import Neuron, at_rest, fire, quadratic
+from .base import Neuron
+from .equations import at_rest, fire, quadratic
 
 
 class QIFState(NamedTuple):
@@ -55,7 +56,7 @@ class QIF(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> QIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> QIFState:
         return QIFState(at_rest(self.v_reset, shape, dtype))
 
     def step(self, state: QIFState, x: Array) -> tuple[QIFState, Array]:

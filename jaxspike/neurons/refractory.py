@@ -1,13 +1,15 @@
 """Absolute refractory period of any neuron."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .._types import Array, Shape, Tree
+from .._state import compute_dtype
+from .._types import Array, DType, Shape, Tree
 from ..field import count
-from .base import Neuron, at_least_float32, at_rest
+from .base import Neuron
+from .equations import at_rest
 
 
 class RefractoryState(NamedTuple):
@@ -44,8 +46,8 @@ class Refractory(Neuron):
     neuron: Neuron
     steps: int = count(default=1)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> RefractoryState:
-        counts = at_least_float32([jnp.dtype(dtype)])  # bfloat16 cannot count beyond 256
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> RefractoryState:
+        counts = compute_dtype([jnp.dtype(dtype)])  # bfloat16 cannot count beyond 256
         return RefractoryState(self.neuron.init_state(shape, dtype), at_rest(None, shape, counts))
 
     def step(self, state: RefractoryState, x: Array) -> tuple[RefractoryState, Array]:

@@ -1,14 +1,15 @@
 """Resonate and fire."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import negative, positive, static
 from ..surrogate import Sigmoid, Surrogate
-from .base import Neuron, at_rest, fire
+from .base import Neuron
+from .equations import at_rest, fire
 
 
 class ResonateAndFireState(NamedTuple):
@@ -54,7 +55,7 @@ class ResonateAndFire(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> ResonateAndFireState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> ResonateAndFireState:
         return ResonateAndFireState(
             at_rest(self.v_reset, shape, dtype), at_rest(None, shape, dtype)
         )

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from .._types import Array, Param
 from ..field import learned
 from ..surrogate import ATan, Surrogate, spike
-from .base import SequenceNeuron, uniform_weight
+from .base import SequenceNeuron
+from .equations import uniform_weight
 
 
 class SlidingPSN(SequenceNeuron):

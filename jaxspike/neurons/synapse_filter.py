@@ -1,12 +1,13 @@
 """Synapse that turns spikes into a decaying current."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import greater_than
-from .base import Neuron, at_rest
+from .base import Neuron
+from .equations import at_rest
 
 
 class SynapseFilterState(NamedTuple):
@@ -39,7 +40,7 @@ class SynapseFilter(Neuron):
 
     tau: Param = greater_than(1.0, default=100.0)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> SynapseFilterState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> SynapseFilterState:
         return SynapseFilterState(at_rest(None, shape, dtype))
 
     def step(self, state: SynapseFilterState, x: Array) -> tuple[SynapseFilterState, Array]:

@@ -1,14 +1,15 @@
 """Integrate and fire with spikes of both signs."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import positive, static
 from ..surrogate import Sigmoid, Surrogate
-from .base import Neuron, at_rest, fire_ternary
+from .base import Neuron
+from .equations import at_rest, fire_ternary
 
 
 class TernaryIFState(NamedTuple):
@@ -49,7 +50,7 @@ class TernaryIF(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> TernaryIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> TernaryIFState:
         return TernaryIFState(at_rest(self.v_reset, shape, dtype))
 
     def step(self, state: TernaryIFState, x: Array) -> tuple[TernaryIFState, Array]:

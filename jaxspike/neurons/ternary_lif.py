@@ -1,14 +1,15 @@
 """Leaky integrate and fire with spikes of both signs."""
 
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Array, Param, Shape
+from .._types import Array, DType, Param, Shape
 from ..field import greater_than, positive, static
 from ..surrogate import Sigmoid, Surrogate
-from .base import Neuron, at_rest, fire_ternary, leaky_charge
+from .base import Neuron
+from .equations import at_rest, fire_ternary, leaky_charge
 
 
 class TernaryLIFState(NamedTuple):
@@ -53,7 +54,7 @@ class TernaryLIF(Neuron):
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> TernaryLIFState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> TernaryLIFState:
         return TernaryLIFState(at_rest(self.v_reset, shape, dtype))
 
     def step(self, state: TernaryLIFState, x: Array) -> tuple[TernaryLIFState, Array]:

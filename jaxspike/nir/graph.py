@@ -1,13 +1,12 @@
-"""A NIR graph, flat: nested graphs resolved, edges checked, every error with the node's name."""
+"""A flat NIR graph: nested graphs resolved, edges checked, every error with the node's name."""
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any
+import warnings
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from .file import Tree
-from .warn import warn
 
 # the fields that a node must have, and those that it may have
 FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -40,60 +39,65 @@ class Node:
 
     name: str
     kind: str
-    fields: dict[str, Any]
-    metadata: dict[str, Any]
+    fields: Tree
+    metadata: Tree
 
-    def error(self, must: str, got: Any, fix: str = "") -> ValueError:
+    def error(self, must: str, got: object, fix: str = "") -> ValueError:
         """The error of this node: what it must be, what it is, and what to do."""
-        return ValueError(
-            f"`from_nir(graph=...)`: the node {self.name!r} ({self.kind}) must {must}, got {got}."
-            + (f" {fix}" if fix else "")
-        )
+        where = f"`from_nir(graph=...)`: the node {self.name!r} ({self.kind})"
+        return ValueError(f"{where} must {must}, got {got}. {fix}".rstrip())
+
+    def warn(self, what: str) -> None:
+        """Warn about a node that can be read but may not mean what it says."""
+        where = f"`from_nir(graph=...)`: the node {self.name!r} ({self.kind})"
+        warnings.warn(f"{where} {what}.", stacklevel=3)
+
+
+def malformed(must: str, got: object, fix: str = "") -> ValueError:
+    """The error of a whole graph or file: what it must be, what it is, and what to do."""
+    return ValueError(f"`from_nir(graph=...)` must {must}, got {got}. {fix}".rstrip())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FlatGraph:
-    """Nodes by name, what feeds each of them, and the metadata of the whole.
+    """Nodes by name, the sources that feed each of them, and the metadata of the graph.
 
     ``inputs`` and ``outputs`` are the names of the Input and Output nodes of the outermost graph;
-    those of nested graphs pass on what comes in.
+    those of nested graphs pass their input on.
     """
 
     nodes: dict[str, Node]
     sources: dict[str, list[str]]
     inputs: list[str]
     outputs: list[str]
-    metadata: dict[str, Any]
+    metadata: Tree
 
 
 def flat_graph(tree: Tree) -> FlatGraph:
     """Check a graph and resolve its nested graphs."""
     if tree.get("type") != "NIRGraph":
-        raise ValueError(
-            f"`from_nir(graph=...)` must be a NIRGraph, got a node {tree.get('type')!r}. "
-            "Put it into a graph: `nir.NIRGraph.from_list(node)`."
-        )
+        fix = "Put it into a graph: `nir.NIRGraph.from_list(node)`."
+        raise malformed("be a NIRGraph", f"a node {tree.get('type')!r}", fix)
     nodes: dict[str, Node] = {}
     edges: list[tuple[str, str]] = []
     inputs, outputs = _add(tree, "", nodes, edges)
-    for what, names in ("Input", inputs), ("Output", outputs):
+    for kind, names in ("Input", inputs), ("Output", outputs):
         if not names:
-            raise ValueError(
-                f"`from_nir(graph=...)` must have an {what} node, got the nodes {list(nodes)}. "
-                f"Add `nir.{what}`."
+            raise malformed(
+                f"have an {kind} node", f"the nodes {list(nodes)}", f"Add `nir.{kind}`."
             )
-    order = {name: i for i, name in enumerate(sorted(nodes))}
     sources: dict[str, list[str]] = {name: [] for name in nodes}
-    for source, target in sorted(edges, key=lambda e: order[e[0]]):
+    targets: dict[str, list[str]] = {name: [] for name in nodes}
+    for source, target in sorted(edges):
         sources[target].append(source)
-    kept = _leading_to(outputs, sources) | {*inputs}
+        targets[source].append(target)
+    kept = _reachable(outputs, sources) | {*inputs}
     for name in nodes.keys() - kept:
-        warn(name, nodes[name].kind, "leads to no Output and is left out")
-    reached = _leading_to(inputs, _reversed(sources))
+        nodes[name].warn("leads to no Output and is left out")
+    reached = _reachable(inputs, targets)
     for name in sorted(kept - reached, key=lambda n: (len(sources[n]), n)):
-        raise nodes[name].error(
-            "be reached from an Input", "no path to it", "Add the missing edges."
-        )
+        fix = "Add the missing edges."
+        raise nodes[name].error("be reached from an Input", "no path to it", fix)
     return FlatGraph(
         {n: node for n, node in nodes.items() if n in kept},
         {n: s for n, s in sources.items() if n in kept},
@@ -110,12 +114,10 @@ def _add(
     where = f"the graph {prefix[:-1]!r}" if prefix else "the graph"
     members = tree.get("nodes")
     if not isinstance(members, dict) or "edges" not in tree:
-        raise ValueError(
-            f"`from_nir(graph=...)` must have nodes and edges, got {sorted(tree)} in {where}."
-        )
+        raise malformed("have nodes and edges", f"{sorted(tree)} in {where}")
     members = dict(_with_slashes(members))
-    entry: dict[str, list[str]] = {}  # where an edge to a member leads, and whence one comes
-    leave: dict[str, list[str]] = {}
+    entry: dict[str, list[str]] = {}  # the nodes that an edge to a member leads to
+    leave: dict[str, list[str]] = {}  # and that one from it comes from
     inputs: list[str] = []
     outputs: list[str] = []
     for key, member in members.items():
@@ -123,9 +125,7 @@ def _add(
         while name in nodes:
             name += "_"
         if not isinstance(member, dict) or "type" not in member:
-            raise ValueError(
-                f"`from_nir(graph=...)` must have a type at every node, got none at {name!r}."
-            )
+            raise malformed("have a type at every node", f"none at {name!r}")
         if member["type"] == "NIRGraph":
             entry[key], leave[key] = _add(member, f"{name}.", nodes, edges)
             continue
@@ -139,31 +139,25 @@ def _add(
             outputs.append(name)
     seen = set()
     for edge in _pairs(tree["edges"], where):
+        here = f"{edge} in {where}"
         for end in edge:
             if end not in members:
-                raise ValueError(
-                    f"`from_nir(graph=...)` must have edges between its nodes, got {edge} in "
-                    f"{where}, where there is no {end!r}. The nodes are {sorted(members)}."
-                )
+                must, fix = "have edges between its nodes", f"The nodes are {sorted(members)}."
+                raise malformed(must, f"{here}, where there is no {end!r}", fix)
         if edge in seen:
-            raise ValueError(
-                f"`from_nir(graph=...)` must have every edge once, got {edge} twice in {where}. "
-                "To double a signal use a Scale."
-            )
+            fix = "To double a signal use a Scale."
+            raise malformed("have every edge once", f"{edge} twice in {where}", fix)
         seen.add(edge)
         ends = leave[edge[0]], entry[edge[1]]
         for names, end, way in (ends[0], edge[0], "out of"), (ends[1], edge[1], "into"):
             if len(names) != 1:
-                kind = members[end]["type"]
-                raise ValueError(
-                    f"`from_nir(graph=...)` must have edges from outputs to inputs, got {edge} in "
-                    f"{where}: {len(names)} ways {way} {end!r}, a {kind}."
-                )
+                got = f"{here}: {len(names)} ways {way} {end!r}, a {members[end]['type']}"
+                raise malformed("have edges from outputs to inputs", got)
         edges.append((ends[0][0], ends[1][0]))
     return inputs, outputs
 
 
-def _with_slashes(members: Tree, prefix: str = "") -> Iterable[tuple[str, Any]]:
+def _with_slashes(members: Tree, prefix: str = "") -> Iterable[tuple[str, Tree]]:
     """Members by name; HDF5 takes a slash in a name for a group in a group."""
     for key, member in members.items():
         group = isinstance(member, dict) and "type" not in member and member
@@ -176,10 +170,8 @@ def _with_slashes(members: Tree, prefix: str = "") -> Iterable[tuple[str, Any]]:
 def _node(name: str, member: Tree) -> Node:
     kind = member["type"]
     if kind not in FIELDS:
-        raise ValueError(
-            f"`from_nir(graph=...)` must have nodes that NIR knows, got {kind!r} at {name!r}. "
-            f"It knows NIRGraph, {', '.join(FIELDS)}."
-        )
+        fix = f"It knows NIRGraph, {', '.join(FIELDS)}."
+        raise malformed("have nodes that NIR knows", f"{kind!r} at {name!r}", fix)
     required, optional = FIELDS[kind]
     fields = {k: v for k, v in member.items() if k in (*required, *optional) and v is not None}
     node = Node(name, kind, fields, _metadata(member))
@@ -187,42 +179,30 @@ def _node(name: str, member: Tree) -> Node:
         raise node.error(f"have the fields {', '.join(required)}", f"no {', '.join(missing)}")
     known = {*required, *optional, "type", "metadata", "input_type", "output_type"}
     for key in member.keys() - known:
-        warn(name, kind, f"has a field {key!r} that NIR does not know; it is left out")
+        node.warn(f"has a field {key!r} that NIR does not know; it is left out")
     return node
 
 
-def _metadata(tree: Tree) -> dict[str, Any]:
-    """The metadata, in which libraries may put what they like."""
+def _metadata(tree: Tree) -> Tree:
+    """A copy of the metadata, which libraries may use freely."""
     found = tree.get("metadata")
     return dict(found) if isinstance(found, dict) else {}
 
 
-def _pairs(edges: Any, where: str) -> list[tuple[str, str]]:
+def _pairs(edges: Sequence[object], where: str) -> list[tuple[str, str]]:
     pairs = []
     for edge in np.asarray(edges, object).tolist() if len(edges) else []:
         ends = [e.decode("utf8") if isinstance(e, bytes) else e for e in np.atleast_1d(edge)]
         if len(ends) != 2 or not all(isinstance(e, str) for e in ends):
-            raise ValueError(
-                f"`from_nir(graph=...)` must have edges that are pairs of names, got {edge!r} in "
-                f"{where}."
-            )
+            raise malformed("have edges that are pairs of names", f"{edge!r} in {where}")
         pairs.append((str(ends[0]), str(ends[1])))
     return pairs
 
 
-def _leading_to(targets: list[str], sources: dict[str, list[str]]) -> set[str]:
-    found, todo = set(targets), list(targets)
+def _reachable(starts: list[str], following: dict[str, list[str]]) -> set[str]:
+    found, todo = set(starts), list(starts)
     while todo:
-        for name in sources[todo.pop()]:
-            if name not in found:
-                found.add(name)
-                todo.append(name)
+        new = {*following[todo.pop()]} - found
+        found |= new
+        todo += new
     return found
-
-
-def _reversed(sources: dict[str, list[str]]) -> dict[str, list[str]]:
-    targets: dict[str, list[str]] = {name: [] for name in sources}
-    for target, names in sources.items():
-        for name in names:
-            targets[name].append(target)
-    return targets

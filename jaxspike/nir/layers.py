@@ -1,6 +1,4 @@
-"""Layers for those nodes of NIR that Flax and the rest of jaxspike have no layer for."""
-
-from typing import Any
+"""Layers for the nodes of NIR for which Flax and the rest of jaxspike have none."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +15,7 @@ from .layout import batch_channels_first, batch_channels_last
 class Matrix(nnx.Module):
     """``y = W x + b`` for a weight with axes in front, ``[*, out, in]``, and ``x`` ``[*, in]``."""
 
-    def __init__(self, weight: Array, bias: Array | None = None):
+    def __init__(self, weight, bias=None):
         self.weight = nnx.Param(jnp.asarray(weight, jnp.float32))
         self.bias = None if bias is None else nnx.Param(jnp.asarray(bias, jnp.float32))
 
@@ -30,9 +28,9 @@ class Matrix(nnx.Module):
 
 
 class Scale(nnx.Module):
-    """``y = scale * x``, one factor for each value or one for all."""
+    """``y = scale * x``, with one factor per value or one for all."""
 
-    def __init__(self, scale: Array):
+    def __init__(self, scale):
         self.scale = nnx.Param(jnp.asarray(scale, jnp.float32))
 
     def __call__(self, x: Array) -> Array:
@@ -50,9 +48,9 @@ class FlattenChannelsFirst(nnx.Module):
     """Merge axes of a sample as NIR counts and orders them, channels first.
 
     Args:
-        start: The first axis to merge, of a sample with its channels in front.
-        stop: The axis behind the last to merge.
-        axes: How many axes a sample has.
+        start: The first axis to merge, of a sample with channels first.
+        stop: The axis after the last to merge.
+        axes: Number of axes of a sample.
     """
 
     def __init__(self, start: int, stop: int, axes: int):
@@ -68,7 +66,7 @@ class FlattenChannelsFirst(nnx.Module):
 class Threshold(nnx.Module):
     """A step function without memory: 1 where ``x`` is above (or at) the threshold."""
 
-    def __init__(self, threshold: Any, surrogate: Surrogate, strict: bool):
+    def __init__(self, threshold, surrogate: Surrogate, strict: bool):
         self.threshold = Constant(jnp.asarray(threshold, jnp.float32))
         self.surrogate, self.strict = nnx.data(surrogate), strict
 
@@ -78,17 +76,17 @@ class Threshold(nnx.Module):
 
 
 class Delays(Neuron):
-    """An axon for each neuron: what goes in comes out ``steps`` steps later, zeros at first.
+    """One axon per neuron: its input comes out ``steps`` steps later, zeros at first.
 
     Args:
-        longest: The greatest number of steps.
+        longest: The largest number of steps.
         steps: Length of each delay in time steps, from 0 to ``longest``.
     """
 
     longest: int = count()
     steps: Param = 1.0
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> DelayState:
+    def init_state(self, shape: Shape, dtype=jnp.float32) -> DelayState:
         return Delay(self.longest).init_state(shape, dtype)
 
     def step(self, state: DelayState, x: Array) -> tuple[DelayState, Array]:

@@ -1,23 +1,22 @@
-"""What shape every node takes and gives, in NIR's terms: channels first, no batch, no time."""
+"""The shapes that every node takes and gives, as in NIR: channels first, no batch, no time."""
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from .graph import FlatGraph, Node
-from .warn import warn
+from .._types import Shape
+from .graph import NEURONS, FlatGraph, Node
 
-Shape = tuple[int, ...]
-Shapes = dict[str, tuple[Shape, Shape]]  # of the input and of the output of each node
+Array = np.ndarray
+Shapes = dict[str, tuple[Shape, Shape]]  # of the input and the output of each node
 
 
 def infer_shapes(graph: FlatGraph) -> Shapes:
     """The shapes of all nodes, from those of the Inputs.
 
-    Batch axes left in the Inputs are dropped if the graph fits only then.  A Flatten whose axes
-    count the batch is understood if the graph fits only then, with a warning.
+    Batch axes left in the Inputs are dropped if the graph fits only without them. The axes of a
+    Flatten may count the batch, with a warning, if the graph fits only then.
     """
     full = {name: declared_shape(graph.nodes[name]) for name in graph.inputs}
     axes = min(map(len, full.values()))
@@ -33,7 +32,7 @@ def infer_shapes(graph: FlatGraph) -> Shapes:
             if counts_batch:
                 for node in graph.nodes.values():
                     if node.kind == "Flatten":
-                        warn(node.name, node.kind, "has a start_dim that counts the batch axis")
+                        node.warn("has a start_dim that counts the batch axis")
             return shapes
     assert first is not None
     raise first
@@ -43,9 +42,9 @@ def _walk(graph: FlatGraph, inputs: dict[str, Shape], counts_batch: bool) -> Sha
     shapes: Shapes = {name: (shape, shape) for name, shape in inputs.items()}
     while missing := [n for n in graph.nodes if n not in shapes]:
         for name in missing:
-            heard = [s for s in graph.sources[name] if s in shapes]
-            if heard:
-                into = shapes[heard[0]][1]
+            known = [s for s in graph.sources[name] if s in shapes]
+            if known:
+                into = shapes[known[0]][1]
                 shapes[name] = into, output_shape(graph.nodes[name], into, counts_batch)
     for name, sources in graph.sources.items():
         for source in sources:
@@ -69,7 +68,7 @@ def _check_declared(graph: FlatGraph, shapes: Shapes) -> None:
             continue
         if name in graph.outputs and not loose:
             raise node.error(f"get its shape {declared}", f"{got}")
-        warn(name, node.kind, f"has the shape {declared}, but {got} comes in; that is taken")
+        node.warn(f"has the shape {declared}, but gets {got}, which is used")
 
 
 def declared_shape(node: Node) -> Shape:
@@ -94,12 +93,12 @@ def sizes(node: Node, field: str, length: int | None = None, low: int = 0) -> Sh
 
 
 def output_shape(node: Node, shape: Shape, counts_batch: bool = False) -> Shape:
-    """What a node makes of an input of ``shape``."""
+    """The shape of a node's output, from that of its input."""
     rule = _RULES.get(node.kind)
     return rule(node, shape, counts_batch) if rule else shape
 
 
-def weight_of(node: Node) -> Any:
+def weight_of(node: Node) -> Array:
     """The weight of a matrix or convolution: real and finite."""
     weight = np.asarray(node.fields["weight"])
     if weight.dtype.kind not in "biuf" or not np.all(np.isfinite(weight)):
@@ -113,15 +112,15 @@ def _matrix(node: Node, shape: Shape, _: bool) -> Shape:
         raise node.error("have a weight of at least 2 axes", f"shape {weight}")
     want, out = (*weight[:-2], weight[-1]), (*weight[:-2], weight[-2])
     if shape != want:
-        raise node.error(f"get {want}, as its weight of {weight} says", f"{shape}")
+        raise node.error(f"get {want}, for its weight of {weight}", f"{shape}")
     if node.kind == "Affine":
-        _fits(node, "bias", out)
+        full_parameter(node, "bias", out)
     return out
 
 
 def _elementwise(field: str) -> Callable[[Node, Shape, bool], Shape]:
     def rule(node: Node, shape: Shape, _: bool) -> Shape:
-        _fits(node, field, shape)
+        full_parameter(node, field, shape)
         return shape
 
     return rule
@@ -129,16 +128,12 @@ def _elementwise(field: str) -> Callable[[Node, Shape, bool], Shape]:
 
 def _neuron(node: Node, shape: Shape, _: bool) -> Shape:
     for field in node.fields:
-        _fits(node, field, shape)
+        full_parameter(node, field, shape)
     return shape
 
 
-def _fits(node: Node, field: str, shape: Shape) -> None:
-    full_parameter(node, field, shape)
-
-
-def full_parameter(node: Node, field: str, shape: Shape) -> Any:
-    """A parameter in its full shape; one value stands for all, axes of 1 in front are dropped."""
+def full_parameter(node: Node, field: str, shape: Shape) -> Array:
+    """A parameter in full shape; a single value is for all, leading axes of size 1 are dropped."""
     try:
         value = np.asarray(node.fields[field], np.float64)
     except (TypeError, ValueError):
@@ -152,10 +147,8 @@ def full_parameter(node: Node, field: str, shape: Shape) -> Any:
     elif value.ndim != len(shape) or any(
         a not in (1, b) for a, b in zip(value.shape, shape, strict=True)
     ):
-        raise node.error(
-            f"have one {field} for all, or one for each of {shape}, which come in",
-            f"shape {value.shape}",
-        )
+        must = f"have one {field} for all, or one for each of {shape}, the shape of its input"
+        raise node.error(must, f"shape {value.shape}")
     return np.broadcast_to(value, shape)
 
 
@@ -165,7 +158,7 @@ def kernel_size(node: Node) -> Shape:
 
 
 def paddings(node: Node) -> tuple[tuple[int, int], ...]:
-    """The padding before and behind each spatial axis of a convolution or pool."""
+    """The padding before and after each spatial axis of a convolution or pool."""
     padding, axes = node.fields["padding"], 1 if node.kind == "Conv1d" else 2
     if isinstance(padding, bytes):
         padding = padding.decode("utf8")
@@ -178,7 +171,7 @@ def paddings(node: Node) -> tuple[tuple[int, int], ...]:
             raise node.error('have a stride of 1 with the padding "same"', node.fields["stride"])
         spread = zip(sizes(node, "dilation", axes, 1), kernel_size(node), strict=True)
         total = [d * (k - 1) for d, k in spread]
-        return tuple((t // 2, t - t // 2) for t in total)  # the odd one behind, as in PyTorch
+        return tuple((t // 2, t - t // 2) for t in total)  # the odd one after, as in PyTorch
     return tuple((p, p) for p in sizes(node, "padding", axes))
 
 
@@ -189,13 +182,13 @@ def _conv(node: Node, shape: Shape, _: bool) -> Shape:
         raise node.error(f"have a weight of {axes + 2} axes", f"shape {weight}")
     groups = sizes(node, "groups", 1, 1)[0]
     if weight[0] % groups:
-        raise node.error(f"have outputs that {groups} groups can share", f"{weight[0]}")
+        raise node.error(f"have outputs that divide into {groups} groups", f"{weight[0]}")
     channels = weight[1] * groups
     if len(shape) != axes + 1 or shape[0] != channels:
         raise node.error(f"get {axes + 1} axes, {channels} channels first", f"{shape}")
     if "input_shape" in node.fields and (s := sizes(node, "input_shape", axes)) != shape[1:]:
         raise node.error(f"get its input_shape {s}", f"{shape[1:]}")
-    _fits(node, "bias", weight[:1])
+    full_parameter(node, "bias", weight[:1])
     dilation = sizes(node, "dilation", axes, 1)
     window = [d * (k - 1) + 1 for d, k in zip(dilation, weight[2:], strict=True)]
     return weight[0], *_slide(node, shape[1:], window, sizes(node, "stride", axes, 1))
@@ -216,7 +209,7 @@ def _slide(node: Node, shape: Shape, window: list[int], stride: Shape) -> Shape:
 
 
 def flatten_axes(node: Node, shape: Shape, counts_batch: bool = False) -> tuple[int, int]:
-    """The first axis that a Flatten merges, and the one behind its last."""
+    """The first axis that a Flatten merges, and the one after its last."""
     ends = []
     declared = sizes(node, "input_type") if "input_type" in node.fields else shape
     extra = len(declared) - len(shape)
@@ -252,4 +245,4 @@ _RULES: dict[str, Callable[[Node, Shape, bool], Shape]] = {
     "SumPool2d": _pool,
     "AvgPool2d": _pool,
     "Flatten": _flatten,
-} | dict.fromkeys(("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF"), _neuron)
+} | dict.fromkeys(NEURONS, _neuron)

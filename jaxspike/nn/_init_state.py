@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import register_static
 
+from .._state import check_shape
 from .._types import Shape, Tree
-from ..neurons.base import check_shape
 
 T = 3  # time steps of the sequence that is traced: rarely the size of another axis
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._check import instance
+from .._state import output_dtype
 from .._types import Array, Shape, Tree
 from ..neurons import Neuron
-from ..neurons.base import output_dtype
 from .module import Spiking, SpikingModule
 
 

@@ -1,14 +1,12 @@
 """`Sequential`: layers in order."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from flax import nnx
 
 from .._types import Array, Tree
-from ..engine.products import can_fold
+from ..engine import fold_batch
 from ..neurons import Neuron, SequenceNeuron
 from .module import Spiking, SpikingModule, check_keeps_time
 
@@ -66,11 +64,8 @@ class Sequential(SpikingModule):
 
 
 def _apply(layer: Callable[..., Any], x: Any) -> Any:
-    """``layer(x)``, with all batch axes as one where that is faster."""
-    if type(layer) is not nnx.Linear or getattr(x, "ndim", 0) < 3 or not can_fold(jax.typeof(x)):
-        return layer(x)
-    y = layer(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
-    return y.reshape(*x.shape[:-1], y.shape[-1])
+    """``layer(x)``; a matrix product with its batch axes merged where that is faster."""
+    return fold_batch(layer, x) if type(layer) is nnx.Linear else layer(x)
 
 
 def _describe(layer: Any) -> str:

@@ -128,13 +128,15 @@ def test_spikingjelly(make):
     name = make.__name__.lower()
     net, source = make(), weights(SJ, name)
     before = nnx.clone(net)
-    new = js.convert.from_torch(net, source)
+    x_seq = channels_last(SJ[f"{name}:x"])
+    shape = x_seq.shape[1:]
+    new = js.convert.from_torch(net, source, shape)
     assert states_equal(net, before)
     new.eval()
-    y = run(new, channels_last(SJ[f"{name}:x"]))
-    np.testing.assert_array_equal(y, SJ[f"{name}:y"])
-    back = js.convert.to_torch(js.convert.from_torch(net, js.convert.to_torch(new)))
-    assert back.keys() == js.convert.to_torch(new).keys()
+    np.testing.assert_array_equal(run(new, x_seq), SJ[f"{name}:y"])
+    there = js.convert.to_torch(new, shape)
+    back = js.convert.to_torch(js.convert.from_torch(net, there, shape), shape)
+    assert back.keys() == there.keys()
     if make is Residual:  # the same names: what PyTorch would load
         assert back.keys() == source.keys()
         assert {k: v.shape for k, v in back.items()} == {k: v.shape for k, v in source.items()}
@@ -154,12 +156,13 @@ def seeds_net():
     )
 
 
+SEEDS_SHAPE = (1, 8, 8, 3)
 SEEDS_WEIGHTS = {k: SEEDS[f"net_{k}"] for k in ("0.weight", "0.bias", "5.weight", "5.bias")}
 
 
 @pytest.fixture(scope="module")
 def loaded():
-    return js.convert.from_torch(seeds_net(), SEEDS_WEIGHTS)
+    return js.convert.from_torch(seeds_net(), SEEDS_WEIGHTS, SEEDS_SHAPE)
 
 
 def test_the_conv_net_of_the_seeds(loaded):
@@ -178,11 +181,11 @@ def test_the_conv_net_of_the_seeds(loaded):
 )
 def test_names_of_containers(loaded, rename):
     source = {rename(k): jnp.asarray(v) for k, v in reversed(SEEDS_WEIGHTS.items())}
-    assert states_equal(js.convert.from_torch(seeds_net(), source), loaded)
+    assert states_equal(js.convert.from_torch(seeds_net(), source, SEEDS_SHAPE), loaded)
 
 
 def test_the_inverse(loaded):
-    back = js.convert.to_torch(loaded)
+    back = js.convert.to_torch(loaded, SEEDS_SHAPE)
     assert back.keys() == SEEDS_WEIGHTS.keys()
     for key, value in SEEDS_WEIGHTS.items():
         np.testing.assert_array_equal(back[key], value)
@@ -251,7 +254,7 @@ def synaptic():
 
 @pytest.mark.parametrize("make", [immediate, synaptic])
 def test_snntorch(make):
-    net = js.convert.from_torch(make(), weights(SNNTORCH, make.__name__))
+    net = js.convert.from_torch(make(), weights(SNNTORCH, make.__name__), (1, 8))
     y = run(net, SNNTORCH[f"{make.__name__}:x"])
     np.testing.assert_array_equal(y, SNNTORCH[f"{make.__name__}:y"])
 
@@ -259,7 +262,7 @@ def test_snntorch(make):
 def test_snntorch_with_the_reset_one_step_late():
     learned = js.nn.Spiking(js.presets.snntorch.leaky(0.5, 0.9), learn=("v_decay",))
     net = TwoLayers(js.presets.snntorch.leaky(0.9), learned)
-    net = js.convert.from_torch(net, weights(SNNTORCH, "delayed"))
+    net = js.convert.from_torch(net, weights(SNNTORCH, "delayed"), (1, 8))
     y = run(net, SNNTORCH["delayed:x"])
     np.testing.assert_array_equal(y, SNNTORCH["delayed:y"])
 
@@ -281,7 +284,7 @@ def test_snntorch_with_the_reset_one_step_late():
 )
 def test_snntorch_constants_are_checked(make, message):
     with pytest.raises(ValueError, match=exactly(message)):
-        js.convert.from_torch(make(), weights(SNNTORCH, "immediate"))
+        js.convert.from_torch(make(), weights(SNNTORCH, "immediate"), (1, 8))
 
 
 def test_snntorch_neurons_without_a_counterpart():
@@ -290,7 +293,7 @@ def test_snntorch_neurons_without_a_counterpart():
         "`lif1`. Use IF, LIF(decay_input=False) or CubaLIF."
     )
     with pytest.raises(TypeError, match=exactly(message)):
-        js.convert.from_torch(TwoLayers(js.LIF(), js.IF()), weights(SNNTORCH, "immediate"))
+        js.convert.from_torch(TwoLayers(js.LIF(), js.IF()), weights(SNNTORCH, "immediate"), (1, 8))
 
 
 # files
@@ -299,7 +302,7 @@ def test_snntorch_neurons_without_a_counterpart():
 def test_safetensors(tmp_path, loaded):
     save_file = pytest.importorskip("safetensors.numpy").save_file
     save_file({k: v.copy() for k, v in SEEDS_WEIGHTS.items()}, tmp_path / "net.safetensors")
-    net = js.convert.from_torch(seeds_net(), tmp_path / "net.safetensors")
+    net = js.convert.from_torch(seeds_net(), tmp_path / "net.safetensors", SEEDS_SHAPE)
     assert states_equal(net, loaded)
 
 
@@ -327,7 +330,7 @@ class Tensor:
 @pytest.mark.parametrize("dtype", ["torch.float32", "torch.bfloat16"])
 def test_tensors(loaded, dtype):
     source = {k: Tensor(v, dtype) for k, v in SEEDS_WEIGHTS.items()}
-    assert states_equal(js.convert.from_torch(seeds_net(), source), loaded)
+    assert states_equal(js.convert.from_torch(seeds_net(), source, SEEDS_SHAPE), loaded)
 
 
 # errors
@@ -343,45 +346,45 @@ def two():
 
 W = np.ones((4, 4), np.float32)
 MAKE = (
-    "Make the network of the same layers, with `Spiking(neuron, learn=...)` for neurons that "
+    "Build the network from the same layers, with `Spiking(neuron, learn=...)` for neurons that "
     "learned; if only names differ, give `names={there: here}`."
 )
 ERRORS = [
     (
         lambda: js.convert.from_torch(two(), {"0.weight": W, "2.weight": W, "3.w": W[0, 0]}),
         ValueError,
-        "`from_torch` must find one array for each of the network and no other. Missing: none. "
+        "`from_torch` must find exactly one array for each of the network. Missing: none. "
         f"Left over: 3.w (). {MAKE}",
     ),
     (
         lambda: js.convert.from_torch(two(), {"0.weight": W, "2.weight": W[:3], "2.bias": W[0]}),
         ValueError,
-        "`from_torch` must find one array for each of the network and no other. "
-        f"Missing: layers.2.weight (4, 4). Left over: 2.weight (3, 4), 2.bias (4,). {MAKE}",
+        "`from_torch` must find exactly one array for each of the network. "
+        f"Missing: 2.weight (4, 4). Left over: 2.weight (3, 4), 2.bias (4,). {MAKE}",
     ),
     (
         lambda: js.convert.from_torch(two(), {"enc.weight": W, "dec.weight": W}),
         ValueError,
-        "`from_torch` must be told which of enc, dec is which of layers.0, layers.2: they have the "
-        "same shapes. Give `names={'enc': 'layers.0', ...}`.",
+        "`from_torch(names=...)` must pair enc, dec with 0, 2, which have the same shapes, got "
+        "nothing. Give `names={'enc': '0', ...}`.",
     ),
     (
-        lambda: js.convert.from_torch(two(), {"enc.weight": W}, names={"encoder": "layers.0"}),
+        lambda: js.convert.from_torch(two(), {"enc.weight": W}, names={"encoder": "0"}),
         ValueError,
-        "`from_torch(names={'encoder': 'layers.0'})` must name a layer or container on either "
+        "`from_torch(names={'encoder': '0'})` must name a layer or container on either "
         "side, got no array under 'encoder'.",
     ),
     (
-        lambda: js.convert.from_torch(two(), {}, channels={"0": 3}),
+        lambda: js.convert.from_torch(two(), {}, channels={"layers.0": 3}),
         ValueError,
-        "`from_torch(channels=...)` must name layers by their path, got '0'.",
+        "`from_torch(channels=...)` must name layers by their path, got 'layers.0'.",
     ),
     (
         lambda: js.convert.from_torch(two(), "net.pt"),
         ValueError,
         "`from_torch(source=...)` must be a .safetensors file, got 'net.pt'. PyTorch's own files "
-        "are pickles, which may run any code and are not opened here. Convert it where PyTorch is: "
-        "`safetensors.torch.save_file(torch.load(path, weights_only=True), new)`.",
+        "are pickles, which can run arbitrary code and are not opened here. Convert it with "
+        "PyTorch: `safetensors.torch.save_file(torch.load(path, weights_only=True), new)`.",
     ),
     (
         lambda: js.convert.from_torch(two(), {"state_dict": {"0.weight": W}}),
@@ -401,30 +404,31 @@ ERRORS = [
             js.nn.Sequential(js.nn.Flatten(), linear(), js.IF()), {"1.weight": W}
         ),
         ValueError,
-        "`from_torch(net=...)` must show whether `layers.1` gets a flattened image, and of how "
-        "many channels: PyTorch flattens C, H, W and Flax H, W, C. Give `shape=`, that of one step "
-        "of input (N, *), or `channels={'layers.1': C}`; 1 keeps the order.",
+        "`from_torch(shape=...)` must be the shape of one step of input (N, *), got None, and `1` "
+        "may get a flattened image: PyTorch flattens C, H, W and Flax H, W, C. Give the shape that "
+        "`init_state` gets.",
     ),
     (
         lambda: js.convert.to_torch(nnx.LinearGeneral(4, 4, rngs=nnx.Rngs(0))),
         TypeError,
         "`to_torch(net=...)` must be made of layers with a counterpart in PyTorch, got a "
-        "LinearGeneral with ['bias', 'kernel'] at `net`. Use nnx.Linear, Conv, ConvTranspose, "
-        "BatchNorm, LayerNorm, GroupNorm, InstanceNorm, RMSNorm or Embed.",
+        "LinearGeneral with ['bias', 'kernel'] at `LinearGeneral`. Use nnx.Linear, Conv, "
+        "ConvTranspose, BatchNorm, LayerNorm, GroupNorm, InstanceNorm, RMSNorm or Embed.",
     ),
     (
         lambda: js.convert.to_torch(js.nn.Spiking(js.LIF(), learn=("v_threshold",))),
         TypeError,
         "`to_torch(net=...)` must learn what SpikingJelly learns, got a LIF with "
-        "learn=('v_threshold',) at `net`. That is tau of LIF and SynapseFilter, k of KLIF, and all "
-        "of GatedLIF.",
+        "learn=('v_threshold',) at `Spiking`. That is tau of LIF and SynapseFilter, k of KLIF, "
+        "and all of GatedLIF.",
     ),
     (
         lambda: js.convert.from_torch(
             js.nn.Spiking(js.KLIF(), learn=("k",)), {"k": np.array(-1.0)}
         ),
         ValueError,
-        "`from_torch(source=...)` must have `net.k` inside its range, greater than 0, got -1.0.",
+        "`from_torch(source=...)` must have `Spiking.k` inside its range, greater than 0, "
+        "got -1.0.",
     ),
     (
         lambda: js.convert.from_torch(
@@ -432,12 +436,12 @@ ERRORS = [
         ),
         ValueError,
         "`from_torch(source=...)` must have one `conduct` for all time steps, got a `0.conduct` "
-        "that changes: a step does not know its time here.",
+        "that changes. A step does not know its time here.",
     ),
     (
         lambda: js.convert.from_ann(two(), nnx.Sequential(linear(), nnx.relu, linear(), linear())),
         ValueError,
-        "`from_ann` must find one array for each of the network and no other. "
+        "`from_ann` must find exactly one array for each of the network. "
         f"Missing: none. Left over: 3.kernel (4, 4). {MAKE}",
     ),
 ]
@@ -451,11 +455,11 @@ def test_errors(call, kind, message):
 
 def test_names_and_channels_answer_the_errors():
     source = {"enc.weight": W, "dec.weight": 2 * W}
-    net = js.convert.from_torch(two(), source, names={"enc": "layers.2", "dec": "layers.0"})
+    net = js.convert.from_torch(two(), source, names={"enc": "2", "dec": "0"})
     assert net.layers[0].kernel[0, 0] == 2
     images = js.nn.Sequential(js.nn.Flatten(), linear(8), js.IF())
     source = {"1.weight": np.arange(32.0).reshape(4, 8)}
-    by_hand = js.convert.from_torch(images, source, channels={"layers.1": 2})
+    by_hand = js.convert.from_torch(images, source, channels={"1": 2})
     assert states_equal(by_hand, js.convert.from_torch(images, source, (1, 2, 2, 2)))
     np.testing.assert_array_equal(by_hand.layers[1].kernel[:, 0], [0, 4, 1, 5, 2, 6, 3, 7])
 
@@ -471,9 +475,29 @@ def test_flattened_by_hand():
             lif, y = self.lif(state["lif"], self.fc(x.reshape(*x.shape[:-3], -1)))
             return {"lif": lif}, y
 
-    with pytest.raises(ValueError, match="must show whether `fc` gets a flattened image"):
+    with pytest.raises(ValueError, match="and `fc` may get a flattened image"):
         js.convert.to_torch(Net())
     js.convert.to_torch(Net(), (1, 2, 2, 2))
+
+
+def test_an_order_that_the_trace_does_not_determine():
+    class Net(js.nn.SpikingModule):
+        def __init__(self):
+            self.fc, self.lif = linear(8), js.LIF()
+
+        def __call__(self, state, x):
+            flat = x.reshape(*x.shape[:-3], -1)
+            lif, y = self.lif(state["lif"], self.fc(flat[..., ::2]))
+            return {"lif": lif}, y
+
+    message = (
+        "`to_torch(channels=...)` must name `fc`, whose order of features is not determined: "
+        "PyTorch flattens C, H, W and Flax H, W, C. Give `channels={'fc': C}`, those of the "
+        "flattened image; 1 keeps the order."
+    )
+    with pytest.raises(ValueError, match=exactly(message)):
+        js.convert.to_torch(Net(), (1, 2, 2, 4))
+    js.convert.to_torch(Net(), (1, 2, 2, 4), channels={"fc": 1})
 
 
 def test_a_flat_image_behind_other_layers():

@@ -29,10 +29,8 @@ class Net(js.nn.SpikingModule):
 
 def test_the_programs_of_the_page(tmp_path, monkeypatch):
     pytest.importorskip("nir")
-    from jaxspike import nir
-
     monkeypatch.chdir(tmp_path)
-    nir.to_nir(Net(nnx.Rngs(0)), (34, 34, 2), 1e-4, path="net.nir")
+    js.nir.to_nir(Net(nnx.Rngs(0)), (34, 34, 2), 1e-4, path="net.nir")
     x_seq = jax.random.uniform(jax.random.key(0), (5, N, 34, 34, 2))
     space = {"__name__": "page", "N": N, "x_seq": x_seq}
     for program in pages.programs(PAGE):

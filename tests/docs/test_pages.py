@@ -1,6 +1,7 @@
 """The pages of `docs`: programs run as written, networks spike, links lead somewhere."""
 
 import functools
+import re
 
 import pages
 import pytest
@@ -21,7 +22,8 @@ ELSEWHERE = {  # need files, optional packages or devices
     "nir.md": "test_nir_page.py",
     "training.md": "test_train.py",
 }
-LINKED = [pages.README, *pages.DOCS, *pages.ROOT.glob("*.md"), *pages.ROOT.glob("benchmarks/*.md")]
+ALL = [*pages.DOCS, *pages.NOTEBOOKS, *sorted(pages.ROOT.glob("*.md"))]
+LINKED = [*ALL, pages.ROOT / "benchmarks" / "engine.md", *pages.ROOT.glob("jaxspike/**/*.md")]
 
 
 @pytest.fixture(scope="module", params=LAYERS)
@@ -39,6 +41,12 @@ def test_every_network_spikes(page):
     assert all(0.5 < rate < 90 for rate in rates + shown), (rates, printed)
 
 
+def test_both_orders_agree(page):
+    _, printed, _ = page
+    different = re.findall(r"different spikes (\d+)", printed)
+    assert set(different) == ({"0"} if page[0].name == "index.md" else set())
+
+
 def test_every_program_is_run():
     with_programs = {page.name for page in pages.DOCS if pages.programs(page)}
     assert with_programs == LAYERS.keys() | ELSEWHERE.keys()
@@ -47,14 +55,14 @@ def test_every_program_is_run():
         assert page in path.read_text()
 
 
-@pytest.mark.parametrize("page", sorted(set(LINKED)), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for path, heading in pages.links(page):
         assert path.exists(), path
         assert not heading or heading in pages.headings(path), (path, heading)
 
 
-@pytest.mark.parametrize("page", [pages.README, *pages.DOCS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
 def test_every_name_is_there(page):
     assert not [name for name in pages.names(page) if not is_there(name)]
 

@@ -9,7 +9,7 @@ import jaxspike as js
 
 T, N, C = 9, 16, 4
 WHOLE = {"unroll": T}  # written out, without a loop
-PARALLEL = {"policy": js.engine.Policy(parallel=True)}
+PARALLEL = {"policy": js.Policy(parallel=True)}
 
 
 def step(params, state, x):
@@ -80,7 +80,7 @@ def main():
             state, y = js.scan(lambda v, x: (0.5 * v + x, v), jnp.zeros(x.shape[1:]), x, **options)
             return (y**2).sum(), state
 
-        for options in ({}, {"policy": js.engine.Policy(tile=4)}):
+        for options in ({}, {"policy": js.Policy(tile=4)}):
             run = jax.value_and_grad(lambda x, o=options: from_rest(x, o), has_aux=True)
             (value, state), g = jax.jit(run)(typed[1])
             assert jax.typeof(state).sharding.spec == P("batch", None)

@@ -15,10 +15,10 @@ OPTIONS = [
     {"order": "step"},
     {"order": "step", "segment": "sqrt", "unroll": 1},
     {"segment": 9, "unroll": 2},
-    {"policy": js.engine.Policy(tile=5, barrier=False)},
-    {"policy": js.engine.Policy(tile=5, parallel=True), "segment": 2},
-    {"policy": js.engine.Policy(tile=1000)},
-    {"policy": js.engine.Policy(tile=0, barrier=True, ride=False), "unroll": STEPS},
+    {"policy": js.Policy(tile=5, barrier=False)},
+    {"policy": js.Policy(tile=5, parallel=True), "segment": 2},
+    {"policy": js.Policy(tile=1000)},
+    {"policy": js.Policy(tile=0, barrier=True, fuse=False), "unroll": STEPS},
 ]
 
 
@@ -89,7 +89,7 @@ def test_numbers_with_and_without_a_gradient(tile, learned):
         return (y * jnp.cos(x)).sum() + (v**2).sum()
 
     def gradients(p, x, numbers):
-        policy = js.engine.Policy(tile=tile)
+        policy = js.Policy(tile=tile)
         return [
             jax.grad(lambda p, x, o=options: run(p, x, numbers, **o), (0, 1))(p, x)
             for options in ({"policy": policy}, {})

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 import jaxspike as js
-from jaxspike.engine.components import components
+from jaxspike.engine.order.components import components
 
 from .programs import assert_equal
 

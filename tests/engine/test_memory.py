@@ -9,7 +9,7 @@ import pytest
 from xla import AS_USERS
 
 import jaxspike as js
-from jaxspike.engine.backward import _apart
+from jaxspike.engine.loop.backward import _unrelated
 
 IN_PLACE = pytest.mark.skipif(
     jax.__version_info__ < (0, 11), reason="a loop copies what it writes over"
@@ -79,7 +79,7 @@ def test_a_short_sequence_writes_no_state():
 def test_what_xla_cannot_tell_to_be_the_same_is(dtype):
     # no subnormal numbers: all arithmetic of XLA on a CPU takes them for zero
     x = jnp.array([0.0, -0.0, 1.5, -2e-30, jnp.inf, -jnp.inf, jnp.nan]).astype(dtype)
-    y = jax.jit(_apart)(x)
+    y = jax.jit(_unrelated)(x)
     assert y.dtype == x.dtype
     assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
 
@@ -105,7 +105,7 @@ def test_products_are_kept_only_between_segments_that_are():
 @IN_PLACE
 def test_under_tiles_a_number_without_a_gradient_stays_one():
     """At rest a row for the state and one for its cotangent, none for tau and the threshold."""
-    lif, policy = js.LIF(), js.engine.Policy(tile=2**13)
+    lif, policy = js.LIF(), js.Policy(tile=2**13)
 
     def run(x):
         rest = lif.init_state(x.shape[1:])
@@ -156,14 +156,14 @@ def test_a_wide_loop_over_16_bits_is_not_one_function_on_one_core(run, half, mon
         compiled = jax.jit(run(**options), compiler_options=AS_USERS).lower(x).compile()
         return "xla_cpu_small_call" in compiled.as_text()
 
-    wide, parallel = 2**12, js.engine.Policy(parallel=True)
+    wide, parallel = 2**12, js.Policy(parallel=True)
     assert not one_function(wide)
     assert one_function(wide - 1)  # if not, XLA has changed and needs no help
     assert one_function(2**15, "float32")
-    assert one_function(wide, policy=js.engine.Policy(parallel=False))
+    assert one_function(wide, policy=js.Policy(parallel=False))
     assert not one_function(wide - 1, policy=parallel)
     assert not one_function(wide, "float32", policy=parallel)
-    tiles = js.engine.Policy(tile=wide // 4)
+    tiles = js.Policy(tile=wide // 4)
     assert not one_function(wide, policy=tiles, unroll=12)  # the loop over tiles
     monkeypatch.setattr(js.engine.device, "rounds_to_bfloat16", lambda: False)
     assert one_function(wide) == (half == "bfloat16")  # else it calls a function for each number
@@ -190,7 +190,7 @@ def test_nor_is_one_with_16_bits_only_in_inputs_or_outputs(types, monkeypatch):
 
 @IN_PLACE
 def test_written_out_tiles_take_the_room_of_one():
-    run = gradient(unroll=8, policy=js.engine.Policy(tile=2**9))
+    run = gradient(unroll=8, policy=js.Policy(tile=2**9))
     assert temporaries(run, jnp.ones((8, 2**14))) < 0.1
     tiles, one = (str(jax.make_jaxpr(run)(jnp.ones((8, n)))) for n in (2**14, 2**9))
     assert "scan[" in tiles and "scan[" not in one
@@ -200,7 +200,7 @@ def test_written_out_tiles_take_the_room_of_one():
 def test_steps_left_over_copy_no_sequence():
     """In one tile: the first steps are outside of the loop that has the others."""
     for t in (36, 37):
-        run = gradient(segment=4, policy=js.engine.Policy(tile=2**15))
+        run = gradient(segment=4, policy=js.Policy(tile=2**15))
         assert temporaries(run, jnp.ones((t, 64, 512))) < 0.7
 
 
@@ -213,7 +213,7 @@ def late(v, x):
 @IN_PLACE
 @pytest.mark.parametrize("step", [fire, late])
 def test_no_sequence_is_copied_for_every_tile(step):
-    run = gradient(step, policy=js.engine.Policy(tile=64))
+    run = gradient(step, policy=js.Policy(tile=64))
     x = jnp.ones((24, 16, 32))
     text = jax.jit(run, compiler_options=AS_USERS).lower(x).compile().as_text()
     copies = re.findall(r"f32\[24,512\].* copy\(.*while/body", text)

@@ -57,7 +57,7 @@ def test_four_steps_are_one_pass_if_they_are_cheap(neuron):
     def gradient(**options):
         return lambda x: jax.vjp(lambda x: run(x, **options), x)[1](x)
 
-    one_pass = barriers(gradient(policy=js.engine.Policy(barrier=False)), x)
+    one_pass = barriers(gradient(policy=js.Policy(barrier=False)), x)
     assert (barriers(gradient(), x) > one_pass) == (neuron not in CHEAP)
 
 
@@ -65,7 +65,7 @@ def test_four_steps_are_one_pass_if_they_are_cheap(neuron):
 def test_eight_steps_forward_are_two_passes_if_they_are_cheap(neuron):
     run, x = layer(neuron, 8, 2**15)
     assert (loops(run, x), barriers(run, x)) == ((0, 1) if neuron in CHEAP else (1, 7))
-    tiled = js.engine.Policy(tile=2**13)
+    tiled = js.Policy(tile=2**13)
     assert loops(lambda x: run(x, policy=tiled), x) == 1
 
 

@@ -96,6 +96,7 @@ def test_mutated_flax_variables():
     js.scan(step, (), jnp.ones((3, 4, 2)))
 
 
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_step_that_does_not_fit():
     fails(
         TypeError,
@@ -147,17 +148,17 @@ def test_options(options, sentence):
 
 
 def test_policy():
-    sentence = "`scan(policy=...)` must be a `jaxspike.engine.Policy` or None, got 8192."
+    sentence = "`scan(policy=...)` must be a `jaxspike.Policy` or None, got 8192."
     fails(TypeError, sentence, lambda s, x: (s, x), (), X, policy=8192)
     for options, sentence in (
         ({"tile": -1}, "`Policy(tile=...)` must be a number of neurons, 0 or None, got -1. Give 0"),
         ({"tile": True}, "got True. Give 0 for no tiles."),
         ({"barrier": 1}, "`Policy(barrier=...)` must be True, False or None, got 1."),
-        ({"ride": "no"}, "`Policy(ride=...)` must be True, False or None, got 'no'."),
+        ({"fuse": "no"}, "`Policy(fuse=...)` must be True, False or None, got 'no'."),
         ({"parallel": 2}, "`Policy(parallel=...)` must be True, False or None, got 2."),
     ):
         with pytest.raises(ValueError, match=re.escape(sentence)):
-            js.engine.Policy(**options)
+            js.Policy(**options)
 
 
 @pytest.mark.parametrize("order", ["layer", "step"])

@@ -106,6 +106,6 @@ def test_gradients_of_low_precision_constants_are_summed_in_float32():
         return last.astype(jnp.float32).sum() + y.astype(jnp.float32).sum()
 
     args = jnp.zeros(2, jnp.bfloat16), jnp.ones((steps, 2), jnp.bfloat16)
-    for options in ({}, {"segment": "sqrt"}, {"policy": js.engine.Policy(tile=1)}):
+    for options in ({}, {"segment": "sqrt"}, {"policy": js.Policy(tile=1)}):
         gradient = jax.grad(loss)(jnp.ones(2), options)
         assert (gradient == steps).all(), options

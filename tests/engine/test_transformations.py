@@ -152,11 +152,11 @@ def test_second_order_where_only_some_of_the_state_has_a_tangent(order):
 
         return jax.jit(jax.grad(first, (0, 1)))(jnp.float32(0.3), x)
 
-    found = second(js.scan, order=order, policy=js.engine.Policy(tile=5))
+    found = second(js.scan, order=order, policy=js.Policy(tile=5))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5), found, second(jax.lax.scan))
 
 
-@pytest.mark.parametrize("policy", [None, js.engine.Policy(tile=5, parallel=True)])
+@pytest.mark.parametrize("policy", [None, js.Policy(tile=5, parallel=True)])
 def test_forward_over_reverse(data, policy):
     _, _, x = data
 

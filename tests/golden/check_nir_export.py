@@ -26,7 +26,6 @@ def write(folder):
     from flax import nnx
 
     import jaxspike as js
-    import jaxspike.nir
 
     rngs = nnx.Rngs(0)
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import jaxspike as js
-import jaxspike.nir
 
 DT = 1e-3
 RNG = np.random.default_rng(0)
@@ -57,7 +56,7 @@ def test_errors():
         (lambda: js.nir.from_data(late, DT), "got neuron 1 at 0.005."),
         (
             lambda: js.nir.to_data(np.ones((3, 4)), DT),
-            "`to_data(xs=...)` must be [T, N, *], got the shape (3, 4).",
+            "`to_data(x_seq=...)` must be [T, N, *], got the shape (3, 4).",
         ),
     ]
     for call, sentence in cases:

@@ -10,12 +10,12 @@ from flax import nnx
 from golden_files import load
 
 import jaxspike as js
-import jaxspike.nir
 
 LIBRARIES = {
     name: load(f"nir_{name}.npz") for name in ("snntorch", "norse", "spikingjelly", "sinabs")
 }
 CASES = [(name, case) for name, (_, info) in LIBRARIES.items() for case in info["cases"]]
+CONVENTIONS = {name: getattr(js.nir, name.upper()) for name in LIBRARIES}
 PAPER, _ = load("nir_paper.npz")
 
 
@@ -24,24 +24,26 @@ def sequence(net, state, xs):
     return jax.lax.scan(lambda s, x: net(s, x), state, xs)[1]  # quicker to compile than `js.scan`
 
 
-def read(tmp_path, data, **options):
+def read(tmp_path, data, convention=None, **options):
     (tmp_path / "file.nir").write_bytes(data.tobytes())
     with warnings.catch_warnings():  # some libraries write what others would not
         warnings.simplefilter("ignore", UserWarning)
-        return js.nir.from_nir(tmp_path / "file.nir", **options)
+        return js.nir.from_nir(tmp_path / "file.nir", convention, **options)
 
 
 @pytest.mark.parametrize(("library", "case"), CASES)
 def test_a_file_of_another_library_computes_what_it_did_there(library, case, tmp_path):
     arrays, info = LIBRARIES[library]
-    options = info["cases"][case]
-    net = read(tmp_path, arrays[f"{case}.nir"], layout="channels_first", **options)
+    options = {"fires" if k == "fire" else k: v for k, v in info["cases"][case].items()}
+    reset = options.get("reset", "hard")  # that of the network, which the files do not say
     x, want = arrays[f"{case}.x"], arrays[f"{case}.y"]
-    y = sequence(net, net.init_state(x.shape[1:]), x)
-    if np.array_equal(want, np.round(want)):
-        np.testing.assert_array_equal(y, want)
-    else:
-        np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-6)
+    for convention in js.nir.Convention(**options), CONVENTIONS[library].replace(reset=reset):
+        net = read(tmp_path, arrays[f"{case}.nir"], convention, layout="channels_first")
+        y = sequence(net, net.init_state(x.shape[1:]), x)
+        if np.array_equal(want, np.round(want)):
+            np.testing.assert_array_equal(y, want)
+        else:
+            np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,8 @@ def test_a_file_of_another_library_computes_what_it_did_there(library, case, tmp
     ],
 )
 def test_the_neuron_of_the_paper(library, method, scale, tmp_path):
-    net = read(tmp_path, PAPER["lif_norse.nir"], dt=1e-4, method=method)
+    convention = js.nir.EXACT if method == "exact" else js.nir.Convention(dt=1e-4)
+    net = read(tmp_path, PAPER["lif_norse.nir"], convention)
     membranes = js.nn.Sequential(net["0"], net["1"])  # as above, but with the state at every step
 
     def step(state, x):

@@ -12,19 +12,17 @@ from interpreter import run
 from random_graphs import DT, random_graph
 
 import jaxspike as js
-import jaxspike.nir
-from jaxspike.nir.file import write_tree
 
 
-def read(graph, **options):
+def read(graph, convention=None):
     with warnings.catch_warnings():  # random resistances are suspicious
         warnings.simplefilter("ignore", UserWarning)
-        return js.nir.from_nir(graph, layout="channels_first", **options)
+        return js.nir.from_nir(graph, convention, layout="channels_first")
 
 
 def assert_same(net, other):
-    """Equal plans and, node by node, equal layers and numbers."""
-    assert net.steps == other.steps
+    """Equal schedules and, node by node, equal layers and numbers."""
+    assert net.schedule == other.schedule
     for name in net.names:
         a, b = (nnx.split(nnx.List([n[name]])) for n in (net, other))
         assert jax.tree.structure(a[1]) == jax.tree.structure(b[1])
@@ -47,13 +45,14 @@ def test_a_graph_is_what_its_equations_say_and_comes_back(seed, tmp_path):
     graph, shape = random_graph(seed)
     x = np.random.default_rng(seed + 100).normal(0.3, 1, (9, 2, *shape))
     xs = jnp.asarray(x, jnp.float32)
-    net = read(graph, dt=DT)
+    convention = js.nir.Convention(dt=DT)
+    net = read(graph, convention)
     y = sequence(net, net.init_state((2, *shape)), xs)
     np.testing.assert_allclose(y, run(graph, x, DT), rtol=1e-4, atol=1e-4)
-    write_tree(tmp_path / "theirs.nir", graph.to_dict(), nir.__version__)
-    assert_same(net, read(tmp_path / "theirs.nir", dt=DT))
+    nir.write(tmp_path / "theirs.nir", graph, compression=None)
+    assert_same(net, read(tmp_path / "theirs.nir", convention))
     again = read(js.nir.to_nir(net, shape, path=tmp_path / "ours.nir"))
     assert_same(again, read(tmp_path / "ours.nir"))
-    if seed % 3 == 2:  # nested graphs have become flat, so that the plan is another
+    if seed % 3 == 2:  # nested graphs have become flat, so that the schedule is another
         same = steps(again, again.init_state((2, *shape)), xs)
         np.testing.assert_array_equal(same, y)

@@ -1,6 +1,7 @@
-"""Graphs read: conventions, circles, layouts, suspicious and malformed files."""
+"""Graphs read: conventions, cycles, layouts, suspicious and malformed files."""
 
 import itertools
+import sys
 import warnings
 
 import h5py
@@ -12,9 +13,9 @@ import pytest
 from flax import nnx
 
 import jaxspike as js
-import jaxspike.nir
 
 DT = 1e-3
+STEP = js.nir.Convention(dt=DT)
 
 
 def full(n, value):
@@ -43,10 +44,10 @@ def run(net, x, shape=None):
     return nnx.jit(lambda net, s, x: net(s, x)[1])(net, net.init_state(x.shape[1:]), x)
 
 
-def silent(source, **options):
+def silent(source, layout="channels_last", **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return js.nir.from_nir(source, DT, **options)
+        return js.nir.from_nir(source, js.nir.Convention(dt=DT, **options), layout=layout)
 
 
 def ones(*charges):
@@ -65,11 +66,11 @@ UNIT = {"r": full(1, 1 / DT), "v_threshold": full(1, 1.0)}  # v += x
     ("options", "want"),
     [
         ({}, [0, 1, 0, 0, 1]),  # 1, 1.5 -> 0, 0.5, 1, 3
-        ({"fire": ">="}, [1, 0, 1, 0, 1]),  # 1 -> 0, 0.5, 1 -> 0, 0.5, 2.5
+        ({"fires": ">="}, [1, 0, 1, 0, 1]),  # 1 -> 0, 0.5, 1 -> 0, 0.5, 2.5
         ({"reset": "subtract"}, [0, 1, 0, 1, 1]),  # 1, 1.5 -> 0.5, 1, 1.5 -> 0.5, 2.5
         ({"reset": "subtract_delayed"}, [0, 1, 0, 1, 1]),
-        ({"reset": "subtract", "max_spike_count": None, "fire": ">="}, [1, 0, 1, 0, 2]),
-        ({"reset": "subtract", "max_spike_count": 1, "fire": ">="}, [1, 0, 1, 0, 1]),
+        ({"reset": "subtract", "max_spike_count": None, "fires": ">="}, [1, 0, 1, 0, 2]),
+        ({"reset": "subtract", "max_spike_count": 1, "fires": ">="}, [1, 0, 1, 0, 1]),
     ],
 )
 def test_when_a_neuron_fires_and_what_is_left_then(options, want):
@@ -84,8 +85,8 @@ def test_what_an_integrator_adds():
     assert membrane(1.0) == pytest.approx(DT)
     assert membrane(1.0, if_convention="per_step") == 1
     node = nir.IF(r=full(1, 1.0), v_threshold=full(1, 0.5))
-    with pytest.warns(UserWarning, match=r"node 'n0' \(IF\) has r = 1, taken for 1 a step"):
-        js.nir.from_nir(chain(node, shape=(1,)), DT)
+    with pytest.warns(UserWarning, match=r"node 'n0' \(IF\) has r = 1, taken as 1 per step"):
+        js.nir.from_nir(chain(node, shape=(1,)), STEP)
     assert spikes(node, ones(1.0)) == [1]
     assert spikes(node, ones(1.0), if_convention="per_second") == [0]
 
@@ -93,7 +94,7 @@ def test_what_an_integrator_adds():
 def test_where_a_neuron_starts():
     node = lif(1, v_leak=full(1, 0.3), v_reset=full(1, 0.1))
     for start, v in ("v_leak", 0.3), ("v_reset", 0.1), ("zero", 0.0), (0.2, 0.2):
-        net = js.nir.from_nir(chain(node, shape=(1,)), DT, start=start)
+        net = js.nir.from_nir(chain(node, shape=(1,)), STEP.replace(start=start))
         assert float(net.init_state((1, 1)).neurons["n0"].v[0, 0]) == pytest.approx(v)
 
 
@@ -114,7 +115,7 @@ def test_the_exact_solution(tau_syn):
     assert np.abs(rough - np.array(want)).max() > 0.02
 
 
-def test_a_circle_takes_one_step_at_the_neuron():
+def test_a_cycle_takes_one_step_at_the_neuron():
     nodes = {
         "in": nir.Input(np.array([1])),
         "lif": nir.IF(**UNIT),
@@ -123,13 +124,13 @@ def test_a_circle_takes_one_step_at_the_neuron():
     }
     edges = [("in", "lif"), ("lif", "back"), ("back", "lif"), ("lif", "out"), ("back", "out")]
     y = run(silent(graph(nodes, *edges)), ones(1, 0, 0, 0, 0))
-    # v = 1.25 fires; hears 2.25; fires; ... what leaves the circle is not late: s + 2 s + 0.25
+    # v = 1.25 fires; receives 2.25; fires; ... what leaves the cycle is not delayed: s + 2 s + 0.25
     np.testing.assert_array_equal(y[:, 0, 0], [3.25] * 5)
     y = run(silent(graph(nodes, *edges)), ones(0, 0, 0, 0, 0))
     np.testing.assert_array_equal(y[:, 0, 0], [0.25] * 4 + [3.25])  # the bias acts from the start
 
 
-def test_in_a_circle_of_two_the_one_that_closes_it_is_late():
+def test_in_a_cycle_of_two_the_one_that_closes_it_is_delayed():
     names = {"in": nir.Input, "out": nir.Output}
     nodes = {n: kind(np.array([1])) for n, kind in names.items()}
     nodes |= {"b": nir.IF(**UNIT), "a": nir.IF(**UNIT)}
@@ -179,7 +180,7 @@ def test_batch_axes_and_parameters_of_one_value():
 
 
 def two_inputs():
-    """An image and a row that meet in a neuron; the row is heard again, one step late."""
+    """An image and a row that meet in a neuron; spikes are fed back, one step later."""
     rng = np.random.default_rng(0)
     nodes = {
         "row": nir.Input(np.array([3])),
@@ -238,14 +239,14 @@ def test_several_inputs(tmp_path):
     sample = {"a": shapes["image"], "b": shapes["row"]}
     _, y = both(both.init_state(sample), inputs)
     assert np.any(y)
-    outer = silent(js.nir.to_nir(both, {name: s[1:] for name, s in sample.items()}, dt=DT))
+    outer = js.nir.from_nir(js.nir.to_nir(both, {n: s[1:] for n, s in sample.items()}, dt=DT))
     np.testing.assert_array_equal(outer(outer.init_state(sample), inputs)[1], y)
     must = r"must be a dictionary of {} for the Inputs \['image', 'row'\], got {}\."
     with pytest.raises(ValueError, match=must.format("shapes", "tuple")):
         net.init_state((2, 3))
     with pytest.raises(ValueError, match=must.format("shapes", r"\['image'\]")):
         net(state, {"image": x["image"]})
-    with pytest.raises(ValueError, match="must be of one batch in all Inputs, got"):
+    with pytest.raises(ValueError, match="must have the same batch in all Inputs, got"):
         net.init_state(shapes | {"row": (5, 3)})
     with pytest.raises(ValueError, match="of the shapes of one step; time is axis 0, batch 1"):
         net(state, {name: value[:, :1] for name, value in x.items()})
@@ -255,8 +256,10 @@ def test_delays_of_each_neuron():
     axons = nir.Delay(np.array([0.0, 1e-3, 3e-3]))
     y = run(silent(chain(axons, shape=(3,))), np.arange(1, 6.0)[:, None, None] * np.ones(3))
     np.testing.assert_array_equal(y[:, 0].T, [[1, 2, 3, 4, 5], [0, 1, 2, 3, 4], [0, 0, 0, 1, 2]])
-    with pytest.warns(UserWarning, match=r"'n0' \(Delay\) has a delay that is no multiple of dt"):
-        js.nir.from_nir(chain(nir.Delay(full(3, 1.4e-3)), shape=(3,)), DT)
+    with pytest.warns(
+        UserWarning, match=r"'n0' \(Delay\) has a delay that is not a multiple of dt"
+    ):
+        js.nir.from_nir(chain(nir.Delay(full(3, 1.4e-3)), shape=(3,)), STEP)
 
 
 def test_a_network_like_any_other():
@@ -271,7 +274,7 @@ def test_a_network_like_any_other():
         "all": nir.Output(np.array([4])),
     }
     edges = [("in", "w"), ("w", "lif"), ("lif", "rec"), ("rec", "lif"), ("lif", "spike")]
-    net = js.nir.from_nir(graph(nodes, *edges, ("spike", "out"), ("w", "all")), DT)
+    net = js.nir.from_nir(graph(nodes, *edges, ("spike", "out"), ("w", "all")), STEP)
     state, x = net.init_state((2, 3)), jnp.asarray(rng.normal(1, 1, (6, 2, 3)), jnp.float32)
 
     def close(a, b):
@@ -292,7 +295,7 @@ def test_a_network_like_any_other():
     leaves = jax.tree.leaves(grads)
     assert len(leaves) == 3 and all(np.any(leaf != 0) for leaf in leaves)
     assert net["w"].kernel.shape == (3, 4)
-    with pytest.raises(KeyError, match="is no node"):
+    with pytest.raises(KeyError, match="is not a node"):
         net["nope"]
     with pytest.raises(ValueError, match=r"one step of input, \(N, 3\), got \(2, 4\)"):
         net.init_state((2, 4))
@@ -309,7 +312,7 @@ WARNED = [
 @pytest.mark.parametrize(("nodes", "sentence"), WARNED)
 def test_suspicious_graphs_are_warned_about(nodes, sentence):
     with pytest.warns(UserWarning, match=sentence):
-        js.nir.from_nir(chain(*nodes, shape=(3,)), DT)
+        js.nir.from_nir(chain(*nodes, shape=(3,)), STEP)
 
 
 def test_a_node_that_leads_nowhere_is_left_out():
@@ -317,7 +320,7 @@ def test_a_node_that_leads_nowhere_is_left_out():
     source.nodes["watch"] = lif(3)
     source.edges.append(("n0", "watch"))
     with pytest.warns(UserWarning, match=r"'watch' \(LIF\) leads to no Output and is left out"):
-        assert "watch" not in js.nir.from_nir(source, DT).names
+        assert "watch" not in js.nir.from_nir(source, STEP).names
 
 
 IN, OUT = nir.Input(np.array([3])), nir.Output(np.array([3]))
@@ -327,7 +330,7 @@ MALFORMED = [
     (chain(lif(3), shape=(4,)), "the node 'n0' (LIF) must have one tau for all, or one for each"),
     (chain(nir.Linear(np.ones((2, 4))), shape=(3,)), "the node 'n0' (Linear) must get (4,)"),
     (chain(lif(3), shape=(3,), out=(5,)), "the node 'out' (Output) must get its shape (5,)"),
-    (chain(lif(3, tau=full(3, 0)), shape=(3,)), "the node 'n0' (LIF) must have tau above 0"),
+    (chain(lif(3, tau=full(3, 0)), shape=(3,)), "the node 'n0' (LIF) must have tau greater than 0"),
     (chain(lif(3, v_leak=full(3, np.nan)), shape=(3,)), "must have no NaN in v_leak, got one"),
     (
         chain(lif(3, r=np.array([1, -np.inf, 1])), shape=(3,)),
@@ -354,7 +357,7 @@ MALFORMED = [
             {"in": IN, "a": nir.Scale(full(3, 1)), "b": nir.Scale(full(3, 1)), "out": OUT},
             *[("in", "a"), ("a", "b"), ("b", "a"), ("b", "out")],
         ),
-        "must have a neuron in every circle, got b -> a -> b.",
+        "must have a neuron in every cycle, got a -> b -> a.",
     ),
 ]
 
@@ -399,7 +402,7 @@ def test_damaged_files_are_refused(change, sentence, tmp_path):
 
 def test_what_is_no_file_of_nir_is_refused(tmp_path):
     path = tmp_path / "net.nir"
-    with pytest.raises(FileNotFoundError, match="must be a NIRGraph or a file, got"):
+    with pytest.raises(FileNotFoundError, match="must be a NIRGraph or an existing file, got"):
         js.nir.from_nir(path)
     path.write_bytes(b"hello")
     with pytest.raises(ValueError, match=r"which HDF5 cannot read: .*file signature not found"):
@@ -417,21 +420,51 @@ def test_what_is_no_file_of_nir_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "sentence"),
+    ("field", "value", "sentence"),
     [
-        ("fire", ">>", "`from_nir(fire=...)` must be one of ('>', '>='), got '>>'."),
-        ("method", "rk4", "`from_nir(method=...)` must be one of ('euler', 'exact'), got 'rk4'."),
-        ("dt", -1.0, "`from_nir(dt=...)` must be above 0 and finite, got -1.0."),
-        ("max_spike_count", 0, "`from_nir(max_spike_count=...)` must be at least 1, got 0."),
-        ("layout", "NCHW", "must be one of ('channels_last', 'channels_first'), got 'NCHW'."),
+        ("fires", ">>", "`Convention(fires=...)` must be one of ('>', '>='), got '>>'."),
+        ("method", "rk4", "`Convention(method=...)` must be one of ('euler', 'exact'), got 'rk4'."),
+        ("dt", -1.0, "`Convention(dt=...)` must be greater than 0, got -1.0."),
+        ("dt", np.inf, "`Convention(dt=...)` must be finite, got inf."),
+        ("dt", "1 ms", "`Convention(dt=...)` must be a number, got '1 ms'. Give a float."),
+        ("start", np.nan, "`Convention(start=...)` must be finite, got nan."),
+        ("start", "rest", "must be one of ('v_leak', 'v_reset', 'zero'), got 'rest'."),
+        ("max_spike_count", 0, "`Convention(max_spike_count=...)` must be at least 1, got 0."),
     ],
 )
-def test_unknown_options(option, value, sentence):
-    with pytest.raises(ValueError) as e:
-        js.nir.from_nir(chain(lif(3), shape=(3,)), **{option: value})
+def test_unknown_conventions(field, value, sentence):
+    with pytest.raises((TypeError, ValueError)) as e:
+        js.nir.Convention(**{field: value})
     assert sentence in str(e.value)
 
 
+def test_unknown_options():
+    source = chain(lif(3), shape=(3,))
+    must = r"must be one of \('channels_last', 'channels_first'\), got 'NCHW'."
+    with pytest.raises(ValueError, match=must):
+        js.nir.from_nir(source, layout="NCHW")
+    must = r"`from_nir\(convention=...\)` must be a Convention, got 0.001. Give such as"
+    with pytest.raises(TypeError, match=must):
+        js.nir.from_nir(source, 1e-3)
+
+
+def test_a_missing_package_is_an_error_at_use(monkeypatch, tmp_path):
+    path = tmp_path / "net.nir"
+    js.nir.to_nir(js.LIF(), (3,), path=path)
+    monkeypatch.setitem(sys.modules, "nir", None)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    install = r"Install it: `pip install 'jaxspike\[nir\]'`"
+    with pytest.raises(ImportError, match=f"`from_nir` needs the package h5py. {install}"):
+        js.nir.from_nir(path)
+    for call in (
+        lambda: js.nir.to_nir(js.LIF(), (3,)),
+        lambda: js.nir.to_data(np.ones((2, 1, 3)), dt=DT),
+    ):
+        with pytest.raises(ImportError, match=f"needs the package nir. {install}"):
+            call()
+
+
 def test_every_public_name_is_explained():
-    for name in ("from_nir", "to_nir", "from_data", "to_data", "Graph", "NIRNeuron"):
+    names = ("from_nir", "to_nir", "from_data", "to_data", "Graph", "NIRNeuron", "Convention")
+    for name in names:
         assert ">>> " in getattr(js.nir, name).__doc__

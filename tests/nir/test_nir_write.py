@@ -9,7 +9,6 @@ import pytest
 from flax import nnx
 
 import jaxspike as js
-import jaxspike.nir
 
 RNGS = nnx.Rngs(0)
 Sequential = js.nn.Sequential
@@ -127,7 +126,7 @@ def test_an_end_in_a_flattened_image():
 def test_what_nir_can_say_needs_no_hints():
     for neuron in (js.LIF(v_reset=0.1), js.IF(), js.CubaLIF(v_reset=-0.1), js.DiscreteLIF()):
         graph = js.nir.to_nir(neuron, (3,))
-        read = js.nir.from_nir(graph, fire=">=", if_convention="per_second", start="v_reset")
+        read = js.nir.from_nir(graph, js.nir.SPIKINGJELLY)
         (node,) = graph.nodes.keys() - {"input", "output"}
         assert isinstance(read[node].neuron, js.nir.NIRNeuron)
         x = jnp.asarray(np.random.default_rng(1).normal(0.5, 1.5, (9, 2, 3)), jnp.float32)
@@ -141,14 +140,16 @@ def lif_graph():
 
 
 def test_how_a_graph_was_read_is_written():
-    net = js.nir.from_nir(lif_graph(), 1e-3, method="exact", fire=">=", start="zero")
+    net = js.nir.from_nir(
+        lif_graph(), js.nir.Convention(dt=1e-3, method="exact", fires=">=", start="zero")
+    )
     graph = js.nir.to_nir(net, (3,))
-    assert graph.nodes["lif"].metadata == {"method": "exact", "fire": ">=", "start": "zero"}
+    assert graph.nodes["lif"].metadata == {"method": "exact", "fires": ">=", "start": "zero"}
     np.testing.assert_array_equal(graph.nodes["lif"].tau, 2e-3)
     assert graph.metadata == {"dt": 1e-3}
     again = js.nir.from_nir(graph)["lif"].neuron
     assert jax.tree.leaves(again) == jax.tree.leaves(net["lif"].neuron)
-    assert js.nir.from_nir(graph, hints=False)["lif"].neuron.fires == ">"
+    assert js.nir.from_nir(graph, js.nir.Convention())["lif"].neuron.fires == ">"
     # at another dt, the graph of the same steps
     twice = js.nir.to_nir(net, (3,), dt=2e-3)
     assert js.nir.from_nir(twice)["lif"].neuron.v_decay == pytest.approx(np.exp(-0.5))
@@ -157,24 +158,25 @@ def test_how_a_graph_was_read_is_written():
 @pytest.mark.parametrize(
     "metadata",
     [
-        {"start": np.ones(3), "fire": np.ones(2), "method": 3, "max_spike_count": "few"},
+        {"start": np.ones(3), "fires": np.ones(2), "method": 3, "max_spike_count": "few"},
         {"start": np.nan, "dt": -1.0, "max_spike_count": -1, "model": np.ones(2)},
         {"model": "LIF", "model.tau": "long", "reset": "none"},
     ],
 )
 def test_metadata_of_others_is_no_hint(metadata):
     graph = lif_graph()
-    want = jax.tree.leaves(js.nir.from_nir(graph, 1e-3)["lif"].neuron)
+    want = jax.tree.leaves(js.nir.from_nir(graph)["lif"].neuron)
     graph.metadata, graph.nodes["lif"].metadata = metadata, metadata
-    assert jax.tree.leaves(js.nir.from_nir(graph, 1e-3)["lif"].neuron) == want
+    assert jax.tree.leaves(js.nir.from_nir(graph)["lif"].neuron) == want
 
 
 def test_a_loss_leaves_a_note(tmp_path):
-    soft = js.nir.from_nir(lif_graph(), 1e-3, reset="subtract", max_spike_count=None)
+    convention = js.nir.Convention(dt=1e-3, reset="subtract", max_spike_count=None)
+    soft = js.nir.from_nir(lif_graph(), convention)
     with pytest.raises(ValueError, match="got soft reset at 'lif'"):
         js.nir.to_nir(soft, (3,))
     graph = js.nir.to_nir(soft, (3,), lossy=True, path=tmp_path / "soft.nir")
-    assert graph.nodes["lif"].metadata["lost"] == "soft reset, several spikes a step"
+    assert graph.nodes["lif"].metadata["lost"] == "soft reset, several spikes per step"
     again = js.nir.from_nir(tmp_path / "soft.nir")["lif"].neuron
     assert again.v_reset is None and again.max_spike_count is None
     pool = js.nir.to_nir(Sequential(js.nn.MaxPool((2, 2))), (4, 4, 1), lossy=True)
@@ -182,16 +184,19 @@ def test_a_loss_leaves_a_note(tmp_path):
     assert type(js.nir.from_nir(pool)["0"]) is js.nn.MaxPool
     changed = js.nir.to_nir(js.ALIF(), (3,), lossy=True)
     changed.nodes["alif"].v_threshold = changed.nodes["alif"].v_threshold * 2
-    with pytest.warns(UserWarning, match="was a ALIF, of which NIR has lost the model ALIF"):
+    with pytest.warns(
+        UserWarning,
+        match="has changed since it was a ALIF, and NIR cannot represent the model ALIF",
+    ):
         assert js.nir.from_nir(changed)["alif"].neuron.v_threshold == 2
 
 
 REFUSED = [
-    (js.LIF(v_reset=None), (3,), "got soft reset at 'lif'. To write the nearest that it has"),
-    (js.ALIF(), (3,), "got the model ALIF at 'alif'. To write the nearest that it has"),
-    (js.PSN.init(4, key=jax.random.key(0)), (3,), "It has no node that is like it."),
+    (js.LIF(v_reset=None), (3,), "got soft reset at 'lif'. To write the nearest node"),
+    (js.ALIF(), (3,), "got the model ALIF at 'alif'. To write the nearest node"),
+    (js.PSN.init(4, key=jax.random.key(0)), (3,), "NIR has no similar node."),
     (nnx.BatchNorm(3, rngs=RNGS), (3,), "got an nnx.BatchNorm at '0'. Fuse it with the layer"),
-    (js.nn.MaxPool((2, 2)), (4, 4, 1), "got MaxPool at '0'. To write the nearest that it has"),
+    (js.nn.MaxPool((2, 2)), (4, 4, 1), "got MaxPool at '0'. To write the nearest node"),
     (nnx.LayerNorm(3, rngs=RNGS), (3,), "got a LayerNorm at '0'."),
     (jax.nn.relu, (3,), "got an operation that cannot be followed"),
     (lambda x: 2 * x, (3,), "got an operation that cannot be followed"),
@@ -200,7 +205,7 @@ REFUSED = [
     (nnx.Conv(1, 2, (3, 3), padding="CIRCULAR", rngs=RNGS), (4, 4, 1), "the padding 'CIRCULAR'"),
     (nnx.Conv(1, 2, (2, 2), strides=2, rngs=RNGS), (5, 5, 1), "got the padding [(0, 1), (0, 1)]"),
     (nnx.Conv(1, 2, (2, 2, 2), rngs=RNGS), (5, 5, 5, 1), "a convolution over 3 axes"),
-    (js.DiscreteLIF(c_decay=0.5, x_gain=1.0), (3,), "It has no node that is like it."),
+    (js.DiscreteLIF(c_decay=0.5, x_gain=1.0), (3,), "NIR has no similar node."),
 ]
 
 
@@ -213,15 +218,16 @@ def test_what_nir_cannot_say_is_refused(layer, shape, sentence):
     assert sentence in str(e.value)
 
 
-def test_files_for_older_readers(tmp_path):
+def test_the_package_nir_reads_our_files(tmp_path):
     net = Sequential(nnx.Linear(3, 3, rngs=RNGS), js.LIF(), js.LI())
-    js.nir.to_nir(net, (3,), path=tmp_path / "old.nir", compat="1.0.4")
-    with h5py.File(tmp_path / "old.nir") as file:
-        assert file["version"][()] == b"1.0.4"
-        assert "v_reset" not in file["node/nodes/1"]
-    assert type(js.nir.from_nir(tmp_path / "old.nir")["1"].neuron) is js.LIF
-    with pytest.raises(ValueError, match="must have neurons that reset to 0, got v_reset at 'lif'"):
-        js.nir.to_nir(js.LIF(v_reset=0.1), (3,), path=tmp_path / "old.nir", compat="1.0.4")
+    graph = js.nir.to_nir(net, (3,), path=tmp_path / "net.nir")
+    again = nir.read(tmp_path / "net.nir")
+    assert sorted(again.edges) == sorted(graph.edges)
+    np.testing.assert_array_equal(again.nodes["0"].weight, graph.nodes["0"].weight)
+    np.testing.assert_array_equal(again.nodes["1"].tau, graph.nodes["1"].tau)
+    assert again.nodes["1"].metadata["model"] == "LIF"
+    nir.write(tmp_path / "again.nir", again)
+    assert type(js.nir.from_nir(tmp_path / "again.nir")["1"].neuron) is js.LIF
 
 
 def test_a_write_that_fails_harms_no_file(tmp_path, monkeypatch):

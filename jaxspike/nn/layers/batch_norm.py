@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ..._check import at_least_float32, in_range, integer
+from ..._state import output_dtype
 from ..._types import Array, Shape, Tree
-from ...neurons.base import output_dtype
 from ..empty_state import EmptyState
 from ..module import SpikingModule
 from ..whole_sequence import check_features, check_steps, refuse_training_step

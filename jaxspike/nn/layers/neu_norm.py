@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ..._check import at_least_float32, in_range
+from ..._state import output_dtype
 from ..._types import Array, Shape
-from ...neurons.base import output_dtype
 from ..module import SpikingModule
 
 

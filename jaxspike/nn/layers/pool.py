@@ -11,8 +11,8 @@ from flax import nnx
 from jax import lax
 
 from ..._check import one_of
+from ..._state import output_dtype
 from ..._types import Array
-from ...neurons.base import output_dtype
 
 Padding = str | Sequence[tuple[int, int]]
 

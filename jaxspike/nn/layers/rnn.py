@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ..._check import instance, integer
+from ..._state import output_dtype
 from ..._types import Array, Shape, Tree
 from ...neurons import Neuron
-from ...neurons.base import output_dtype
 from ...surrogate import Erf, Surrogate, spike
 from ..module import SpikingModule
 from ..whole_sequence import WholeSequence, check_features

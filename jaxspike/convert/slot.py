@@ -1,0 +1,59 @@
+"""One array of a layer, as PyTorch has it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from .._types import Array
+
+Layout = Callable[[np.ndarray], np.ndarray]
+
+
+class Slot(NamedTuple):
+    """The value of an array in PyTorch's layout, and what loads or refuses another one."""
+
+    value: np.ndarray
+    load: Callable[[np.ndarray], None]
+
+
+def identity(a: np.ndarray) -> np.ndarray:
+    """The same layout."""
+    return a
+
+
+def variable_slot(
+    variable: nnx.Variable[Array], to_torch: Layout = identity, to_flax: Layout = identity
+) -> Slot:
+    """An array that a Flax variable holds, in the dtype of that variable."""
+
+    def load(a: np.ndarray) -> None:
+        variable[...] = jnp.asarray(to_flax(a), variable[...].dtype)
+
+    return Slot(to_torch(np.asarray(variable[...])), load)
+
+
+def constant_slot(what: str, value: object, shown: Layout = identity) -> Slot:
+    """A number that the network does not hold as a variable: only the same one is accepted.
+
+    Args:
+        what: What the number is, for an error.
+        value: Its value in PyTorch.
+        shown: From a value in PyTorch to the one that an error shows.
+    """
+    want = np.asarray(value, np.float32)
+
+    def load(a: np.ndarray) -> None:
+        if not np.allclose(a, want, rtol=1e-6, atol=1e-7):
+            raise ValueError(
+                f"{what} must be what the weights were trained with, {_text(shown(a))}, "
+                f"got {_text(shown(want))}. Make the network with that value."
+            )
+
+    return Slot(want, load)
+
+
+def _text(a: np.ndarray) -> str:
+    return f"{a:.6g}" if np.ndim(a) == 0 else str(a)

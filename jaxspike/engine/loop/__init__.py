@@ -1,0 +1,1 @@
+"""Run one loop over time, forward and backward."""

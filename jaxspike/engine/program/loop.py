@@ -1,0 +1,95 @@
+"""One recurrence: a step that runs over and over, and the facts that everything about it needs."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax.extend.core import JaxprEqn, Var
+
+from ..._types import Shape
+from . import contractions, elementwise
+from .jaxpr import Atom, is_var, prune, type_of, unique
+from .step import Step
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Loop:
+    """A step that runs ``length`` times. Its facts are computed once."""
+
+    step: Step
+    length: int
+
+    @functools.cached_property
+    def shape(self) -> Shape | None:
+        """The shape of its layer if it is elementwise over one, else None."""
+        return elementwise.layer_shape(self.step)
+
+    @functools.cached_property
+    def size(self) -> int:
+        """The size of the largest state; 0 for those that `jax.export` has left open."""
+        shapes = [type_of(v).shape for v in self.step.state]
+        known = [math.prod(s) for s in shapes if all(isinstance(n, int) for n in s)]
+        return max(known, default=0)
+
+    @functools.cached_property
+    def dtypes(self) -> set[jnp.dtype]:
+        """The dtypes of its state, inputs and outputs."""
+        step = self.step
+        return {type_of(v).dtype for v in [*step.state, *step.xs, *filter(is_var, step.ys)]}
+
+    @functools.cached_property
+    def operations(self) -> list[JaxprEqn]:
+        """Its equations, calls inlined."""
+        return list(elementwise.inlined(self.step.eqns))
+
+    @functools.cached_property
+    def contractions(self) -> list[JaxprEqn]:
+        """Its matrix products and convolutions."""
+        return contractions.find(self.step)
+
+    @functools.cached_property
+    def contraction_outputs(self) -> list[Var]:
+        """Their outputs."""
+        return [e.outvars[0] for e in self.contractions]
+
+    @functools.cached_property
+    def independent_of(self) -> list[list[int]]:
+        """For each new state and output, the positions of the inputs that do not affect it."""
+        step = self.step
+        inputs = [*step.consts, *step.state, *step.xs]
+        positions = {v: frozenset([i]) for i, v in enumerate(inputs)}
+
+        def affects(atoms: Sequence[Atom]) -> frozenset[int]:
+            return frozenset().union(*(positions[v] for v in unique(atoms)))
+
+        found = None
+        while found != (found := [positions[v] for v in step.state]):
+            for e in step.eqns:
+                positions.update(dict.fromkeys(e.outvars, affects(e.invars)))
+            for old, new in zip(step.state, step.new_state, strict=True):
+                positions[old] |= affects([new])
+        outputs = [*(positions[v] for v in step.state), *(affects([v]) for v in step.ys)]
+        return [[i for i in range(len(inputs)) if i not in o] for o in outputs]
+
+    @functools.cached_property
+    def with_contractions(self) -> Step:
+        """The step, which also returns the outputs of its contractions."""
+        return dataclasses.replace(self.step, ys=[*self.step.ys, *self.contraction_outputs])
+
+    @functools.cached_property
+    def recompute(self) -> Step:
+        """The step without its outputs, which returns those of its contractions."""
+        step, outputs = self.step, self.contraction_outputs
+        eqns = prune(step.eqns, [*step.new_state, *outputs], effects=False)
+        return dataclasses.replace(step, ys=list(outputs), eqns=eqns)
+
+    @functools.cached_property
+    def next_state(self) -> Step:
+        """The step without its outputs, given those of its contractions as further inputs."""
+        step, outputs = self.step, self.contraction_outputs
+        stored = {id(e) for e in self.contractions}
+        rest = [e for e in step.eqns if id(e) not in stored]
+        eqns = prune(rest, step.new_state, effects=False)
+        return dataclasses.replace(step, xs=[*step.xs, *outputs], ys=[], eqns=eqns)

@@ -1,0 +1,45 @@
+"""Equations that cannot be replaced by a `vmap` over time."""
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Jaxpr, JaxprEqn, Var
+
+from .jaxpr import type_of
+
+
+def must_run_in_sequence(eqn: JaxprEqn, time_varying: set[Var]) -> bool:
+    """Whether an equation must be evaluated step by step although it is on no cycle.
+
+    - Random numbers of a generator other than threefry: `vmap` draws different ones.
+    - A `cond` whose predicate changes over time: `vmap` computes every branch at every step, with
+      a copy of its weights for each step.
+
+    Args:
+        eqn: The equation.
+        time_varying: The variables that change over time.
+    """
+    if eqn.primitive.name == "cond" and eqn.invars[0] not in time_varying:
+        return any(map(_has_sequential, _jaxprs(eqn)))
+    return _is_sequential(eqn)
+
+
+def _is_sequential(eqn: JaxprEqn) -> bool:
+    name = eqn.primitive.name
+    if name in ("cond", "rng_bit_generator"):
+        return True
+    if name.startswith("random_"):
+        dtypes = [type_of(v).dtype for v in [*eqn.invars, *eqn.outvars]]
+        keys = {str(d) for d in dtypes if jnp.issubdtype(d, jax.dtypes.prng_key)}
+        return keys != {"key<fry>"}
+    return any(map(_has_sequential, _jaxprs(eqn)))
+
+
+def _has_sequential(jaxpr: Jaxpr) -> bool:
+    return any(map(_is_sequential, jaxpr.eqns))
+
+
+def _jaxprs(eqn: JaxprEqn) -> list[Jaxpr]:
+    """The jaxprs inside an equation."""
+    leaves = jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda p: hasattr(p, "eqns"))
+    found = (getattr(p, "jaxpr", p) for p in leaves)
+    return [j for j in found if isinstance(j, Jaxpr)]

@@ -1,0 +1,98 @@
+"""One step as flat equations: nested calls inlined, every closed-over constant an argument."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.extend.core import Jaxpr, JaxprEqn, Var
+
+from ..._types import Array, Tree
+from .compat import pins_shardings
+from .jaxpr import DEBUG_INFO, Atom, evaluate, function, prune, value
+
+# equations that only wrap a jaxpr, and the parameter that holds it; `remat2` is `jax.checkpoint`,
+# which adds nothing here: the engine itself decides what to store and what to recompute
+_CALLS = {"jit": "jaxpr", "closed_call": "call_jaxpr", "remat2": "jaxpr"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """A step ``(consts, state, x) -> (state, y)`` on flat lists, as equations.
+
+    Attributes:
+        consts: Variables that are the same at every step (parameters, closed-over arrays).
+        state: Variables of the state before the step.
+        xs: Variables of the input.
+        new_state: Atoms of the state after the step, in the order of ``state``.
+        ys: Atoms of the output.
+        eqns: The equations, in topological order.
+    """
+
+    consts: list[Var]
+    state: list[Var]
+    xs: list[Var]
+    new_state: list[Atom]
+    ys: list[Atom]
+    eqns: list[JaxprEqn]
+
+    def __call__(self, consts, state, x) -> tuple[list[Array], list[Array]]:
+        n = len(self.state)
+        f = function([*self.consts, *self.state, *self.xs], [*self.new_state, *self.ys], self.eqns)
+        out = f(*consts, *state, *x)
+        return list(out[:n]), list(out[n:])
+
+
+def flatten(f: Callable[..., Any], *args: Tree) -> tuple[Jaxpr, list[Array], Tree]:
+    """Trace ``f(*args)`` into a jaxpr without nested calls.
+
+    Returns:
+        The jaxpr, whose inputs are its constants first and then the leaves of ``args``; the values
+        of those constants; and the shapes that ``f`` returned.
+    """
+    # a fresh function: traces are cached by identity, and a mutable callable (a Flax module) would
+    # come back with the parameters of its first trace
+    closed, out_shape = jax.make_jaxpr(lambda *a: f(*a), return_shape=True)(*args)
+    jaxpr, consts = _opened(closed.jaxpr), list(closed.consts)
+    if any(e.primitive.name in _CALLS for e in jaxpr.eqns):
+        closed = jax.make_jaxpr(lambda *a: _inline(jaxpr, a))(*consts, *jax.tree.leaves(args))
+        jaxpr = _opened(closed.jaxpr)  # the constants of inlined calls surface here as new ones
+        consts = [*closed.consts, *consts]
+    return jaxpr, consts, out_shape
+
+
+def trace_step(f: Callable[..., Any], state: Tree, x: Tree) -> tuple[Step, list[Array], Tree]:
+    """Trace a step function; return the step, its constants and the shapes it returned."""
+    jaxpr, consts, out_shape = flatten(f, state, x)
+    nc, ns = len(consts), len(jax.tree.leaves(state))
+    invars, outvars = jaxpr.invars, jaxpr.outvars
+    eqns = prune(jaxpr.eqns, outvars)
+    step = Step(
+        invars[:nc], invars[nc : nc + ns], invars[nc + ns :], outvars[:ns], outvars[ns:], eqns
+    )
+    return step, consts, out_shape
+
+
+def _opened(jaxpr: Jaxpr) -> Jaxpr:
+    """The same jaxpr with its constants as its first inputs."""
+    invars = [*jaxpr.constvars, *jaxpr.invars]
+    outvars, eqns = list(jaxpr.outvars), list(jaxpr.eqns)
+    return Jaxpr([], invars, outvars, eqns, jaxpr.effects, debug_info=DEBUG_INFO)
+
+
+def _is_inlinable(eqn: JaxprEqn) -> bool:
+    name = eqn.primitive.name  # a call that pins shardings must stay a call
+    return name in _CALLS and not (name == "jit" and pins_shardings(eqn))
+
+
+def _inline(jaxpr: Jaxpr, args: Sequence[Array]) -> list[Array]:
+    """Evaluate a jaxpr, including the bodies of the calls in it."""
+
+    def call(eqn, values):
+        inner = eqn.params[_CALLS[eqn.primitive.name]]
+        opened = _opened(getattr(inner, "jaxpr", inner))  # closed or open
+        return _inline(opened, [*getattr(inner, "consts", ()), *values])
+
+    env = dict(zip(jaxpr.invars, args, strict=True))
+    evaluate(jaxpr.eqns, env, _is_inlinable, call)
+    return [value(env, v) for v in jaxpr.outvars]

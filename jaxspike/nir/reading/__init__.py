@@ -1,0 +1,3 @@
+"""NIR graphs as networks."""
+
+from .from_nir import from_nir as from_nir

@@ -1,0 +1,3 @@
+"""Networks as NIR graphs."""
+
+from .to_nir import to_nir as to_nir
