@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from flax.nnx import reprlib
 
-from .._state import layout, shape_mismatch
+from .._state import compute_dtype, layout, shape_mismatch
 from .._types import Array, Shape, Tree
 from ..engine import api_boundary, scan
 from ..engine.network_size import inside_network
@@ -361,7 +361,7 @@ class Spiking(SpikingModule):
             for name, leaf in zip(self.names, leaves, strict=True)
         )
         for name, leaf in zip(self.names, leaves, strict=True):
-            dtype = jnp.promote_types(getattr(leaf, "dtype", jnp.float32), jnp.float32)
+            dtype = compute_dtype([jnp.dtype(getattr(leaf, "dtype", jnp.float32))])
             if name in self.learn:
                 raw = to_raw(fields[name], jnp.asarray(leaf, dtype))
                 if not isinstance(raw, jax.core.Tracer) and not np.all(np.isfinite(raw)):
