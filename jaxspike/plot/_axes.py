@@ -1,16 +1,19 @@
 """Axes, colors and checks shared by all plots."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Axes = Any  # matplotlib.axes.Axes, which is not imported before it is needed
+T = TypeVar("T")
+
 INK, MARK, QUIET = "#1f2933", "#d9480f", "#9fb3c8"
 LINES = (INK, MARK, "#1971c2", "#2f9e44", "#9c36b5", "#e8a100", "#0c8599", "#868e96")
 
 
-def axes(ax: Axes | None, **figure: Any) -> Axes:
+def axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
     """``ax``, or the axes of a new figure, without the top and right spines."""
     if ax is None:
         try:
@@ -19,12 +22,12 @@ def axes(ax: Axes | None, **figure: Any) -> Axes:
             raise ImportError(
                 "`jaxspike.plot` needs matplotlib: pip install 'jaxspike[plot]'"
             ) from e
-        _, ax = plt.subplots(layout="constrained", **figure)
+        _, ax = plt.subplots(layout="constrained", figsize=figsize)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
-def whole_numbers(axis: Any) -> None:
+def whole_numbers(axis) -> None:
     """Put the ticks of an axis at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
@@ -42,7 +45,7 @@ def time_axis(ax: Axes, steps: int) -> None:
     whole_numbers(ax.xaxis)
 
 
-def array(where: str, value: Any, *ranks: int, layout: str) -> np.ndarray[Any, Any]:
+def array(where: str, value: ArrayLike, *ranks: int, layout: str) -> np.ndarray:
     """``value`` as a NumPy array of finite numbers with one of ``ranks`` many axes."""
     a = np.asarray(value)
     if a.dtype.kind in "cOSUmM":
@@ -60,7 +63,7 @@ def dots(steps: int) -> str:
     return "o" if steps == 1 else ""
 
 
-def named(where: str, values: Any) -> Mapping[str, Any]:
+def named(where: str, values: Mapping[str, T]) -> Mapping[str, T]:
     """``values``, which must be a nonempty dict."""
     if not isinstance(values, Mapping) or not values:
         raise TypeError(f"{where} must be a dict from names to values, got {values!r:.60}.")

@@ -3,7 +3,6 @@
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -117,7 +116,7 @@ def event_animation(
     return path
 
 
-def _images(name: str, frames: Any, vmax: float | None) -> np.ndarray[Any, Any]:
+def _images(name: str, frames: ArrayLike, vmax: float | None) -> np.ndarray:
     """Colors ``[T, H, W, 3]`` of events ``[T, H, W, 2]``."""
     a = array(f"`{name}(frames=...)`", frames, 4, layout="[T, H, W, 2]").astype(np.float64)
     if a.shape[-1] != 2:
@@ -132,7 +131,7 @@ def _images(name: str, frames: Any, vmax: float | None) -> np.ndarray[Any, Any]:
     return np.round(255 - np.minimum(ink, 255)).astype(np.uint8)
 
 
-def _rectangle(corner: tuple[float, float], width: float, height: float, **style: Any) -> Any:
+def _rectangle(corner: tuple[float, float], width: float, height: float, **style):
     from matplotlib.patches import Rectangle
 
     return Rectangle(corner, width, height, **style)

@@ -99,7 +99,7 @@ def from_nir(
     )
 
 
-def _as_tree(graph: Path) -> Tree:
+def _as_tree(graph) -> Tree:
     if isinstance(graph, str | os.PathLike):
         return read_tree(graph)
     if not hasattr(graph, "to_dict"):
