@@ -1,4 +1,4 @@
-"""The cases: what is computed, on which arrays. NumPy only."""
+"""The cases: computations and their arrays. NumPy only."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,14 +13,14 @@ class Case:
     """One line of a table.
 
     Attributes:
-        name: What the line says.
+        name: The text of the line.
         kind: The program: "forward", "gradient", "train" or "latency"; see `Library.compile`.
         network: The method of `Library` that is the network.
         arrays: Makes the arrays that every library gets.
-        dtype: What they are made to in the library: "float32" or "bfloat16".
+        dtype: The type that the library converts them to: "float32" or "bfloat16".
         alone: Whether only one row at a time can be in memory; then no turns are taken, and every
             row has a new process. Such cases are the last of a table.
-        rows: Those that it is run with; all, if there are none.
+        rows: The rows that run it; all if empty.
     """
 
     name: str
@@ -85,11 +85,11 @@ LAYERS = (
     (32, (24, 4000)),
     (100, (128, 512)),
     (500, (16, 512)),
-    (32, (64, 65536)),  # last: it can be too large for a process
+    (32, (64, 65536)),  # last, since it can be too large for a process
 )
 MLP = (784, 800), (800, 10)
 SHD = (700, 256), (256, 256), (256, 20)
-SINGLE = (  # one of each library, for what takes minutes
+SINGLE = (  # one row per library, for cases that take minutes
     *("lax.scan", "jaxspike", "floor", "spyx", "sparxml", "jaxpike"),
     *("SpikingJelly", "snnTorch", "Norse"),
 )
@@ -146,7 +146,7 @@ TABLES = {
     ],
     "memory": [
         _network(f"T={steps}, B=16, 256-256-20", "train", "mlp", steps, 16, (256, 256), (256, 20))
-        for steps in (1000, 2000, 4000)  # a shorter one is in memory that is there already
+        for steps in (1000, 2000, 4000)  # shorter ones fit into memory allocated before
     ],
     "depth": [
         _network(

@@ -5,17 +5,17 @@
     python -m benchmarks.compare --device gpu          # the same on a GPU (NVIDIA, Linux)
     python -m benchmarks.table                         # the tables of the pages from the results
 
-Each row is a library in a process and an environment of its own, made from `requirements/` by the
-Python that runs this (3.12 or newer for the pinned JAX) or given with ``--python``. All get the
-same arrays and run the same neuron. Their spikes and gradients are compared with those of a loop
-written by hand before anything is timed; then the processes take turns, so that a busy machine is
-busy for all of them: in another order each time and after a call that is not timed, since a call
-takes up to half longer after that of a process which has just given much memory back. In a case
-that needs much memory each row is the only process, one after the other. Compilation is timed
-apart, three times. A timed call ends when its results are there. Memory is what the operating
-system gave the process during a call; on a GPU it is what XLA and PyTorch say that a call takes of
-the device's. Products of float32 are of float32 on a GPU too, not of TF32. Results go to
-``results/LABEL/TABLE.json``, every time of every call in them.
+Each row is a library in a process and an environment of its own, created from `requirements/` by
+the Python that runs this (3.12 or newer, for the pinned JAX) or given with ``--python``. All get
+the same arrays and run the same neuron. Their spikes and gradients are compared with those of a
+hand-written loop before anything is timed. Then the processes take turns, in a different order each
+round, so that a busy machine is busy for all of them. Each timed call follows one that is not
+timed, since a call takes up to half longer right after another process has released much memory. In
+a case that needs much memory, each row runs alone. Compilation is timed separately, three times. A
+timed call ends when its results are available. Memory is what the operating system gave the process
+during a call; on a GPU it is the device memory that XLA and PyTorch report for a call. Matmuls of
+float32 use float32 on a GPU too, not TF32. Results go to ``results/LABEL/TABLE.json``, with every
+time of every call.
 """
 
 import argparse
@@ -40,11 +40,11 @@ from .worker import LONG, SLOW
 
 RESULTS = HERE / "results"
 SHORTEST = 3.0  # ms: a call faster than this is repeated
-ENOUGH = 8.0  # seconds: a row that took so long is not run more than three times
-CPUINFO = "/proc/cpuinfo"  # where Linux says what processor it is
-BURST = 50.0  # seconds of real-time priority, then as long a pause
+ENOUGH = 8.0  # seconds: a row that took this long is run at most three times
+CPUINFO = "/proc/cpuinfo"  # where Linux describes the processor
+BURST = 50.0  # seconds of real-time priority, then an equally long pause
 
-ON = {  # how JAX is told about the device
+ON = {  # settings of each device
     "cpu": {
         "JAX_PLATFORMS": "cpu",
         # glibc's thresholds, at the limits that it raises them to by itself: without them, whether
@@ -58,7 +58,7 @@ ON = {  # how JAX is told about the device
         "JAX_DEFAULT_MATMUL_PRECISION": "highest",
     },
 }
-KNOWN = ("JAX_", "XLA_", "OMP_", "MKL_", "MALLOC_", "PYTORCH_")  # what else may change a time
+KNOWN = ("JAX_", "XLA_", "OMP_", "MKL_", "MALLOC_", "PYTORCH_")  # may change a time
 
 
 class Process:
@@ -77,7 +77,7 @@ class Process:
         )
 
     def describe(self):
-        """Ask what it is, for the attribute ``about``."""
+        """Ask for its description, kept in the attribute ``about``."""
         unknown = {"versions": {}, "note": "", "same_neuron": False}
         self.about = unknown | self.ask("describe")
 
@@ -89,7 +89,7 @@ class Process:
             return json.loads(self.process.stdout.readline())
         except (BrokenPipeError, json.JSONDecodeError):
             code = self.process.wait()
-            killed = code == -signal.SIGKILL  # the system does it when memory runs out
+            killed = code == -signal.SIGKILL  # by the system, when memory runs out
             return {"reason": "the process " + ("was killed" if killed else f"ended with {code}")}
 
     def close(self):
@@ -99,7 +99,7 @@ class Process:
 
 
 def differences(results, reference, start):
-    """What differs: number of spikes; gradients or updates of weights, in the Euclidean norm."""
+    """Differences: the number of spikes; gradients or weight updates, in the Euclidean norm."""
     found = {"different_spikes": int((results["spikes"] != reference["spikes"]).sum())}
     moved = [k for k in reference if k == "gradient" or k.startswith("p")]
     if moved:
@@ -164,7 +164,7 @@ def measure(processes, rows, rounds, realtime):
                 continue
             with realtime(process):
                 answer = process.ask("run", repeat=repeat, before=int(first[name] <= SLOW))
-            if "reason" in answer:  # it ended: out of memory, perhaps
+            if "reason" in answer:  # the process ended, perhaps out of memory
                 rows[name] |= answer
             else:
                 so_far.append(answer["ms"])
@@ -185,7 +185,7 @@ class RealTime:
 
     @contextlib.contextmanager
     def __call__(self, process):
-        """Run what is inside at real-time priority."""
+        """Run the body at real-time priority."""
         if self.left < 0:
             time.sleep(BURST)
             self.left = BURST
@@ -203,7 +203,7 @@ def machine(device="cpu"):
     with contextlib.suppress(OSError, KeyError), open(CPUINFO) as f:
         about = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in f)}
         name = about["model name"]
-        name += f" (family {about['cpu family']}, model {about['model']})"  # the name tells little
+        name += f" (family {about['cpu family']}, model {about['model']})"  # the name is vague
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     found = {"cpu": name, "cores": os.cpu_count(), "memory_gib": round(memory)}
     if device == "gpu":
@@ -214,7 +214,7 @@ def machine(device="cpu"):
 
 
 def groups(processes, case, start):
-    """Yield the processes that take turns; in a large case every row alone, in a new process.
+    """Yield the processes that take turns; in a large case, each row alone in a new process.
 
     A library may keep what it computed; a process that has ended keeps nothing. So the others are
     ended first: large cases are the last of a table.
@@ -273,7 +273,7 @@ def run(table, options, given, environment):
             result["cases"][case.name] = result["cases"].get(case.name, {}) | rows
             if not options.rows:
                 result["remarks"].pop(case.name, None)
-            path.write_text(json.dumps(result, indent=1) + "\n")  # what there is, if it is stopped
+            path.write_text(json.dumps(result, indent=1) + "\n")  # in case it is stopped
     for process in processes:
         process.close()
 
@@ -283,7 +283,7 @@ def _cases(table, options):
 
 
 def _others(path, result):
-    """The results that those of some rows or cases join: of this machine, day and environment."""
+    """The results to which some rows or cases are added: of this machine, day and environment."""
     if not path.exists():
         return {}
     before = json.loads(path.read_text())
@@ -304,7 +304,7 @@ def _pair(text):
 
 
 def positive(text):
-    """A number of the command line that must be at least 1."""
+    """A command-line number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a number of at least 1, got {text!r}")
     return int(text)
@@ -320,11 +320,11 @@ def main(arguments=None):
     """Measure the tables that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tables", nargs="*", help=", ".join(TABLES))
-    parser.add_argument("--rounds", type=positive, default=9, help="timed calls of every row")
-    parser.add_argument("--rows", nargs="+", help="only these rows; they join those of the day")
-    parser.add_argument("--cases", nargs="+", help="only cases whose names begin so; they join too")
+    parser.add_argument("--rounds", type=positive, default=9, help="timed calls per row")
+    parser.add_argument("--rows", nargs="+", help="only these rows, added to those of the day")
+    parser.add_argument("--cases", nargs="+", help="only cases that begin with these, added too")
     parser.add_argument("--device", choices=list(ON), default="cpu")
-    parser.add_argument("--label", help="the folder of the results; else the name of the device")
+    parser.add_argument("--label", help="folder of the results (default: the device)")
     parser.add_argument("--realtime", action="store_true", help="real-time priority; needs root")
     parser.add_argument(
         "--python", nargs="+", type=_pair, default=[], help="ENVIRONMENT=PATH of a ready Python"

@@ -1,12 +1,13 @@
-"""A train step on 1, 2, 4 and 8 simulated devices: what sharding costs, and that it is right.
+"""A train step on 1, 2, 4 and 8 simulated devices: the cost of sharding, and its correctness.
 
     python -m benchmarks.devices
 
 The devices share one CPU. Up to its number of cores more of them can be faster, since the loops of
 the neurons then run side by side; beyond that, a longer step shows the overhead of dividing the
-batch and of adding up the gradients. Each number of devices is a process of its own; spikes must be
-equal to those of one device, loss and new weights to 1e-5. Written to ``results/cpu/devices.json``,
-of which ``python -m benchmarks.table`` makes the last table of ``results/cpu/README.md``.
+batch and of adding up the gradients. Each number of devices runs in a process of its own; spikes
+must be equal to those of one device, loss and new weights to 1e-5. The results are written to
+``results/cpu/devices.json``, from which ``python -m benchmarks.table`` makes the last table of
+``results/cpu/README.md``.
 """
 
 import argparse
@@ -83,7 +84,7 @@ def measure(calls):
 
 
 def difference(row, one):
-    """The largest relative difference of loss and weights; spikes that differ are an error."""
+    """The largest relative difference of loss and weights; different spikes are an error."""
     if row["spikes"] != one["spikes"]:
         raise ValueError(f"{row['devices']} devices must give the spikes of one, got others.")
     pairs = [([row["loss"]], [one["loss"]]), *zip(row["moved"], one["moved"], strict=True)]

@@ -17,11 +17,11 @@ class Row:
     """A row of the tables.
 
     Attributes:
-        name: What the tables call it.
+        name: Its name in the tables.
         module: The module of `benchmarks.libraries`.
         environment: The requirements file, without ``.txt``.
         key: Its name in the module's ``ROWS``, if not ``name``.
-        tables: The tables it is in; all, if there are none.
+        tables: The tables it is in; all if empty.
     """
 
     name: str
@@ -54,7 +54,7 @@ ROWS = [
 
 
 def python(environment, given, device="cpu"):
-    """The Python of an environment: as given, else made from the requirements."""
+    """The Python of an environment: the given one, or one created from the requirements."""
     if environment in given:
         return given[environment]
     folder = ENVIRONMENTS / device / environment
@@ -68,7 +68,7 @@ def python(environment, given, device="cpu"):
 
 
 def requirements(environment, device):
-    """The pinned packages of an environment; JAX with its plugin for the GPU, if it is for one."""
+    """The pinned packages of an environment; for a GPU, JAX comes with its plugin."""
     lines = (HERE / "requirements" / f"{environment}.txt").read_text().splitlines()
     packages = [line for line in lines if not line.startswith("#")]
     if device == "gpu":  # PyTorch for Linux comes with CUDA

@@ -1,4 +1,4 @@
-"""The process of one row: it keeps a program ready and runs it when told to.
+"""The process of one row: it keeps a compiled program and runs it on request.
 
     python -m benchmarks.worker MODULE ROW DEVICE
 
@@ -20,7 +20,7 @@ from .libraries.library import Library, MissingError
 
 SLOW = 2e3  # ms: the memory of such a call is measured once
 LONG = 10e3  # ms: such a call is timed once, and its memory is that of the first call
-COMPILES = 3  # times that a program is compiled, to time that
+COMPILES = 3  # how often a program is compiled to time it
 LONGEST = 60e3  # ms: such a call is run once, for its results, its time and, on a CPU, its memory
 
 
@@ -40,7 +40,7 @@ def save(path, results, scale):
 
 
 class Worker:
-    """A library and the program that is ready."""
+    """A library and its compiled program."""
 
     def __init__(self, library):
         self.library, self.call = library, None
@@ -67,7 +67,7 @@ class Worker:
         found = {k: library.numpy(v) for k, v in found.items() if k != "state"}
         save(results, found, library.input_scale)
         del found
-        if ms <= LONGEST:  # in a longer call, what only a first one does is a small part
+        if ms <= LONGEST:  # in a longer call, the extra work of a first call is a small part
             ms = self.run(1)["ms"]
         if library.device != "cpu":
             memory = library.device_memory(self.call) / 2**20
@@ -76,7 +76,7 @@ class Worker:
         return {"compile_s": compile_s, "peak_mib": memory, "ms": ms}
 
     def run(self, repeat, before=0):
-        """Time of a call, of ``repeat`` calls one after the other, and ``before`` not timed."""
+        """The time of a call, of ``repeat`` in a row, after ``before`` that are not timed."""
         for _ in range(before):
             self.call()
         start = time.perf_counter()
@@ -96,20 +96,20 @@ class Worker:
 
 
 def peak(call, times=3):
-    """MiB that the process takes in a call beyond what it had, by the operating system."""
+    """MiB that the operating system gives the process during a call."""
     taken = [watch(call)[1] for _ in range(times)]
     return None if None in taken else max(taken)
 
 
 def watch(call):
-    """The results of a call, the MiB that it takes if that can be known, and milliseconds."""
+    """The results of a call, its MiB if they can be measured, and its milliseconds."""
     known = os.path.exists("/proc/self/clear_refs")
     if known:
         gc.collect()
         time.sleep(0.1)  # buffers are freed by other threads
         ctypes.CDLL(None).malloc_trim(0)
         with open("/proc/self/clear_refs", "w") as f:
-            f.write("5")  # forget the peak so far
+            f.write("5")  # reset the peak
         before = _status("VmRSS")
     start = time.perf_counter()
     results = call()
@@ -125,7 +125,7 @@ def _status(name):
 def main():
     """Answer requests until standard input ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is not an answer
+    os.dup2(2, 1)  # output of a library is not an answer
     module, row, Library.device = sys.argv[1:]
     worker = Worker(importlib.import_module(f"benchmarks.libraries.{module}").ROWS[row]())
     for line in sys.stdin:

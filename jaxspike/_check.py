@@ -33,9 +33,15 @@ def number(where: str, value: Any, *, above: float | None = None) -> float:
 
 
 def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
-    """Refuse a ``value`` that is not one of ``choices``."""
-    if value not in choices:
+    """Refuse a ``value`` that is not one of ``choices``; 1 is not True."""
+    if not any(value is c or (type(value) is type(c) and value == c) for c in choices):
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
+
+
+def function(where: str, value: Any) -> None:
+    """Refuse a ``value`` that cannot be called."""
+    if not callable(value):
+        raise TypeError(f"{where} must be a function, got {value!r}.")
 
 
 def all_known(value: Any, holds: Callable[[Any], Any]) -> bool:

@@ -5,14 +5,16 @@ a dataclass that hashes its fields fails there, because a traced field cannot be
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, dataclass_transform, get_args
+from typing import ClassVar, Self, dataclass_transform, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from . import field as _field
+from .field import Value, is_static, range_of
 
 
 @dataclass_transform(
@@ -30,7 +32,7 @@ from . import field as _field
         _field.function,
     ),
 )
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Pytree:
     """Base class: a subclass becomes a frozen dataclass pytree by being defined.
 
@@ -41,7 +43,7 @@ class Pytree:
     _data: ClassVar[tuple[str, ...]] = ()
     _meta: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: Value) -> None:
         super().__init_subclass__(**kwargs)
         inherited = {f.name: f for f in dataclasses.fields(cls)}
         for name in inherited.keys() & vars(cls).keys() - cls.__annotations__.keys():
@@ -49,45 +51,81 @@ class Pytree:
                 f"`{cls.__name__}.{name}` must be declared with a type to be a new default, "
                 f"got `{name} = {vars(cls)[name]!r}`. Write `{name}: jaxspike.Param = ...`."
             )
-        dataclasses.dataclass(frozen=True, eq=False)(cls)
+        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
         fields = dataclasses.fields(cls)
         for field in fields:  # a new default alone does not lift the limits of the field
             if not field.metadata and field.name in inherited:
                 field.metadata = inherited[field.name].metadata
-        cls._data = tuple(f.name for f in fields if not _field.is_static(f))
-        cls._meta = tuple(f.name for f in fields if _field.is_static(f))
+        cls._data = tuple(f.name for f in fields if not is_static(f))
+        cls._meta = tuple(f.name for f in fields if is_static(f))
         jax.tree_util.register_pytree_with_keys(
             cls, _flatten_with_keys, _unflatten_as(cls), _flatten
         )
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, *args: Value, **kwargs: Value) -> Self:
         """Refuse an unknown field by naming the known ones."""
-        for name in kwargs:
-            if name not in cls._data + cls._meta:
-                raise TypeError(
-                    f"`{cls.__name__}({name}=...)` is not a field of `{cls.__name__}`. "
-                    f"Use one of: {', '.join(f.name for f in dataclasses.fields(cls))}."
-                )
+        name, fields = cls.__name__, dataclasses.fields(cls)
+        by_position = [f.name for f in fields if not f.kw_only]
+        known = [f.name for f in fields]
+        for unknown in (key for key in kwargs if key not in known):
+            raise TypeError(
+                f"`{name}({unknown}=...)` is not a field of `{name}`. "
+                f"Use one of: {', '.join(known)}."
+            )
+        if len(args) > len(by_position):
+            raise TypeError(
+                f"`{name}(...)` must have at most {len(by_position)} of its fields by position, "
+                f"got {len(args)}. Give `{name}({', '.join(by_position)}, ...)`, the rest by name."
+            )
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             where = f"`{type(self).__name__}({field.name}=...)`"
-            check = _check_static if _field.is_static(field) else _check_data
+            check = _check_static if is_static(field) else _check_data
             object.__setattr__(self, field.name, check(where, field, value))
 
+    def replace(self, **changes: Value) -> Self:
+        """A copy with new values for some fields, checked as in a call of the class.
 
-def _flatten(self: Pytree) -> tuple[list[Any], tuple[Any, ...]]:
+        Args:
+            **changes: The new values, by the names of their fields.
+
+        Raises:
+            TypeError: If there is no field of that name, or the value is of another type.
+            ValueError: If a value is outside the range of its field.
+
+        Example:
+            >>> import jaxspike as js
+            >>> js.LIF().replace(tau=3.0, v_reset=None)
+            LIF(tau=3.0, v_reset=None)
+        """
+        return dataclasses.replace(self, **changes)
+
+    def __repr__(self) -> str:
+        """The fields that differ from their defaults."""
+        values = {f: getattr(self, f.name) for f in dataclasses.fields(self)}
+        shown = [
+            f"{f.name}={_in_short(value)}"
+            for f, value in values.items()
+            if not _is_default(value, f.default)
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _flatten(self: Pytree) -> tuple[list[Value], tuple[Value, ...]]:
     return [getattr(self, n) for n in self._data], tuple(getattr(self, n) for n in self._meta)
 
 
-def _flatten_with_keys(self: Pytree) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+def _flatten_with_keys(
+    self: Pytree,
+) -> tuple[list[tuple[Value, Value]], tuple[Value, ...]]:
     values, meta = _flatten(self)
     return list(zip(map(jax.tree_util.GetAttrKey, self._data), values, strict=True)), meta
 
 
-def _unflatten_as(cls: type[Pytree]) -> Callable[[Any, Any], Pytree]:
+def _unflatten_as(cls: type[Pytree]) -> Callable[..., Pytree]:
     def unflatten(meta, values):
         self: Pytree = object.__new__(cls)
         for name, value in zip((*cls._data, *cls._meta), (*values, *meta), strict=True):
@@ -97,26 +135,38 @@ def _unflatten_as(cls: type[Pytree]) -> Callable[[Any, Any], Pytree]:
     return unflatten
 
 
-def _check_static(where: str, field: dataclasses.Field[Any], value: Any) -> Any:
-    allowed = field.metadata["range"]
-    if allowed is not None and not allowed.holds(value):
-        raise ValueError(f"{where} must be {allowed.says}, got {value!r}.")
+def _check_static(where: str, field: dataclasses.Field[Value], value: Value) -> Value:
+    if (check := field.metadata["check"]) is not None:
+        check(where, value)
     return value
 
 
-def _check_data(where: str, field: dataclasses.Field[Any], value: Any) -> Any:
-    if isinstance(field.type, str) and isinstance(value, Pytree):
-        return value  # annotations are text in that module: nothing to compare with
-    types = [t for t in get_args(field.type) or (field.type,) if isinstance(t, type)]
-    if value is None and (type(None) in types or "None" in str(field.type)):
+def _check_data(where: str, field: dataclasses.Field[Value], value: Value) -> Value:
+    if isinstance(field.type, str):  # annotations are text in that module
+        types, optional = [], bool({"None", "Optional"} & set(re.findall(r"\w+", field.type)))
+        kinds = [type(value)] if isinstance(value, Pytree) else []
+    else:
+        types = [t for t in get_args(field.type) or (field.type,) if isinstance(t, type)]
+        optional, kinds = type(None) in types, [t for t in types if issubclass(t, Pytree)]
+    if value is None and optional:
         return value
-    if kinds := [t for t in types if issubclass(t, Pytree)]:
+    if kinds:
         if not isinstance(value, tuple(kinds)):
             kind = " or ".join(t.__name__ for t in kinds)
             raise TypeError(
                 f"{where} must be a {kind}, got {value!r}. Give an instance of `{kind}`."
             )
         return value
+    value = _as_parameter(where, value)
+    if not isinstance(value, jax.core.Tracer):  # the value of a tracer is not known yet
+        allowed = range_of(field)
+        if not np.all(allowed.holds(np.asarray(value, np.float64))):
+            raise ValueError(f"{where} must be {allowed.requirement}, got {value}.")
+    return value
+
+
+def _as_parameter(where: str, value: Value) -> Value:
+    """A number as a float, integers in an array as float32."""
     if isinstance(value, bool) or not isinstance(
         value, int | float | np.ndarray | np.generic | jax.Array
     ):
@@ -124,13 +174,27 @@ def _check_data(where: str, field: dataclasses.Field[Any], value: Any) -> Any:
             f"{where} must be a number or an array, got {value!r}. Give a float or a jax.Array."
         )
     if isinstance(value, int | float):
-        value = float(value)
-    elif not jnp.issubdtype(value.dtype, jnp.floating):
-        if not jnp.issubdtype(value.dtype, jnp.integer):
-            raise TypeError(f"{where} must be real, got {value.dtype}. Give floats.")
-        value = value.astype(jnp.float32)
-    if not isinstance(value, jax.core.Tracer):  # the value of a tracer is not known yet
-        allowed = field.metadata.get("range", _field.ANY_NUMBER)
-        if not np.all(allowed.holds(np.asarray(value, np.float64))):
-            raise ValueError(f"{where} must be {allowed.says}, got {value}.")
-    return value
+        return float(value)
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        return value
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise TypeError(f"{where} must be real, got {value.dtype}. Give floats.")
+    return value.astype(jnp.float32)
+
+
+def _is_default(value: Value, default: Value) -> bool:
+    if isinstance(value, Pytree):
+        return type(value) is type(default) and all(
+            _is_default(getattr(value, f.name), getattr(default, f.name))
+            for f in dataclasses.fields(value)
+        )
+    return value is default or (isinstance(value, int | float | str) and value == default)
+
+
+def _in_short(value: Value) -> str:
+    """An array, which may be traced, as its dtype and shape; a function as its name."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return jax.core.ShapedArray(value.shape, value.dtype).str_short(short_dtypes=True)
+    if callable(value) and hasattr(value, "__name__"):
+        return value.__name__
+    return repr(value)

@@ -14,12 +14,16 @@ ValueError: `Leak(tau=...)` must be greater than 1, got 0.5.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from . import _check
+from ._types import Param
 
 __all__ = [
     "between",
@@ -38,42 +42,54 @@ def __dir__() -> list[str]:
     return __all__
 
 
+#: The default of a field, and what a type checker takes the field for.
+Value = Any
+
+
 @dataclasses.dataclass(frozen=True)
-class _Range:
-    """What a field may be, how an error says it, and the way to an unconstrained number."""
+class Range:
+    """The values that a parameter may have, and the way to an unconstrained number and back."""
 
-    says: str
-    holds: Callable[[Any], Any]
-    to_raw: Callable[[Any], Any] = lambda value: value
-    from_raw: Callable[[Any], Any] = lambda raw: raw
-
-
-ANY_NUMBER = _Range("a number", lambda value: value > -math.inf)
+    requirement: str
+    holds: Callable[[Value], Value]
+    to_raw: Callable[[Param], Param] = lambda value: value
+    from_raw: Callable[[Param], Param] = lambda raw: raw
 
 
-def _parameter(default: Any, allowed: _Range) -> Any:
+_ANY_NUMBER = Range("a number", lambda value: value > -math.inf)
+
+
+def _parameter(default: Value, allowed: Range) -> Value:
     return dataclasses.field(default=default, metadata={"range": allowed})
 
 
-def positive(*, default: Any = dataclasses.MISSING) -> Any:
-    """A parameter above zero; learned as its logarithm."""
+def positive(*, default: Value = dataclasses.MISSING) -> Value:
+    """A parameter above zero; learned as its logarithm.
+
+    Args:
+        default: The default of the field; without one, the field is required.
+    """
     return greater_than(0.0, default=default)
 
 
-def negative(*, default: Any = dataclasses.MISSING) -> Any:
-    """A parameter below zero; learned as ``log(-value)``."""
-    below = _Range("less than 0", lambda v: v < 0, lambda v: jnp.log(-v), lambda r: -jnp.exp(r))
+def negative(*, default: Value = dataclasses.MISSING) -> Value:
+    """A parameter below zero; learned as ``log(-value)``.
+
+    Args:
+        default: The default of the field; without one, the field is required.
+    """
+    below = Range("less than 0", lambda v: v < 0, lambda v: jnp.log(-v), lambda r: -jnp.exp(r))
     return _parameter(default, below)
 
 
-def greater_than(bound: float, *, default: Any = dataclasses.MISSING) -> Any:
+def greater_than(bound: float, *, default: Value = dataclasses.MISSING) -> Value:
     """A parameter above ``bound``; learned as ``log(value - bound)``, so it cannot leave its range.
 
     Args:
-        bound: The excluded lower end of the range.
-        default: The value of the field where none is given.
+        bound: The lower end of the range, itself not allowed.
+        default: The default of the field; without one, the field is required.
     """
-    above = _Range(
+    above = Range(
         f"greater than {bound:g}",
         lambda v: v > bound,
         lambda v: jnp.log(v - bound),
@@ -82,17 +98,18 @@ def greater_than(bound: float, *, default: Any = dataclasses.MISSING) -> Any:
     return _parameter(default, above)
 
 
-def between(low: float, high: float, *, default: Any = dataclasses.MISSING) -> Any:
+def between(low: float, high: float, *, default: Value = dataclasses.MISSING) -> Value:
     """A parameter from ``low`` to ``high``, such as a decay; learned as its logit.
 
-    The ends are allowed, as constants: a learned parameter starts inside the range and stays there.
+    The ends are allowed, but only as constants: a learned parameter starts inside the range and
+    stays there.
 
     Args:
-        low: The least value.
-        high: The greatest value.
-        default: The value of the field where none is given.
+        low: The smallest value.
+        high: The largest value.
+        default: The default of the field; without one, the field is required.
     """
-    inside = _Range(
+    inside = Range(
         f"between {low:g} and {high:g}",
         lambda v: (v >= low) & (v <= high),
         lambda v: jnp.log((v - low) / (high - v)),
@@ -101,63 +118,74 @@ def between(low: float, high: float, *, default: Any = dataclasses.MISSING) -> A
     return _parameter(default, inside)
 
 
-def learned() -> Any:
-    """An array that is learned wherever the model is a layer, as the kernel of a Flax layer is."""
+def number(*, default: Value = dataclasses.MISSING) -> Value:
+    """A parameter that may be any number: in a subclass, it lifts the limits of a field.
+
+    Args:
+        default: The default of the field; without one, the field is required.
+    """
+    return _parameter(default, _ANY_NUMBER)
+
+
+def learned() -> Value:
+    """An array that is learned wherever the model is a layer, like the kernel of a Flax layer."""
     return dataclasses.field(metadata={"learned": True})
 
 
-def static(*, default: Any = dataclasses.MISSING, choices: tuple[Any, ...] = ()) -> Any:
-    """A field of the structure, such as a switch: hashable, not a number to differentiate.
+def static(*, default: Value = dataclasses.MISSING, choices: tuple[object, ...] = ()) -> Value:
+    """A field of the structure, such as a switch: hashable, and not a number to differentiate.
 
     Args:
-        default: The value of the field where none is given.
-        choices: The values allowed; anything if empty.
+        default: The default of the field; without one, the field is required.
+        choices: The values allowed; any value if empty.
     """
-
-    def holds(value):
-        return any(value is c or (type(value) is type(c) and value == c) for c in choices)
-
-    return _structure(default, _Range(f"one of {choices}", holds) if choices else None)
+    return _structure(
+        default, functools.partial(_check.one_of, choices=choices) if choices else None
+    )
 
 
-def number(*, default: Any = dataclasses.MISSING) -> Any:
-    """A parameter that may be any number: in a subclass it lifts the limits of a field."""
-    return _parameter(default, ANY_NUMBER)
+def count(*, default: Value = dataclasses.MISSING) -> Value:
+    """A `static` field that counts something: an integer of at least 1.
+
+    Args:
+        default: The default of the field; without one, the field is required.
+    """
+    return _structure(default, functools.partial(_check.integer, low=1))
 
 
-def count(*, default: Any = dataclasses.MISSING) -> Any:
-    """A `static` field that counts something: an integer of at least 1."""
+def function(*, default: Value = dataclasses.MISSING) -> Value:
+    """A `static` field that is a function, compared by identity: give a named one, not a lambda.
 
-    def holds(value):
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-    return _structure(default, _Range("an integer of at least 1", holds))
-
-
-def function(*, default: Any = dataclasses.MISSING) -> Any:
-    """A `static` field that is a function, compared by identity: give a named one, not a lambda."""
-    return _structure(default, _Range("a function", callable))
+    Args:
+        default: The default of the field; without one, the field is required.
+    """
+    return _structure(default, _check.function)
 
 
-def _structure(default: Any, allowed: _Range | None) -> Any:
-    return dataclasses.field(default=default, metadata={"static": True, "range": allowed})
+def _structure(default: Value, check: Callable[..., object] | None) -> Value:
+    return dataclasses.field(default=default, metadata={"static": True, "check": check})
 
 
-def is_static(field: dataclasses.Field[Any]) -> bool:
+def is_static(field: dataclasses.Field[Value]) -> bool:
     """Whether ``field`` belongs to the structure and not to the parameters."""
     return field.metadata.get("static", False)
 
 
-def is_learned(field: dataclasses.Field[Any]) -> bool:
+def is_learned(field: dataclasses.Field[Value]) -> bool:
     """Whether ``field`` is an array that is always learned."""
     return field.metadata.get("learned", False)
 
 
-def to_raw(field: dataclasses.Field[Any], value: Any) -> Any:
+def range_of(field: dataclasses.Field[Value]) -> Range:
+    """The values that ``field``, a parameter, may have."""
+    return field.metadata.get("range", _ANY_NUMBER)
+
+
+def to_raw(field: dataclasses.Field[Value], value: Param) -> Param:
     """The unconstrained number that an optimizer may move freely."""
-    return field.metadata.get("range", ANY_NUMBER).to_raw(value)
+    return range_of(field).to_raw(value)
 
 
-def from_raw(field: dataclasses.Field[Any], raw: Any) -> Any:
-    """The parameter behind an unconstrained number: the inverse of ``to_raw``."""
-    return field.metadata.get("range", ANY_NUMBER).from_raw(raw)
+def from_raw(field: dataclasses.Field[Value], raw: Param) -> Param:
+    """The parameter for an unconstrained number: the inverse of ``to_raw``."""
+    return range_of(field).from_raw(raw)

@@ -121,8 +121,9 @@ def spike_count(x: Array, most: int, surrogate: Surrogate) -> Array:
         Integers from 0 to ``most``, of the shape and dtype of ``x``.
 
     Raises:
-        TypeError: If ``surrogate`` is not a `Surrogate` or ``x`` is not floating point.
-        ValueError: If ``most`` is not an integer of at least 1.
+        TypeError: If ``surrogate`` is not a `Surrogate`, ``x`` is not floating point, or ``most``
+            is not an integer.
+        ValueError: If ``most`` is below 1.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -133,8 +134,7 @@ def spike_count(x: Array, most: int, surrogate: Surrogate) -> Array:
     Source: Luo et al., "Integer-valued training and spike-driven inference spiking neural network",
     ECCV 2024; SpikingJelly ``surrogate.MultiLevelSpikeCount``.
     """
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise ValueError(f"`spike_count(most=...)` must be an integer of at least 1, got {most!r}.")
+    _check.integer("`spike_count(most=...)`", most, low=1)
     return _spike(_checked("spike_count", x, surrogate), surrogate, most, False)
 
 
@@ -144,10 +144,7 @@ def _checked(name, x, surrogate):
             f"`{name}(surrogate=...)` must be a Surrogate, got {surrogate!r}. "
             "Give one of `jaxspike.surrogate`, such as `ATan()`, or subclass `Surrogate`."
         )
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"`{name}(x=...)` must be floating point, got {x.dtype}. Convert it first.")
-    return x
+    return _check.floating(f"`{name}(x=...)`", x)
 
 
 def _forward(x, most, strict):

@@ -7,6 +7,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import pytest
+import typechecker
 from xla import QUICK, as_flags
 
 # read when JAX is first used, which importing it is not
@@ -14,6 +15,7 @@ os.environ["XLA_FLAGS"] = f"{as_flags(QUICK)} {os.environ.get('XLA_FLAGS', '')}"
 
 gc.set_threshold(100_000)  # JAX keeps its many small traces, which are looked through in vain
 
+typechecker.install()
 jax.config.update("jax_numpy_dtype_promotion", "strict")  # no arithmetic that mixes dtypes
 
 

@@ -51,14 +51,7 @@ def raises(kind, sentence, f, *args, **kwargs):
             {"b": 0.2},
             "`ResonateAndFire(b=...)` must be less than 0, got 0.2.",
         ),
-        (js.Delay, {"steps": 0}, "`Delay(steps=...)` must be an integer of at least 1, got 0."),
-        (js.Delay, {"steps": 2.0}, "`Delay(steps=...)` must be an integer of at least 1, got 2.0."),
-        (
-            js.ILIF,
-            {"max_spike_count": True},
-            "`ILIF(max_spike_count=...)` must be an integer of at least 1, got True.",
-        ),
-        (js.LIAF, {"activation": 1}, "`LIAF(activation=...)` must be a function, got 1."),
+        (js.Delay, {"steps": 0}, "`Delay(steps=...)` must be at least 1, got 0."),
         (
             js.Alpha,
             {"exc_decay": 0.7},
@@ -77,43 +70,72 @@ def test_values(kind, fields, sentence):
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("kind", "fields", "sentence"),
     [
         (
+            js.Delay,
+            {"steps": 2.0},
+            "`Delay(steps=...)` must be an integer, got 2.0. Give an int.",
+        ),
+        (
+            js.ILIF,
+            {"max_spike_count": True},
+            "`ILIF(max_spike_count=...)` must be an integer, got True. Give an int.",
+        ),
+        (js.LIAF, {"activation": 1}, "`LIAF(activation=...)` must be a function, got 1."),
+        (
+            js.LIF,
             {"v_threshold": None},
             "`LIF(v_threshold=...)` must be a number or an array, got None. "
             "Give a float or a jax.Array.",
         ),
         (
+            js.LIF,
             {"tau": "2"},
             "`LIF(tau=...)` must be a number or an array, got '2'. Give a float or a jax.Array.",
         ),
         (
+            js.LIF,
             {"tau": True},
             "`LIF(tau=...)` must be a number or an array, got True. Give a float or a jax.Array.",
         ),
         (
+            js.LIF,
             {"v_threshold": [1.0, 2.0]},
             "`LIF(v_threshold=...)` must be a number or an array, got [1.0, 2.0]. "
             "Give a float or a jax.Array.",
         ),
         (
+            js.LIF,
             {"tau": np.array([2 + 1j])},
             "`LIF(tau=...)` must be real, got complex128. Give floats.",
         ),
         (
+            js.LIF,
             {"surrogate": 4.0},
             "`LIF(surrogate=...)` must be a Surrogate, got 4.0. Give an instance of `Surrogate`.",
         ),
         (
+            js.LIF,
             {"surrogate_function": 4.0},
             "`LIF(surrogate_function=...)` is not a field of `LIF`. Use one of: "
             "tau, v_threshold, v_reset, surrogate, decay_input, detach_reset.",
         ),
     ],
 )
-def test_types(fields, sentence):
-    raises(TypeError, sentence, js.LIF, **fields)
+def test_types(kind, fields, sentence):
+    raises(TypeError, sentence, kind, **fields)
+
+
+def test_fields_by_position():
+    raises(
+        TypeError,
+        "`KLIF(...)` must have at most 1 of its fields by position, got 2. "
+        "Give `KLIF(tau, ...)`, the rest by name.",
+        js.KLIF,
+        2.0,
+        True,
+    )
 
 
 def test_a_surrogate_that_is_a_function():
@@ -138,7 +160,7 @@ def test_a_count_of_spikes():
     window = js.surrogate.Window()
     raises(
         ValueError,
-        "`spike_count(most=...)` must be an integer of at least 1, got 0.",
+        "`spike_count(most=...)` must be at least 1, got 0.",
         js.surrogate.spike_count,
         jnp.ones(3),
         0,
@@ -280,7 +302,7 @@ def test_complex_input_and_integer_state():
 def test_parameters_that_do_not_broadcast():
     sentence = (
         "`LIF(v_threshold=...)` must broadcast against x of shape (4, 8), got shape {}. "
-        "Give one value, or one a channel: shape (8,)."
+        "Give one value, or one per channel: shape (8,)."
     )
     for shape in ((3,), (2, 4, 8)):
         neuron = js.LIF(v_threshold=jnp.ones(shape))
@@ -488,7 +510,7 @@ def test_sequences_and_weights():
     )
     raises(
         ValueError,
-        "`MaskedPSN(k=...)` must be an integer of at least 1, got 0.",
+        "`MaskedPSN(k=...)` must be at least 1, got 0.",
         js.MaskedPSN.init,
         0,
         10,
@@ -813,7 +835,7 @@ def test_a_reset_that_does_not_broadcast():
     raises(
         ValueError,
         "`init_state(shape=...)` must be a shape that `v_reset` of shape (3,) broadcasts into, "
-        "got (4, 8). Give one value, or one a channel.",
+        "got (4, 8). Give one value, or one per channel.",
         js.LIF(v_reset=jnp.zeros(3)).init_state,
         (4, 8),
     )
@@ -959,7 +981,7 @@ def test_recurrent():
     )
     raises(
         TypeError,
-        "`Recurrent(feedback=...)` must be a stateless layer, got LI(tau=2.0). "
+        "`Recurrent(feedback=...)` must be a stateless layer, got LI(). "
         "Give an nnx.Linear or a function of y.",
         js.nn.Recurrent,
         js.LIF(),
@@ -1049,7 +1071,7 @@ def test_layers_without_state():
     )
     raises(
         TypeError,
-        "`fold_time(layer=...)` must be a stateless layer or function, got LI(tau=2.0). "
+        "`fold_time(layer=...)` must be a stateless layer or function, got LI(). "
         "Use it as it is: it knows about time.",
         js.nn.fold_time,
         js.LI(),

@@ -18,9 +18,48 @@ def test_fields_are_frozen_and_replaced_by_new_instances():
     lif = js.LIF()
     with pytest.raises(dataclasses.FrozenInstanceError):
         lif.tau = 3.0
-    assert dataclasses.replace(lif, tau=3.0).tau == 3.0
+    assert lif.replace(tau=3.0).tau == 3.0
+    assert lif.replace(v_reset=None, decay_input=False).v_reset is None
+    assert lif.tau == 2.0
     with pytest.raises(ValueError, match="greater than 1"):
-        dataclasses.replace(lif, tau=0.5)
+        lif.replace(tau=0.5)
+    with pytest.raises(TypeError, match=r"`LIF\(taus=...\)` is not a field of `LIF`"):
+        lif.replace(taus=3.0)
+    assert dataclasses.replace(lif, tau=3.0).tau == 3.0
+
+
+def test_only_what_is_not_the_default_is_shown():
+    shown = {
+        "LIF()": js.LIF(),
+        "LIF(tau=3.0)": js.LIF(tau=3.0, v_threshold=1.0, surrogate=js.surrogate.Sigmoid(4.0)),
+        "LIF(v_reset=None, decay_input=False)": js.LIF(v_reset=None, decay_input=False),
+        "LIF(surrogate=ATan())": js.LIF(surrogate=js.surrogate.ATan()),
+        "LIF(surrogate=Sigmoid(alpha=2.0))": js.LIF(surrogate=js.surrogate.Sigmoid(2.0)),
+        "LIF(tau=f32[8], v_threshold=f32[])": js.LIF(jnp.full(8, 2.0), v_threshold=np.float32(1)),
+        "LIAF(activation=tanh)": js.LIAF(jnp.tanh),
+        "Refractory(neuron=IF())": js.Refractory(js.IF()),
+        "PSN(weight=bf16[4,4], bias=f32[4])": js.PSN(jnp.ones((4, 4), jnp.bfloat16), jnp.ones(4)),
+        "DiscreteLIF(fires='>')": js.DiscreteLIF(fires=">"),
+    }
+    for text, model in shown.items():
+        assert repr(model) == text
+
+
+def test_a_traced_neuron_is_shown():
+    texts = []
+
+    def show(lif):
+        texts.append(repr(lif))
+        return lif.tau
+
+    jax.jit(jax.grad(show))(js.LIF(tau=jnp.float32(3.0)))
+    (text,) = texts
+    assert (
+        text == "LIF(tau=f32[], v_threshold=f32[], v_reset=f32[], surrogate=Sigmoid(alpha=f32[]))"
+    )
+    assert repr(jax.tree.map(lambda _: None, js.IF())) == (
+        "IF(v_threshold=None, v_reset=None, surrogate=Sigmoid(alpha=None))"
+    )
 
 
 def test_numbers_are_leaves_and_switches_are_structure():
@@ -127,7 +166,7 @@ def test_optional_fields_and_either_of_two_kinds():
     with pytest.raises(TypeError) as caught:
         Model(inner=js.LI())
     assert str(caught.value) == (
-        "`Model(inner=...)` must be a LIF or IF, got LI(tau=2.0). Give an instance of `LIF or IF`."
+        "`Model(inner=...)` must be a LIF or IF, got LI(). Give an instance of `LIF or IF`."
     )
 
 

@@ -1,4 +1,4 @@
-"""Plain JAX, as one writes it without a library; and the least work of a case."""
+"""Plain JAX, as written without a library, and the least work of a case."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ spike.defvjp(lambda x: (spike(x), x), lambda x, g: (g / (1 + jnp.abs(x)) ** 2,))
 
 
 def neuron(v, x):
-    """One step of the neuron; the membrane is float32 whatever the input is."""
+    """One step of the neuron; the membrane is always float32."""
     h = v + (x.astype(v.dtype) - v) / 2
     s = spike(h - 1)
     return h * (1 - s), s.astype(x.dtype)
@@ -65,7 +65,7 @@ class Plain(JaxLibrary):
 
 
 class Floor(Plain):
-    """The least work: each array of a layer is read or written once; products alone.
+    """The least work: each array of a layer is read or written once; matmuls alone.
 
     It is a program like the others, which XLA divides among cores as it likes and to which the
     system gives new pages, so a row can come out a little ahead of it.

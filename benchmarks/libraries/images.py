@@ -1,4 +1,4 @@
-"""The networks of images: topologies, once for all libraries, over operations of a library."""
+"""The networks for images: topologies shared by all libraries, over the operations of each."""
 
 
 def convolutional(params, x, conv, pool, linear, neuron):

@@ -32,7 +32,7 @@ def pool(x):
 
 
 def linear(x, w):
-    """A product with flattened images."""
+    """A matmul with flattened images."""
     return x.reshape(*x.shape[:-3], -1) @ w
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 from .library import Library
 
 if Library.device == "gpu":
-    torch.set_default_device("cuda")  # of every tensor and module made from here on
+    torch.set_default_device("cuda")  # for every tensor and module created from here on
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
@@ -24,7 +24,7 @@ def pool(x):
 
 
 def linear(x, w):
-    """A product with flattened images, the channels last."""
+    """A matmul with flattened images, channels last."""
     return functional.linear(x.movedim(-3, -1).flatten(-3), w.T)
 
 

@@ -1,4 +1,4 @@
-"""What a library must be able to run."""
+"""The programs that a library must run."""
 
 from . import images
 
@@ -73,9 +73,9 @@ class Library:
         raise NotImplementedError
 
     def numpy(self, array):
-        """An array of the library as float32 of NumPy."""
+        """An array of the library as a NumPy array of float32."""
         raise NotImplementedError
 
     def device_memory(self, call):
-        """Bytes that a call takes on a GPU beyond its arguments."""
+        """Bytes that a call takes on a GPU in addition to its arguments."""
         raise NotImplementedError

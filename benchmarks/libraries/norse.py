@@ -1,4 +1,4 @@
-"""Norse: a true loop over time of its one-step cell."""
+"""Norse: a loop over time of its one-step cell."""
 
 import torch
 from norse.torch import LIFBoxCell, LIFBoxParameters, Lift

@@ -18,7 +18,7 @@ NEURON = {
 
 
 class Network(nn.Module):
-    """`nn.Dense` and `sparx.nn.LIF` by turns."""
+    """`nn.Dense` and `sparx.nn.LIF` in alternation."""
 
     features: tuple
 
@@ -30,7 +30,7 @@ class Network(nn.Module):
 
 
 class RecurrentNetwork(nn.Module):
-    """A recurrent layer and a layer."""
+    """A recurrent layer and a feedforward layer."""
 
     features: tuple
 

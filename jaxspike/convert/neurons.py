@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..field import from_raw, to_raw
+from ..field import from_raw, range_of, to_raw
 from ..neurons import IF, KLIF, LIF, PSN, GatedLIF, MaskedPSN, SlidingPSN, SynapseFilter
 from ..nn import Spiking
 from .slot import Layout, Slot, constant_slot, identity, variable_slot
@@ -101,7 +101,7 @@ def _field(
         if not np.isfinite(raw).all():
             raise ValueError(
                 f"`{call}(source=...)` must have `{path}.{name}` inside its range, "
-                f"{field.metadata['range'].says}, got {back(a)}."
+                f"{range_of(field).requirement}, got {back(a)}."
             )
         return raw
 

@@ -1,5 +1,9 @@
 """The engine: one transformation over time, for any step function. See README.md beside this."""
 
 from .policy import Policy as Policy
+from .program.compat import api_boundary as api_boundary, hide_frames
 from .program.contractions import fold_batch as fold_batch
 from .scan import scan as scan
+
+# an error in a user's step shows the user's frames, not those between the call and the step
+hide_frames("engine", "nn", "neurons/base.py")

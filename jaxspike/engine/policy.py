@@ -190,12 +190,12 @@ def _cost(loop: Loop) -> int:
     return max(len(eqns) + EXPONENTIAL * costly + rounded, 1)
 
 
-def _rounding(dtype: jnp.dtype) -> int:
+def _rounding(dtype) -> int:
     """The work of rounding to a type."""
     return 0 if dtype not in HALF else CALLED if _is_rounded_by_calls(dtype) else ROUNDED
 
 
-def _is_rounded_by_calls(dtype: jnp.dtype) -> bool:
+def _is_rounded_by_calls(dtype) -> bool:
     """Whether XLA's operations round to a type number by number, and its functions do not.
 
     On jaxlib 0.11 there are no such functions.

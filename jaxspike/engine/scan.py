@@ -16,7 +16,7 @@ from .order.fission import execute
 from .order.graph import Graph
 from .order.partition import partition
 from .policy import Options, Policy
-from .program.compat import effects, trace_context_error
+from .program.compat import api_boundary, effects, trace_context_error
 from .program.step import Step, trace_step
 
 
@@ -112,7 +112,7 @@ def scan(
     cut, name = (arguments.as_int(segment), arguments.as_int(unroll)), arguments.name(f)
     options = Options(*cut, policy or Policy(), n_loops_of_network())
     # a frozen pytree is an argument of a compiled function: no compilation per call or instance
-    run = _compiled if isinstance(f, Pytree) else _run
+    run = _compiled if isinstance(f, Pytree) else _call
     try:
         return run(f, state, xs, steps, order, options)
     except trace_context_error() as e:
@@ -143,7 +143,7 @@ def _run(f, state, xs, length, order, options):
     return tuple(map(jax.tree.unflatten, trees, (last, ys)))
 
 
-_compiled = jax.jit(_run, static_argnums=(3, 4, 5))
+_call, _compiled = api_boundary(_run), jax.jit(_run, static_argnums=(3, 4, 5))
 
 
 def _trace(

@@ -17,7 +17,7 @@ class Neuron(Pytree, abc.ABC):
 
     A model is a subclass with fields, ``init_state`` and ``step``; the call checks shapes, keeps
     dtypes and runs the equations. An instance is an immutable pytree: give new parameters with
-    ``dataclasses.replace``, differentiate it with `jax.grad`, stack it with `jax.vmap`.
+    ``neuron.replace(tau=3.0)``, differentiate it with `jax.grad`, stack it with `jax.vmap`.
 
     Fields are numbers, or arrays that broadcast against one step of data ``[N, *]``: an array of
     shape ``[C]`` is one value per channel, features being the last axis.
@@ -210,7 +210,7 @@ class SequenceNeuron(Pytree, abc.ABC):
             raise ValueError(
                 f"`{name}(xs=...)` must have {want} as axis 0, got shape {xs.shape}.{hint}"
             )
-        dtype = jnp.promote_types(xs.dtype, jnp.float32) if is_float(xs) else jnp.float32
+        dtype = compute_dtype([xs.dtype] if is_float(xs) else [])
         neuron = jax.tree.map(lambda a: a.astype(dtype) if is_float(a) else a, self)
         with jax.named_scope(name):
             ys = neuron.sequence(xs.astype(dtype))

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from .. import _check
 from .._types import Array, DType, Param, Shape
 from ..field import between, static
 from ..surrogate import Sigmoid, Surrogate, spike
@@ -73,9 +73,9 @@ class DiscreteLIF(Neuron):
         detach_reset: Stop the gradient through the reset.
 
     Raises:
-        ValueError: If ``spike_delay`` is given with an immediate reset or without a threshold, or
-            ``max_spike_count`` is not an integer of at least 1 or None, or the threshold is not
-            above zero where it counts.
+        TypeError: If ``max_spike_count`` is not an integer or None.
+        ValueError: If ``spike_delay`` is given with an immediate reset or without a threshold,
+            ``max_spike_count`` is below 1, or the threshold is not above zero where it counts.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -109,18 +109,19 @@ class DiscreteLIF(Neuron):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        most = self.max_spike_count
-        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+        most, threshold = self.max_spike_count, self.v_threshold
+        if most is not None:
+            _check.integer("`DiscreteLIF(max_spike_count=...)`", most, low=1)
+        counts = most != 1 and threshold is not None
+        if counts and not _check.all_known(threshold, lambda v: v > 0):
             raise ValueError(
-                "`DiscreteLIF(max_spike_count=...)` must be an integer of at least 1, or None for "
-                f"no limit, got {most!r}."
+                "`DiscreteLIF(v_threshold=...)` must be greater than 0 to count spikes, "
+                f"got {threshold}. Use `max_spike_count=1`."
             )
-        if most != 1 and self.v_threshold is not None:
-            _check_positive(self.v_threshold)
-        if self.spike_delay and (self.v_threshold is None or self.reset_time == "immediate"):
+        if self.spike_delay and (threshold is None or self.reset_time == "immediate"):
             raise ValueError(
                 "`DiscreteLIF(spike_delay=...)` must be False where there is no threshold or the "
-                f"reset is immediate, got v_threshold={self.v_threshold} and "
+                f"reset is immediate, got v_threshold={threshold} and "
                 f"reset_time={self.reset_time!r}. "
                 "Give a threshold and `reset_time='before_charge'` or `'after_charge'`."
             )
@@ -162,14 +163,6 @@ class DiscreteLIF(Neuron):
 
     def _bounded(self, v: Array) -> Array:
         return v if self.v_min is None else self.v_min + jax.nn.relu(v - self.v_min)
-
-
-def _check_positive(v_threshold: Param) -> None:
-    if not isinstance(v_threshold, jax.core.Tracer) and not np.all(np.asarray(v_threshold) > 0):
-        raise ValueError(
-            "`DiscreteLIF(v_threshold=...)` must be greater than 0 to count spikes, "
-            f"got {v_threshold}. Use `max_spike_count=1`."
-        )
 
 
 def _with_derivative(value: Array, of: Array) -> Array:

@@ -17,7 +17,7 @@ CHOICES = {
 class Convention:
     """How the equations of NIR, which are continuous in time, run in time steps.
 
-    The default is what NIR itself says. `EXACT` solves the equations exactly; `SNNTORCH`, `NORSE`,
+    The default is NIR as specified. `EXACT` solves the equations exactly; `SNNTORCH`, `NORSE`,
     `SPIKINGJELLY` and `SINABS` read the files of these libraries.
 
     Args:

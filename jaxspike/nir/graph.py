@@ -184,7 +184,7 @@ def _node(name: str, member: Tree) -> Node:
 
 
 def _metadata(tree: Tree) -> Tree:
-    """A copy of the metadata, in which libraries may put what they like."""
+    """A copy of the metadata, which libraries may use freely."""
     found = tree.get("metadata")
     return dict(found) if isinstance(found, dict) else {}
 

@@ -17,7 +17,7 @@ from .layout import batch_channels_first, batch_channels_last, last
 
 Value = tuple[str, tuple[str, ...]]  # a node, and the neurons upstream of it that are delayed
 DELAYED = ("delayed",)  # as the second part: the last output of that neuron
-Schedule = tuple[tuple[Value, tuple[Value, ...]], ...]  # what to compute, from what
+Schedule = tuple[tuple[Value, tuple[Value, ...]], ...]  # which values to compute from which
 
 
 class GraphState(NamedTuple):

@@ -15,7 +15,7 @@ from .layout import batch_channels_first, batch_channels_last
 class Matrix(nnx.Module):
     """``y = W x + b`` for a weight with axes in front, ``[*, out, in]``, and ``x`` ``[*, in]``."""
 
-    def __init__(self, weight: Array, bias: Array | None = None):
+    def __init__(self, weight, bias=None):
         self.weight = nnx.Param(jnp.asarray(weight, jnp.float32))
         self.bias = None if bias is None else nnx.Param(jnp.asarray(bias, jnp.float32))
 
@@ -30,7 +30,7 @@ class Matrix(nnx.Module):
 class Scale(nnx.Module):
     """``y = scale * x``, with one factor per value or one for all."""
 
-    def __init__(self, scale: Array):
+    def __init__(self, scale):
         self.scale = nnx.Param(jnp.asarray(scale, jnp.float32))
 
     def __call__(self, x: Array) -> Array:
@@ -66,7 +66,7 @@ class FlattenChannelsFirst(nnx.Module):
 class Threshold(nnx.Module):
     """A step function without memory: 1 where ``x`` is above (or at) the threshold."""
 
-    def __init__(self, threshold: Param, surrogate: Surrogate, strict: bool):
+    def __init__(self, threshold, surrogate: Surrogate, strict: bool):
         self.threshold = Constant(jnp.asarray(threshold, jnp.float32))
         self.surrogate, self.strict = nnx.data(surrogate), strict
 

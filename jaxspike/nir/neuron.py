@@ -12,6 +12,7 @@ from ..neurons import DiscreteLIF, DiscreteLIFState
 from ..neurons.equations import at_rest
 from ..surrogate import Surrogate
 from .convention import Convention
+from .file import Tree
 from .graph import Node
 from .layout import channels_last
 from .shapes import Array, full_parameter
@@ -100,14 +101,15 @@ def discretize(kind: str, p: Parameters, convention: Convention, surrogate: Surr
             fields["v_gain"] = k * p["r"]
     starts = {"v_leak": leak, "v_reset": p.get("v_reset", leak), "zero": zero}
     start = convention.start
-    fields["v_start"] = starts[start] if isinstance(start, str) else np.asarray(float(start))
+    fields["v_start"] = starts[start] if isinstance(start, str) else np.asarray(start)
     if "v_threshold" in p:
         fields["v_threshold"] = p["v_threshold"]
         if convention.reset == "hard":
             fields["v_reset"] = p.get("v_reset", zero)
+    settings: Tree = {"v_threshold": None, "v_reset": None}
+    settings |= {name: _parameter(name, value) for name, value in fields.items()}
     return NIRNeuron(
-        **{"v_threshold": None, "v_reset": None}
-        | {name: _parameter(name, value) for name, value in fields.items()},
+        **settings,
         surrogate=surrogate,
         fires=convention.fires,
         reset_time="after_charge" if convention.reset == "subtract_delayed" else "immediate",

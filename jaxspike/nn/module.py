@@ -11,9 +11,9 @@ import numpy as np
 from flax import nnx
 from flax.nnx import reprlib
 
-from .._state import layout, shape_mismatch
+from .._state import compute_dtype, layout, shape_mismatch
 from .._types import Array, Shape, Tree
-from ..engine import scan
+from ..engine import api_boundary, scan
 from ..engine.network_size import inside_network
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
@@ -141,8 +141,12 @@ def takes_steps_and_sequences(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def call(self, state, x=_MISSING, *args, **kwargs):
-        name = type(self).__name__
         _check_arguments(self, state, x)
+        return run(self, state, x, *args, **kwargs)
+
+    @api_boundary
+    def run(self, state, x, *args, **kwargs):
+        name = type(self).__name__
         sealed = isinstance(state, SealedState)
         value = state.value if sealed else state
         if not owns_state(self):
@@ -357,7 +361,7 @@ class Spiking(SpikingModule):
             for name, leaf in zip(self.names, leaves, strict=True)
         )
         for name, leaf in zip(self.names, leaves, strict=True):
-            dtype = jnp.promote_types(getattr(leaf, "dtype", jnp.float32), jnp.float32)
+            dtype = compute_dtype([jnp.dtype(getattr(leaf, "dtype", jnp.float32))])
             if name in self.learn:
                 raw = to_raw(fields[name], jnp.asarray(leaf, dtype))
                 if not isinstance(raw, jax.core.Tracer) and not np.all(np.isfinite(raw)):
@@ -415,7 +419,7 @@ class Spiking(SpikingModule):
             value = vars(self)[f"{name}_raw" if name in self.learn else name].get_value()
             known = isinstance(value, jax.Array | np.ndarray) and jnp.ndim(value) == 0
             if not known or isinstance(value, jax.core.Tracer):
-                return _InShort(value)
+                return value
             return float(str(from_raw(fields[name], value) if name in self.learn else value))
 
         content = repr(jax.tree.unflatten(self.structure, map(leaf, self.names, self.numbers)))
@@ -471,15 +475,3 @@ def _names(learn: Any) -> tuple[str, ...]:
             'Give a tuple, such as ("tau",).'
         )
     return tuple(learn)
-
-
-class _InShort:
-    """Stands for a value in a representation."""
-
-    def __init__(self, value: Any):
-        self.value = value
-
-    def __repr__(self) -> str:
-        if not hasattr(self.value, "dtype"):
-            return type(self.value).__name__
-        return f"{self.value.dtype.name}{list(self.value.shape)}".replace(" ", "")

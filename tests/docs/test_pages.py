@@ -1,6 +1,7 @@
 """The pages of `docs`: programs run as written, networks spike, links lead somewhere."""
 
 import functools
+import re
 
 import pages
 import pytest
@@ -38,6 +39,12 @@ def test_every_network_spikes(page):
     assert len(shown) == "".join(pages.programs(page)).count("firing rate ")
     assert rates + shown
     assert all(0.5 < rate < 90 for rate in rates + shown), (rates, printed)
+
+
+def test_both_orders_agree(page):
+    _, printed, _ = page
+    different = re.findall(r"different spikes (\d+)", printed)
+    assert set(different) == ({"0"} if page[0].name == "index.md" else set())
 
 
 def test_every_program_is_run():

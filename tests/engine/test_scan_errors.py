@@ -96,6 +96,7 @@ def test_mutated_flax_variables():
     js.scan(step, (), jnp.ones((3, 4, 2)))
 
 
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_step_that_does_not_fit():
     fails(
         TypeError,

@@ -9,7 +9,7 @@ in an environment of its own:
 
 Norse 1.1.0 writes time constants too small by the factor `dt`: `to_nir(..., dt=1)` writes them
 right. Its neurons step by `dt = 0.001`. The case `imported` is a graph made by hand, with a
-circle without bias and a CubaLIF, run by `norse.torch.from_nir`. Contents: see `make_nir.py`.
+cycle without bias and a CubaLIF, run by `norse.torch.from_nir`. Contents: see `make_nir.py`.
 """
 
 import nir

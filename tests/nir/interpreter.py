@@ -101,7 +101,7 @@ def stateless(node, x):
 
 
 class Interpreter:
-    """Runs a graph whose circles each have one neuron, that hears itself one step late."""
+    """Runs a graph whose cycles each have one neuron, that receives its own output one step later."""
 
     def __init__(self, graph, dt):
         self.dt, self.nodes, self.edges = dt, {}, []
@@ -128,13 +128,13 @@ class Interpreter:
             node = self.nodes[name]
             if name in now:
                 return now[name]
-            if name in pending:  # it hears itself
+            if name in pending:  # it receives its own output
                 return self.last.get(name, 0.0)
             is_neuron = isinstance(node, NEURON)
             if is_neuron:
                 pending.add(name)
-            heard = [value(a) for a, b in self.edges if b == name]
-            total = sum(heard) if heard else x
+            inputs = [value(a) for a, b in self.edges if b == name]
+            total = sum(inputs) if inputs else x
             if is_neuron:
                 self.memory[name], now[name] = neuron(node, self.memory.get(name), total, self.dt)
             elif isinstance(node, nir.Delay):
@@ -145,7 +145,7 @@ class Interpreter:
                 old = np.array([*([np.zeros_like(total)] * steps.max()), *past])
                 now[name] = old[(len(old) - 1 - steps, *at)]
             elif pending and self._behind(name, pending):
-                return stateless(node, total)  # of a late value: not what others hear now
+                return stateless(node, total)  # of a delayed value: not what others receive now
             else:
                 now[name] = stateless(node, total)
             return now[name]
@@ -155,7 +155,7 @@ class Interpreter:
         return y
 
     def _behind(self, name, pending):
-        """Whether a node hears, past nodes without memory, a neuron that is being computed."""
+        """Whether a node receives, through nodes without memory, a neuron that is being computed."""
         for a, b in self.edges:
             if b == name and a in pending:
                 return True

@@ -1,4 +1,4 @@
-"""Graphs read: conventions, circles, layouts, suspicious and malformed files."""
+"""Graphs read: conventions, cycles, layouts, suspicious and malformed files."""
 
 import itertools
 import sys
@@ -115,7 +115,7 @@ def test_the_exact_solution(tau_syn):
     assert np.abs(rough - np.array(want)).max() > 0.02
 
 
-def test_a_circle_takes_one_step_at_the_neuron():
+def test_a_cycle_takes_one_step_at_the_neuron():
     nodes = {
         "in": nir.Input(np.array([1])),
         "lif": nir.IF(**UNIT),
@@ -124,13 +124,13 @@ def test_a_circle_takes_one_step_at_the_neuron():
     }
     edges = [("in", "lif"), ("lif", "back"), ("back", "lif"), ("lif", "out"), ("back", "out")]
     y = run(silent(graph(nodes, *edges)), ones(1, 0, 0, 0, 0))
-    # v = 1.25 fires; hears 2.25; fires; ... what leaves the circle is not late: s + 2 s + 0.25
+    # v = 1.25 fires; receives 2.25; fires; ... what leaves the cycle is not delayed: s + 2 s + 0.25
     np.testing.assert_array_equal(y[:, 0, 0], [3.25] * 5)
     y = run(silent(graph(nodes, *edges)), ones(0, 0, 0, 0, 0))
     np.testing.assert_array_equal(y[:, 0, 0], [0.25] * 4 + [3.25])  # the bias acts from the start
 
 
-def test_in_a_circle_of_two_the_one_that_closes_it_is_late():
+def test_in_a_cycle_of_two_the_one_that_closes_it_is_delayed():
     names = {"in": nir.Input, "out": nir.Output}
     nodes = {n: kind(np.array([1])) for n, kind in names.items()}
     nodes |= {"b": nir.IF(**UNIT), "a": nir.IF(**UNIT)}
@@ -180,7 +180,7 @@ def test_batch_axes_and_parameters_of_one_value():
 
 
 def two_inputs():
-    """An image and a row that meet in a neuron; the row is heard again, one step late."""
+    """An image and a row that meet in a neuron; spikes are fed back, one step later."""
     rng = np.random.default_rng(0)
     nodes = {
         "row": nir.Input(np.array([3])),

@@ -19,8 +19,8 @@ def test_a_layer_shows_its_neuron_and_what_is_learned():
 
 def test_arrays_are_shown_as_their_shapes():
     layer = js.nn.Spiking(js.LIF(tau=jnp.array([2.0, 3.0, 4.0])))
-    assert "tau=float32[3]" in repr(layer)
-    assert "weight=float32[4,4]" in repr(js.nn.Spiking(js.PSN.init(4, key=jax.random.key(0))))
+    assert "tau=f32[3]" in repr(layer)
+    assert "weight=f32[4,4]" in repr(js.nn.Spiking(js.PSN.init(4, key=jax.random.key(0))))
 
 
 def test_a_network_shows_its_layers():
@@ -34,12 +34,12 @@ def test_a_network_shows_its_layers():
 def test_it_shows_something_whatever_its_variables_hold(learn):
     layer = js.nn.Spiking(js.LIF(tau=jnp.array(3.0)), learn=learn)
     abstract = nnx.eval_shape(lambda: layer)
-    assert "tau=float32[]" in repr(abstract)
+    assert "tau=f32[]" in repr(abstract)
     graph, state = nnx.split(layer)
     shown = []
     jax.jit(lambda state: shown.append(repr(nnx.merge(graph, state))))(state)
-    assert "tau=float32[]" in shown[0]
-    assert "tau=NoneType" in repr(nnx.merge(graph, jax.tree.map(lambda _: None, state)))
+    assert "tau=f32[]" in shown[0]
+    assert "tau=None" in repr(nnx.merge(graph, jax.tree.map(lambda _: None, state)))
 
 
 def test_it_is_the_same_in_a_notebook():

@@ -153,15 +153,17 @@ def test_detached_reset_has_no_gradient_through_the_spikes(reset, v_reset):
 
 
 def test_errors():
-    def refused(message, **fields):
-        with pytest.raises(ValueError, match=re.escape(message)):
+    def refused(message, error=ValueError, **fields):
+        with pytest.raises(error, match=re.escape(message)):
             js.DiscreteLIF(**fields)
 
-    for most in (0, 1.5, True):
+    most = "`DiscreteLIF(max_spike_count=...)` must be"
+    refused(f"{most} at least 1, got 0.", max_spike_count=0)
+    for value in (1.5, True):
         refused(
-            "`DiscreteLIF(max_spike_count=...)` must be an integer of at least 1, or None for no "
-            f"limit, got {most}.",
-            max_spike_count=most,
+            f"{most} an integer, got {value}. Give an int.",
+            error=TypeError,
+            max_spike_count=value,
         )
     delay = "`DiscreteLIF(spike_delay=...)` must be False where there is no threshold or the reset "
     fix = "Give a threshold and `reset_time='before_charge'` or `'after_charge'`."
@@ -189,7 +191,7 @@ def test_a_leak_of_another_shape_is_refused_by_name():
     neuron = js.DiscreteLIF(v_leak=jnp.zeros(3))
     message = (
         "`init_state(shape=...)` must be a shape that `v_leak` of shape (3,) broadcasts into, "
-        "got (2, 4). Give one value, or one a channel."
+        "got (2, 4). Give one value, or one per channel."
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         neuron.init_state((2, 4))

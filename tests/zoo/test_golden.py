@@ -3,7 +3,6 @@
 The numbers are in `golden/spikingjelly.npz`; `golden/make_spikingjelly.py` made them and says how.
 """
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -93,7 +92,7 @@ def test_neuron(i, case):
     state, x = inputs(case, neuron)
     out, grads = run(neuron, state, x, GOLDEN["w_spikes"], GOLDEN["w_v"])
     # one surrogate, of which the forward pass knows nothing, is one program for many cases
-    plain = dataclasses.replace(neuron, surrogate=js.surrogate.Sigmoid())
+    plain = neuron.replace(surrogate=js.surrogate.Sigmoid())
     for spikes, v_seq in (out, forward_as_users(plain, state, x)[1]):
         np.testing.assert_array_equal(spikes, GOLDEN["spikes"][i])
         assert_close(v_seq, GOLDEN["v_seq"][i])

@@ -167,7 +167,7 @@ def test_the_mask_of_a_layer_can_be_raised_without_compiling_again():
 
     for value in (0.0, 0.5, 1.0):
         layer.lambda_[...] = jnp.float32(value)
-        want = dataclasses.replace(ROWS["MaskedPSN"].neuron, lambda_=value)(xs)
+        want = ROWS["MaskedPSN"].neuron.replace(lambda_=value)(xs)
         np.testing.assert_array_equal(run(layer, xs), want)
     assert len(traces) == 1
 

@@ -279,7 +279,7 @@ def _sum_to(per_neuron: Array, const: Array) -> Array:
 
 def _sum_of(const: Array) -> Array:
     """Room to sum the cotangents of a constant over time, in at least float32."""
-    return jnp.zeros_like(const, jnp.promote_types(const.dtype, jnp.float32))
+    return jnp.zeros_like(const, jnp.float64 if const.dtype == jnp.float64 else jnp.float32)
 
 
 def _add(total: Array, part: Array) -> Array:

@@ -1,10 +1,12 @@
 """A scan whose backward pass stores a state every few steps and recomputes the rest."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from ..._types import Array
@@ -12,7 +14,7 @@ from ..policy import Plan
 from ..program.compat import effects
 from ..program.loop import Loop
 from .backward import pull_back
-from .forward import infer, with_residuals
+from .forward import Results, infer, with_residuals
 from .select import NeedsGrad, combine, select
 
 
@@ -43,13 +45,16 @@ def checkpointed_scan(
 
     @jax.custom_vjp
     def run(consts, state, xs):
-        return infer(loop, inference_plan, consts, state, xs)
+        out = infer(loop, inference_plan, consts, state, xs)
+        return _mapped_together(loop, [*consts, *state, *xs], out)
 
     def forward(consts, state, xs):
         _check_effects(loop)
         # the structure of the residuals tells what is differentiated: None or ()
         perturbed = _perturbed(consts), _perturbed(xs)
         out, residuals = with_residuals(loop, plan, *map(_values, (consts, state, xs)))
+        args = map(_values, (consts, state, xs))
+        out = _mapped_together(loop, [a for arrays in args for a in arrays], out)
         return out, (residuals, perturbed)
 
     def backward(residuals, g):
@@ -70,6 +75,25 @@ def checkpointed_scan(
 
     run.defvjp(forward, backward, symbolic_zeros=True)
     return run(list(consts), list(state), list(xs))
+
+
+def _mapped_together(loop: Loop, inputs: list[Array], out: Results) -> Results:
+    """The same results, all of which `jax.vmap` maps if it maps any of the inputs.
+
+    JAX sums the cotangent of an input that is not mapped over the batch. The share of a result that
+    is not mapped either would be in every term, and so count as often as the batch is large.
+    """
+    n = len(out[0])
+    results = [
+        functools.reduce(_mapped_with, (inputs[i] for i in independent), a)
+        for a, independent in zip([*out[0], *out[1]], loop.independent_of, strict=True)
+    ]
+    return results[:n], results[n:]
+
+
+def _mapped_with(a: Array, other: Array) -> Array:
+    none = (other if other.ndim else other[None])[:0]
+    return lax.select((none != none).any(), a, a)
 
 
 def _check_effects(loop: Loop) -> None:

@@ -10,9 +10,12 @@ import jax
 from jax import lax
 from jax.extend.core import JaxprEqn
 
-F = TypeVar("F", bound=Callable[..., Any])
+try:
+    from jax._src import traceback_util
+except ImportError:
+    traceback_util = None  # type: ignore[assignment]
 
-_PACKAGE = pathlib.Path(__file__).parents[2]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @jax.custom_jvp
@@ -54,3 +57,17 @@ def _no_sharding() -> type:
 def trace_context_error() -> Any:
     """What Flax raises where a trace changes its variables; () if Flax has not been imported."""
     return getattr(sys.modules.get("flax.errors"), "TraceContextError", ())
+
+
+def hide_frames(*paths: str) -> None:
+    """Leave these files and folders of the package out of the tracebacks that JAX filters."""
+    package = pathlib.Path(__file__).parents[2]
+    if hasattr(traceback_util, "register_exclusion"):
+        for path in paths:
+            traceback_util.register_exclusion(str(package / path))
+
+
+def api_boundary(f: F) -> F:
+    """``f``, below which JAX filters the traceback of an error; `jax.jit` and others do so too."""
+    boundary: Callable[[F], F] = getattr(traceback_util, "api_boundary", lambda f: f)
+    return boundary(f)

@@ -3,13 +3,14 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax.extend.core import JaxprEqn, Var
 
 from ..._types import Shape
 from . import contractions, elementwise
-from .jaxpr import is_var, prune, type_of
+from .jaxpr import Atom, is_var, prune, type_of, unique
 from .step import Step
 
 
@@ -52,6 +53,25 @@ class Loop:
     def contraction_outputs(self) -> list[Var]:
         """Their outputs."""
         return [e.outvars[0] for e in self.contractions]
+
+    @functools.cached_property
+    def independent_of(self) -> list[list[int]]:
+        """For each new state and output, the positions of the inputs that do not affect it."""
+        step = self.step
+        inputs = [*step.consts, *step.state, *step.xs]
+        positions = {v: frozenset([i]) for i, v in enumerate(inputs)}
+
+        def affects(atoms: Sequence[Atom]) -> frozenset[int]:
+            return frozenset().union(*(positions[v] for v in unique(atoms)))
+
+        found = None
+        while found != (found := [positions[v] for v in step.state]):
+            for e in step.eqns:
+                positions.update(dict.fromkeys(e.outvars, affects(e.invars)))
+            for old, new in zip(step.state, step.new_state, strict=True):
+                positions[old] |= affects([new])
+        outputs = [*(positions[v] for v in step.state), *(affects([v]) for v in step.ys)]
+        return [[i for i in range(len(inputs)) if i not in o] for o in outputs]
 
     @functools.cached_property
     def with_contractions(self) -> Step:

@@ -7,6 +7,7 @@ import numpy as np
 from flax import nnx
 
 from ... import neurons as models
+from ..._types import Shape
 from ...neurons import Delay, Neuron
 from ...nn import AvgPool, MaxPool, Spiking
 from ...surrogate import Sigmoid, Surrogate
@@ -16,16 +17,7 @@ from ..graph import NEURONS, Node
 from ..layers import Delays, FlattenChannelsFirst, Matrix, Scale, SumPool, Threshold
 from ..layout import channels_last
 from ..neuron import NIRNeuron, Parameters, checksum, discretize, neuron_parameters, per_step_r
-from ..shapes import (
-    Array,
-    Shape,
-    flatten_axes,
-    full_parameter,
-    kernel_size,
-    paddings,
-    sizes,
-    weight_of,
-)
+from ..shapes import Array, flatten_axes, full_parameter, kernel_size, paddings, sizes, weight_of
 
 LONGEST = 10_000  # steps of a Delay, each of which is an array of its state
 
@@ -47,11 +39,10 @@ def layer_of(
         threshold = channels_last(full_parameter(node, "threshold", shape))
         return Threshold(threshold, surrogate or Sigmoid(), convention.fires == ">")
     if kind in ("SumPool2d", "AvgPool2d"):
-        pool = {"SumPool2d": SumPool, "AvgPool2d": AvgPool}[kind]
+        window = sizes(node, "kernel_size", 2, 1), sizes(node, "stride", 2, 1), paddings(node)
         if node.metadata.get("lost") == "MaxPool":
-            pool = MaxPool
-        window, stride = sizes(node, "kernel_size", 2, 1), sizes(node, "stride", 2, 1)
-        return pool(window, stride, paddings(node))
+            return MaxPool(*window)
+        return SumPool(*window) if kind == "SumPool2d" else AvgPool(*window)
     if kind == "Flatten":
         return _flatten(node, shape, out)
     if kind == "Delay":
@@ -69,7 +60,7 @@ def _matrix(node: Node, out: Shape) -> nnx.Module:
     weight = weight_of(node)
     bias = full_parameter(node, "bias", out).astype(np.float32) if node.kind == "Affine" else None
     if weight.ndim > 2:
-        return Matrix(jnp.asarray(weight), None if bias is None else jnp.asarray(bias))
+        return Matrix(weight, bias)
     return nnx.Linear(
         weight.shape[1],
         weight.shape[0],
@@ -105,9 +96,8 @@ def _constant(value: Array | None):
 def _delay(node: Node, shape: Shape, dt: float) -> nnx.Module | None:
     delay = full_parameter(node, "delay", shape)
     if np.any(delay < 0) or not np.all(np.isfinite(delay)):
-        raise node.error(
-            "have delays of at least 0", f"{delay.min()}", "It cannot see into the future."
-        )
+        fix = "It cannot see into the future."
+        raise node.error("have delays of at least 0", f"{delay.min()}", fix)
     steps = np.round(delay / dt)
     if np.any(steps > LONGEST):
         most = f"have delays of at most {LONGEST} steps of {dt:g}"
@@ -119,7 +109,7 @@ def _delay(node: Node, shape: Shape, dt: float) -> nnx.Module | None:
         return None
     if np.all(steps == longest):
         return Spiking(Delay(longest))
-    return Spiking(Delays(longest, steps=channels_last(steps).astype(np.float32)))
+    return Spiking(Delays(longest, steps=jnp.asarray(channels_last(steps), jnp.float32)))
 
 
 def _neuron(
@@ -133,8 +123,8 @@ def _neuron(
         if field.startswith("tau") and np.any(value <= 0):
             raise node.error(f"have {field} greater than 0", f"{value.min()}")
     if "model" in node.metadata:
-        now, then = checksum(node.kind, convention.dt, p), node.metadata.get("model.checksum")
-        model = _model(node.metadata, surrogate) if np.array_equal(now, then) else None
+        unchanged = node.metadata.get("model.checksum") == checksum(node.kind, convention.dt, p)
+        model = _model(node.metadata, surrogate) if np.all(unchanged) else None
         if model is not None:
             return model
         if "lost" in node.metadata:
@@ -186,6 +176,7 @@ def _check_neuron(node: Node, p: Parameters, convention: Convention) -> None:
 def _check_r(node: Node, p: Parameters, convention: Convention) -> None:
     """Warn about a resistance that no library writes, as in a file made for another ``dt``."""
     dt, kind = convention.dt, node.kind
+    usual: tuple[float | Array, ...]
     if kind == "IF" and convention.if_convention == "auto" and per_step_r(kind, p["r"], convention):
         if dt != 1:
             what = f"has r = 1, taken as 1 per step, not 1 per second, which would be {dt:g}"
@@ -195,8 +186,8 @@ def _check_r(node: Node, p: Parameters, convention: Convention) -> None:
         return
     tau = p.get("tau", p.get("tau_mem", 1))
     if kind == "IF":
-        usual, names = [1, 1 / dt], f"1 and 1 / dt = {1 / dt:g}"
+        usual, names = (1, 1 / dt), f"1 and 1 / dt = {1 / dt:g}"
     else:  # the last is Rockpool's
-        usual, names = [1, tau / dt, tau / dt * np.exp(-dt / tau)], "1 and tau / dt"
+        usual, names = (1, tau / dt, tau / dt * np.exp(-dt / tau)), "1 and tau / dt"
     if not any(np.allclose(p["r"], u, rtol=1e-3, atol=0) for u in usual):
         node.warn(f"has r={np.mean(p['r']):g}, where libraries write {names}; check dt")

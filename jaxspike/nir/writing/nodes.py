@@ -3,7 +3,7 @@
 import numpy as np
 from flax import nnx
 
-from ...neurons import Neuron
+from ...neurons import Neuron, SequenceNeuron
 from ...nn import AvgPool, Flatten, MaxPool, Recurrent, Spiking
 from ..file import Tree
 from ..graph import Node
@@ -15,7 +15,9 @@ from ..shapes import Array, output_shape
 from .conv_pool import conv_tree, pool_tree
 from .neurons import NeuronNode, neuron_node
 from .round_trip import write_again
-from .trace import Layer, Wire, Wires, order_of_flat, trace
+from .trace import Wire, Wires, order_of_flat, trace
+
+BETWEEN = "Put a Linear layer in between."
 
 
 class NodeWriter:
@@ -46,7 +48,7 @@ class NodeWriter:
         shape = output_shape(Node(unique, tree["type"], fields, {}), wire.nir_shape())
         return Wire(self, (unique,), last(shape) if shape else shape, order)
 
-    def node(self, layer: Layer, name: str, wire: Wires) -> Wires:
+    def node(self, layer, name: str, wire: Wires):
         """Add a layer."""
         if isinstance(layer, Graph) and isinstance(wire, Wire | dict):
             return write_again(self, layer, name, wire)
@@ -75,8 +77,8 @@ class NodeWriter:
             fix = "To write the nearest node, with a note of the loss, give `lossy=True`."
             raise self.refusal(name, what, fix)
 
-    def neuron(self, neuron: Layer, name: str, wire: Wire) -> Tree:
-        """The node of a neuron, with hints; their checksum tells whether the node has changed."""
+    def neuron(self, neuron: Neuron | SequenceNeuron, name: str, wire: Wire) -> Tree:
+        """The node of a neuron, with hints, and a checksum by which a change is noticed."""
         node = neuron_node(neuron, self.dt) if isinstance(neuron, Neuron) else None
         if node is None:
             raise self.refusal(name, f"{neuron}", "NIR has no similar node.")
@@ -94,7 +96,7 @@ class NodeWriter:
         hints = {k: wire.to_nir(v) if np.ndim(v) else _plain(v) for k, v in node.hints.items()}
         return {"type": node.kind, **fields, "metadata": hints}
 
-    def stateless(self, layer: Layer, name: str, wire: Wire) -> Tree:
+    def stateless(self, layer: nnx.Module, name: str, wire: Wire) -> Tree:
         """The node of a layer without state."""
 
         def refuse(what: str, fix: str) -> ValueError:
@@ -109,9 +111,7 @@ class NodeWriter:
             threshold = wire.to_nir(layer.threshold[...])
             return {"type": "Threshold", "threshold": threshold, "metadata": hint}
         if wire.order is not None:
-            raise refuse(
-                f"a {type(layer).__name__} after Flatten", "Put a Linear layer in between."
-            )
+            raise refuse(f"a {type(layer).__name__} after Flatten", BETWEEN)
         if isinstance(layer, nnx.Conv):
             return conv_tree(layer, wire.nir_shape(), refuse)
         if isinstance(layer, MaxPool):
@@ -167,9 +167,7 @@ class NodeWriter:
         out = self.node(layer.neuron, f"{name}.neuron", wire)
         back = trace(layer.feedback, out, f"{name}.feedback")
         if back.sample != wire.sample or not np.array_equal(back.order, wire.order):
-            raise self.refusal(
-                name, "feedback to a flattened image", "Put a Linear layer in between."
-            )
+            raise self.refusal(name, "feedback to a flattened image", BETWEEN)
         self.edges += [(source, out.sources[0]) for source in back.sources]
         return out
 

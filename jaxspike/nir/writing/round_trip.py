@@ -55,9 +55,11 @@ def write_again(writer, net: Graph, name: str, wire: Wires) -> Wires:
 
 def _tree(writer, net: Graph, node: Node, wire: Wire) -> Tree:
     layer, convention = net[node.name], net.origin.conventions[node.name]
-    if layer is None or node.kind == "Delay":
-        whole = {"delay": np.broadcast_to(node.fields["delay"], wire.nir_shape())}
-        return {"type": node.kind, **node.fields, **(whole if node.kind == "Delay" else {})}
+    if node.kind == "Delay":
+        delay = np.broadcast_to(node.fields["delay"], wire.nir_shape())
+        return {"type": "Delay", "delay": delay}
+    if layer is None:
+        return {"type": node.kind, **node.fields}
     if node.kind not in NEURONS:
         return writer.stateless(layer, node.name, wire)
     neuron, shape = layer.neuron, wire.nir_shape()

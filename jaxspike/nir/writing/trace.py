@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 from flax import nnx
@@ -15,14 +14,12 @@ from ...nn.paths import Key, dotted
 from ..layout import channels_first, first
 from ..shapes import Array
 
-Layer = nnx.Module | Neuron | SequenceNeuron
-
 
 class Wire:
     """A symbolic array ``[N, *]``: the sum of the outputs of some nodes.
 
     Args:
-        writer: The writer of the nodes.
+        writer: The `NodeWriter`.
         sources: Names of the nodes.
         sample: Shape of one sample, channels last.
         order: For a flattened image, the place of each of its values in NIR's order; None if the
@@ -31,9 +28,7 @@ class Wire:
 
     dtype = np.dtype(np.float32)
 
-    def __init__(
-        self, writer: "Writer", sources: tuple[str, ...], sample: Shape, order: Array | None = None
-    ):
+    def __init__(self, writer, sources: tuple[str, ...], sample: Shape, order=None):
         self.writer, self.sources, self.sample, self.order = writer, sources, sample, order
 
     @property
@@ -90,22 +85,12 @@ class Wire:
 Wires = Wire | dict[str, Wire]
 
 
-class Writer(Protocol):
-    """The part of the writer of nodes that traces use."""
-
-    def node(self, layer: Layer, name: str, wire: Wires) -> Wires:
-        """Add a layer."""
-
-    def flatten(self, wire: Wire, name: str) -> Wire:
-        """Add a Flatten."""
-
-
 def _cannot(what: str) -> ValueError:
     fix = "Use layers of jaxspike and Flax."
     return ValueError(f"`to_nir(net=...)` must be a graph of layers and sums, got {what}. {fix}")
 
 
-def trace(net: Layer | Callable[[Wires], Wires], wire: Wires, name: str = "") -> Wires:
+def trace(net, wire: Wires, name: str = ""):
     """The wires that a network returns; its layers are written on the way.
 
     Args:
@@ -151,7 +136,7 @@ class _StatefulLayer(SpikingModule):
 class _Replacement:
     """Replaces the layers in ``net`` by those that write themselves."""
 
-    def __init__(self, net: nnx.Module, name: str, writer: Writer):
+    def __init__(self, net: nnx.Module, name: str, writer):
         self.net, self.name, self.writer = net, name, writer
         self.done: dict[int, tuple[object, object]] = {}
 
@@ -162,12 +147,14 @@ class _Replacement:
         new = value
         if isinstance(value, nnx.Module) and not _is_composite(value):
             new = self._layer(value, path)
-        elif isinstance(value, nnx.List | nnx.Module):
-            self._inside(value, path)
+        elif isinstance(value, nnx.Module):
+            for key, item in list(vars(value).items()):
+                if (other := self.of(item, (*path, key))) is not item:
+                    setattr(value, key, other)
         elif isinstance(value, dict):
             new = {k: self.of(v, (*path, k)) for k, v in value.items()}
-        elif isinstance(value, list | tuple):
-            new = type(value)(self.of(v, (*path, i)) for i, v in enumerate(value))
+        elif isinstance(value, nnx.List | list | tuple):
+            new = type(value)([self.of(v, (*path, i)) for i, v in enumerate(value)])
         self.done[id(value)] = new, value  # keeping the value keeps its id from being used again
         return new
 
@@ -175,21 +162,10 @@ class _Replacement:
         name = ".".join(filter(None, (self.name, dotted(self.net, path) if path else "")))
 
         def write(x):
-            return (
-                x if isinstance(layer, Dropout | nnx.Dropout) else self.writer.node(layer, name, x)
-            )
+            dropped = isinstance(layer, Dropout | nnx.Dropout)
+            return x if dropped else self.writer.node(layer, name, x)
 
         return (_StatefulLayer if isinstance(layer, SpikingModule) else _Layer)(write)
-
-    def _inside(self, value: nnx.List | nnx.Module, path: Sequence[Key]) -> None:
-        listed = isinstance(value, nnx.List)
-        for key, item in list(enumerate(value) if listed else vars(value).items()):
-            if isinstance(item, nnx.Module | nnx.List | list | dict | tuple):
-                other = self.of(item, (*path, key))
-                if other is not item and listed:
-                    value[key] = other
-                elif other is not item:
-                    setattr(value, key, other)
 
 
 def _is_composite(module: nnx.Module) -> bool:
