@@ -35,7 +35,7 @@ def check(caller: str, net: object, encode: object, key: Array | None, **functio
         )
 
 
-def pairs(caller: str, data: Iterable[object]) -> Iterator[tuple[Array, Array]]:
+def pairs(caller: str, data: object) -> Iterator[tuple[Array, Array]]:
     """The batches of ``data``."""
     if not isinstance(data, Iterable):
         raise TypeError(

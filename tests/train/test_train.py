@@ -24,6 +24,13 @@ from jaxspike.train.progress import Progress
 STEPS = 6
 
 
+@pytest.fixture(autouse=True, scope="module")
+def mixed_dtypes():
+    """Adam mixes dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 def make(optimizer=None, dtype=None):
     rngs = nnx.Rngs(0)
     net = js.nn.Sequential(
