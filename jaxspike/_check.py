@@ -38,6 +38,12 @@ def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
 
 
+def instance(where: str, value: Any, kinds: Any, what: str, fix: str) -> None:
+    """Refuse a ``value`` of another type than ``kinds``, which an error calls ``what``."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"{where} must be {what}, got {value!r}. {fix}")
+
+
 def function(where: str, value: Any) -> None:
     """Refuse a ``value`` that cannot be called."""
     if not callable(value):

@@ -408,6 +408,7 @@ def test_refusals(kind, sentence, call):
         (losses.tet, readout.rate),
     ],
 )
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_a_network_learns(loss, read):
     steps, samples = 12, 60
     labels = jnp.arange(samples) % 3

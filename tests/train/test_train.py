@@ -21,6 +21,7 @@ from xla import QUICK, as_flags
 import jaxspike as js
 from jaxspike.train.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("mixed_dtypes")  # the optimizers of Optax mix them
 STEPS = 6
 
 
