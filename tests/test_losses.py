@@ -340,7 +340,7 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
-            "`mse_count(correct_rate=...)` must be a Python number of at least 0, got -0.5.",
+            "`mse_count(correct_rate=...)` must be at least 0, got -0.5.",
             lambda: losses.mse_count(V, LABELS, -0.5),
         ),
         (
@@ -397,6 +397,7 @@ def test_refusals(kind, sentence, call):
 # ---- what they are for
 
 
+@pytest.mark.usefixtures("mixed_dtypes")  # which Adam does
 @pytest.mark.parametrize(
     ("loss", "read"),
     [

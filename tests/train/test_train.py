@@ -25,6 +25,13 @@ pytestmark = pytest.mark.usefixtures("mixed_dtypes")  # the optimizers of Optax 
 STEPS = 6
 
 
+@pytest.fixture(autouse=True, scope="module")
+def mixed_dtypes():
+    """Adam mixes dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 def make(optimizer=None, dtype=None):
     rngs = nnx.Rngs(0)
     net = js.nn.Sequential(
