@@ -9,7 +9,7 @@ from ... import _check
 from ...nn import Spiking
 from ...surrogate import Surrogate
 from ..convention import CHOICES, Convention
-from ..file import Path, Tree, read_tree
+from ..file import Tree, read_tree
 from ..graph import NEURONS, flat_graph
 from ..graph_module import Graph, Origin
 from ..shapes import infer_shapes
