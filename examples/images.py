@@ -2,9 +2,9 @@
 
     python examples/images.py --data FOLDER --net mlp --seeds 0 1 2
 
-FOLDER holds the four IDX files (plain or .gz); an .npz with x_train, y_train, x_test, y_test does
-too. The accuracy is that of the last epoch on the whole test set. Every pixel is an input current
-that lasts T = 4 time steps, and the output is the number of spikes (mlp) or the mean current (cnn).
+FOLDER holds the four IDX files (plain or .gz); an .npz with x_train, y_train, x_test, y_test works
+too. The accuracy is that of the last epoch on the whole test set. Every pixel is a constant current
+for T = 4 time steps, and the output is the number of spikes (mlp) or the mean current (cnn).
 """
 
 import functools
@@ -27,7 +27,7 @@ FILES = {
 
 
 def read(path):
-    """Images ``[N, 28, 28, 1]``, 0 to 1, and labels, of the training and the test set."""
+    """Images ``[N, 28, 28, 1]`` in [0, 1] and labels, of the training set and the test set."""
     if path.is_dir():
         found = {key: next(path.glob(f"{name}*"), path / name) for key, name in FILES.items()}
         arrays = {key: js.data.read_idx(file) for key, file in found.items()}
@@ -51,7 +51,7 @@ def mlp(rngs):
 
 
 def cnn(rngs, width):
-    """Three convolutions with neurons, and a readout of currents."""
+    """Three convolutional layers with neurons, and a readout of currents."""
 
     def block(inputs, outputs):
         return (
@@ -72,7 +72,7 @@ def cnn(rngs, width):
 
 
 def encode(key, x, train, shift, flip):
-    """The images as a lasting current; in training moved by up to ``shift`` pixels and mirrored."""
+    """Images as constant currents; in training shifted by up to ``shift`` pixels and mirrored."""
     to_move, to_flip = jax.random.split(key)
     if train and flip:
         mirror = jax.random.bernoulli(to_flip, 0.5, (len(x), 1, 1, 1))
@@ -91,8 +91,8 @@ def main():
     parser = arguments(__doc__, epochs=12, batch=128, lr=1e-3)
     parser.add_argument("--net", choices=("mlp", "cnn"), default="mlp")
     parser.add_argument("--width", type=int, default=16, help="channels of the first convolution")
-    parser.add_argument("--shift", type=int, default=0, help="move images by up to so many pixels")
-    parser.add_argument("--flip", action="store_true", help="mirror half of the images")
+    parser.add_argument("--shift", type=int, default=0, help="shift images by up to so many pixels")
+    parser.add_argument("--flip", action="store_true", help="mirror half of the training images")
     options = parser.parse_args()
     make, readout = mlp, js.readout.count
     if options.net == "cnn":

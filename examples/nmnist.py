@@ -1,10 +1,10 @@
-"""A convolutional spiking network on N-MNIST, digits as an event camera sees them.
+"""A convolutional spiking network on N-MNIST: digits seen by an event camera.
 
     python examples/nmnist.py --data FOLDER --seeds 0 1 2
 
-FOLDER holds the data set as it is published, Train/0 to Train/9 and Test/0 to Test/9 with .bin
-files; an .npz with the events of all recordings ({train,test}_t, _x, _yy, _p, their _off and the
-labels _y) does too. The accuracy is that of the last epoch on the whole test set.
+FOLDER holds the data set as published, Train/0 to Train/9 and Test/0 to Test/9 with .bin files; an
+.npz with the events of all recordings ({train,test}_t, _x, _yy, _p, their offsets _off and the
+labels _y) works too. The accuracy is that of the last epoch on the whole test set.
 """
 
 import jax
@@ -31,7 +31,7 @@ def recordings(path, part):
 
 
 def read(path, part):
-    """Frames ``[N, T, H, W, 2]`` of equally long time steps, and labels."""
+    """Frames ``[N, T, H, W, 2]``, with time steps of equal length, and labels."""
     frames, labels = [], []
     for events, label in recordings(path, part):
         frames.append(js.data.to_frames(events, SIZE, steps=STEPS))
@@ -40,7 +40,7 @@ def read(path, part):
 
 
 def network(rngs, width=16):
-    """Three convolutions with neurons; the output is a current for each digit."""
+    """Three convolutional layers with neurons; the output is one current per digit."""
 
     def block(inputs, outputs):
         return (
@@ -61,7 +61,7 @@ def network(rngs, width=16):
 
 
 def encode(key, x, train):
-    """Time in front; in training the camera is moved by up to two pixels."""
+    """Time first; in training the camera is shifted by up to two pixels."""
     x = x.swapaxes(0, 1)
     if train:
         up, left = jax.random.randint(key, (2,), -2, 3)

@@ -1,10 +1,10 @@
-"""A recurrent network of adaptive neurons on spoken digits, heard by an artificial cochlea.
+"""A recurrent network of adaptive neurons on spoken digits, filtered by an artificial cochlea.
 
     python examples/spoken_digits.py --data FOLDER --seeds 0 1 2
 
-FOLDER holds the recordings of the Free Spoken Digit Dataset, such as 7_jackson_32.wav, of which
-numbers 0 to 4 are the official test set; an .npz with the sounds one behind the other (audio, off,
-y, index, sample_rate) does too. The accuracy is that of the last epoch on the whole test set.
+FOLDER holds the recordings of the Free Spoken Digit Dataset, such as 7_jackson_32.wav; numbers 0 to
+4 are the official test set. An .npz with the concatenated sounds (audio, off, y, index,
+sample_rate) works too. The accuracy is that of the last epoch on the whole test set.
 """
 
 import jax
@@ -20,7 +20,7 @@ TEST_BELOW = 5
 
 
 def recordings(path):
-    """Sound, samples per second, digit, and number of each recording."""
+    """Sound, sampling rate, digit and number of each recording."""
     if path.is_dir():
         for file in sorted(path.glob("*.wav")):
             digit, _, number = file.stem.split("_")
@@ -33,12 +33,12 @@ def recordings(path):
 
 
 def read(path):
-    """Events per 10 ms ``[N, T, channels, 2]`` and digits, of the training and the test set."""
+    """Events per 10 ms ``[N, T, channels, 2]`` and digits, of the training set and the test set."""
     frames, digits, numbers = [], [], []
     for sound, rate, digit, number in recordings(path):
         events = js.data.cochlea(sound, rate, channels=CHANNELS)
-        heard = js.data.to_frames(events, (CHANNELS,), duration=STEP, start=0)
-        frames.append(heard[:STEPS])  # what is longer than a second is mostly silence
+        counts = js.data.to_frames(events, (CHANNELS,), duration=STEP, start=0)
+        frames.append(counts[:STEPS])  # after one second there is mostly silence
         digits.append(digit)
         numbers.append(number)
     x = js.data.pad(frames, STEPS)[0].swapaxes(0, 1)
@@ -47,7 +47,7 @@ def read(path):
 
 
 def network(rngs, hidden=256):
-    """Two layers of adaptive neurons, the second one recurrent, and leaky readouts."""
+    """Two layers of adaptive neurons, the second one recurrent, and a readout of currents."""
     neuron = js.ALIF()
     return js.nn.Sequential(
         nnx.Linear(2 * CHANNELS, hidden, use_bias=False, rngs=rngs),
@@ -63,7 +63,7 @@ def network(rngs, hidden=256):
 
 
 def encode(key, x, train):
-    """``[T, N, features]``; in training the voices are higher or lower by up to four channels."""
+    """``[T, N, features]``; in training voices are shifted up or down by up to four channels."""
     x = x.swapaxes(0, 1)
     if train:
         shifts = jax.random.randint(key, (x.shape[1],), -4, 5)

@@ -1,4 +1,4 @@
-"""What the examples share: the command line, a training from each seed, what is printed."""
+"""Shared by the examples: the command line, one training run per seed, and the report."""
 
 import argparse
 from pathlib import Path
@@ -12,30 +12,28 @@ import jaxspike as js
 
 
 def arguments(doc, *, epochs, batch, lr, weight_decay=0.0):
-    """A command line with what every example takes."""
+    """A command line with the options that all examples share."""
     parser = argparse.ArgumentParser(description=doc.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--batch", type=int, default=batch)
-    parser.add_argument("--lr", type=float, default=lr, help="the highest learning rate")
+    parser.add_argument("--lr", type=float, default=lr, help="peak learning rate")
     parser.add_argument("--weight-decay", type=float, default=weight_decay)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument(
-        "--checkpoints", type=Path, help="a folder; what stopped goes on from there"
-    )
+    parser.add_argument("--checkpoints", type=Path, help="folder to save in and resume from")
     return parser
 
 
 def run(options, make, train, test, encode, *, readout=js.readout.rate):
-    """Train ``make(rngs)`` from every seed; print the last epoch of each, and mean and spread.
+    """Train ``make(rngs)`` once per seed; print each result, and their mean and spread.
 
     Args:
-        options: What `arguments` read.
-        make: The network.
-        train: Its data and labels.
-        test: The same to test with.
-        encode: ``encode(key, x, train)``: a batch as a sequence ``[T, N, *]``.
-        readout: What is made of the output, for the loss and for the accuracy.
+        options: The options that `arguments` parsed.
+        make: A function of ``nnx.Rngs`` that returns the network.
+        train: Data and labels to train on.
+        test: Data and labels to test on.
+        encode: ``encode(key, x, train)`` turns a batch into a sequence ``[T, N, *]``.
+        readout: The readout of the output, for the loss and the accuracy.
     """
 
     def loss(out, labels):
@@ -71,8 +69,8 @@ def run(options, make, train, test, encode, *, readout=js.readout.rate):
             js.data.batches(test, 100),
             loss,
             accuracy=accuracy,
-            key=jax.random.key(seed),
             encode=lambda key, x: encode(key, x, False),
+            key=jax.random.key(seed),
         )
         seconds = sum(epoch.seconds for epoch in history)
         rows.append((100 * score.accuracy, 100 * score.firing_rate, seconds))

@@ -10,7 +10,7 @@ from ._types import Array, DType, Shape, State
 
 
 def layout(state: State) -> tuple[jax.tree_util.PyTreeDef, list[Shape]]:
-    """Structure and shapes of a state: what must agree between a state and its owner."""
+    """Structure and shapes of a state, which must agree between a state and its owner."""
     return jax.tree.structure(state), [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
 
 
@@ -29,7 +29,7 @@ def _is_size(n):
 
 
 def shape_mismatch(name: str, state: State, shape: State) -> ValueError:
-    """The error of an input of ``shape``, or of several, that meets a state built for another."""
+    """The error for an input of ``shape``, or several, and a state built for another shape."""
     leaves = jax.tree.leaves(state)
     have = jnp.shape(leaves[0]) if leaves else state
     if isinstance(have, tuple) and have[1:] == shape:

@@ -1,11 +1,11 @@
 """The spike, and the surrogate derivatives it is trained with.
 
 A spike is the Heaviside step of the membrane's distance to threshold. Its derivative is zero
-almost everywhere, so the backward pass uses another function in its place: the *surrogate*, written
+almost everywhere, so the backward pass uses another function instead: the *surrogate*, written
 here as what it is, a function ``x -> ds/dx``. Each is the derivative of a continuous *primitive*,
 given in its docstring; a primitive that is not a step from 0 to 1 is given up to a constant.
 
-A slope is a leaf, to be annealed by hand. It cannot be learned by gradient descent: the spikes do
+A slope is a leaf, so it can be annealed. It cannot be learned by gradient descent: the spikes do
 not depend on it, so its gradient is zero.
 
 To add a surrogate, subclass `Surrogate` and write ``__call__``.
@@ -84,7 +84,7 @@ def spike(x: Array, surrogate: Surrogate, *, strict: bool = False) -> Array:
     Args:
         x: Membrane potential minus threshold, any shape, floating point.
         surrogate: The pseudo-derivative.
-        strict: Whether 0 is no spike: ``s = 1 if x > 0 else 0``.
+        strict: Whether a 0 does not spike: ``s = 1 if x > 0 else 0``.
 
     Returns:
         Zeros and ones, of the shape and dtype of ``x``.
@@ -108,13 +108,13 @@ def spike(x: Array, surrogate: Surrogate, *, strict: bool = False) -> Array:
 def spike_count(x: Array, most: int, surrogate: Surrogate) -> Array:
     """Several spikes at once: the nearest integer, with a surrogate derivative.
 
-    Forward ``n = round(clip(x, 0, most))``, to the even neighbour at a tie; backward
-    ``dL/dx = dL/dn * surrogate(x / most)``: the surrogate sees the whole range as 0 to 1, so that
-    `Window` serves any ``most``.
+    Forward ``n = round(clip(x, 0, most))``, with ties to even; backward
+    ``dL/dx = dL/dn * surrogate(x / most)``: the surrogate sees the whole range as 0 to 1, so
+    `Window` works for any ``most``.
 
     Args:
         x: Membrane potential in units of the threshold, any shape, floating point.
-        most: The greatest number of spikes, at least 1.
+        most: The maximum number of spikes, at least 1.
         surrogate: The pseudo-derivative.
 
     Returns:

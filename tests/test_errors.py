@@ -56,7 +56,7 @@ def raises(kind, sentence, f, *args, **kwargs):
             js.Alpha,
             {"exc_decay": 0.7},
             "`Alpha(exc_decay=..., inh_decay=...)` must be 0 < inh_decay < exc_decay < 1, "
-            "got exc_decay=0.7 and inh_decay=0.8. Exchange or separate them.",
+            "got exc_decay=0.7 and inh_decay=0.8. Swap or separate them.",
         ),
         (
             js.surrogate.ATan,

@@ -337,12 +337,12 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.surrogate(js.surrogate.ATan(), x=[]),
             ValueError,
-            "`surrogate(x=...)` must rise from below 0 to above, in one axis.",
+            "`surrogate(x=...)` must increase from below 0 to above 0, along one axis.",
         ),
         (
             lambda: js.plot.surrogate(js.surrogate.ATan(), x=[-np.inf, 0, np.inf]),
             ValueError,
-            "`surrogate(x=...)` must rise from below 0 to above, in one axis.",
+            "`surrogate(x=...)` must increase from below 0 to above 0, along one axis.",
         ),
         (
             lambda: js.plot.training_curves({"loss": [1.0, 0.0]}, log=True),
@@ -389,7 +389,7 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.event_frames(-ONES((2, 4, 4, 2))),
             ValueError,
-            "`event_frames(frames=...)` must be numbers of events, got some below 0.",
+            "`event_frames(frames=...)` must be numbers of events, got negative ones.",
         ),
         (
             lambda: js.plot.event_frames(ONES((2, 4, 4, 2)), columns=0),
@@ -420,7 +420,7 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.surrogate(js.surrogate.ATan(), x=[0.0, 1.0]),
             ValueError,
-            "`surrogate(x=...)` must rise from below 0 to above, in one axis.",
+            "`surrogate(x=...)` must increase from below 0 to above 0, along one axis.",
         ),
         (
             lambda: js.plot.training_curves([1.0, 2.0]),

@@ -1,4 +1,11 @@
-"""Neuron models, one file each."""
+"""Neuron models, one file each, and their states.
+
+Parameters are named and parametrized as in the source of each model. Where it has a time constant,
+the field is ``tau``, in time steps (`LIF`, `LI`, `KLIF`, `QIF`, ...). Where it has a decay, the
+fraction kept after a step, the field ends in ``_decay`` (`ALIF`, `Alpha`, `CubaLIF`,
+`DiscreteLIF`). A time constant ``tau`` is the decay ``exp(-1 / tau)`` if it is exact, and
+``1 - 1 / tau`` in Euler steps, as in `LIF`. `GatedLIF` calls a decay ``tau``, as its paper does.
+"""
 
 from .adex import AdEx as AdEx, AdExState as AdExState
 from .alif import ALIF as ALIF, ALIFState as ALIFState

@@ -26,20 +26,20 @@ class AdEx(Neuron):
     where ``h >= v_threshold``; ``w = w + (a * (v - v_rest) - w) / tau_w + b * s``; then reset to
     ``v_reset``, or subtract ``v_threshold`` if ``v_reset`` is None.
 
-    All is in time steps and units of the membrane potential. A model in physical units, with the
-    capacitance ``C``, the leak conductance ``g`` and steps of ``dt``, is
-    ``tau = C / (g * dt)``, ``x = I / g``, ``a / g``, ``b / g`` and ``tau_w / dt``, potentials as
-    they are. The paper's neuron at 0.1 ms, in mV: ``tau=93.7, delta_T=2.0, theta_rh=-50.4,
+    Everything is in time steps and units of the membrane potential. A model in physical units, with
+    the capacitance ``C``, the leak conductance ``g`` and steps of ``dt``, is
+    ``tau = C / (g * dt)``, ``x = I / g``, ``a / g``, ``b / g`` and ``tau_w / dt``, potentials
+    unchanged. The paper's neuron at 0.1 ms, in mV: ``tau=93.7, delta_T=2.0, theta_rh=-50.4,
     v_rest=-70.6, v_reset=-70.6, tau_w=1440.0, a=0.133, b=2.68``; ``x`` of 1 nA is 33.3. Only the
-    threshold must be above zero: 20 mV is the paper's.
+    threshold must be above zero; the paper's is 20 mV.
 
     Args:
         tau: Membrane time constant in time steps, above 1.
         delta_T: Sharpness of the upswing, above zero, in units of the membrane potential.
         theta_rh: Rheobase threshold, at which the upswing starts.
-        v_threshold: Potential at which the upswing is a spike, above zero.
+        v_threshold: Potential at which the upswing counts as a spike, above zero.
         v_rest: Resting potential.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         w_rest: Adaptation current at the start.
         tau_w: Time constant of the adaptation in time steps, above zero.
         a: Adaptation to the membrane potential.
@@ -81,6 +81,6 @@ class AdEx(Neuron):
         upswing = exponential(v, self.delta_T, self.theta_rh)
         h = v + (x + self.v_rest - v + upswing - w) / self.tau
         v, s = fire(h, self.v_threshold, self.v_reset, self.surrogate, self.detach_reset)
-        # by the membrane before charging: at the crest of the upswing h is beyond all bounds
+        # by the membrane before charging: at the peak of the upswing h is unbounded
         w = adapt(w, state.v, s, self.v_rest, self.tau_w, self.a, self.b)
         return AdExState(v, w), s

@@ -25,18 +25,18 @@ class ALIF(Neuron):
 
     ``h = v + x``; spike ``s`` where ``h >= v_threshold + beta * a``; then leak and reset,
     ``v = v_decay * h - s * v_threshold`` (or to ``v_reset`` if that is given), and
-    ``a = a_decay * a + s``. The reset takes the threshold at rest, not the raised one, and is not
-    subject to the leak, as in the paper.
+    ``a = a_decay * a + s``. As in the paper, the reset subtracts the threshold at rest, not
+    the raised one, and does not leak.
 
     A time constant ``tau`` in time steps is the decay ``exp(-1 / tau)``: the defaults are 20 ms
     for the membrane and 200 ms for the threshold at steps of 1 ms.
 
     Args:
-        v_decay: What is left of the membrane potential after a step, from 0 to 1.
-        a_decay: What is left of the adaptation after a step, from 0 to 1.
-        beta: Rise of the threshold with a spike, in units of the membrane potential; 0 is none.
+        v_decay: Fraction of the membrane potential kept after a step, from 0 to 1.
+        a_decay: Fraction of the adaptation kept after a step, from 0 to 1.
+        beta: Rise of the threshold with each spike, in units of the membrane potential.
         v_threshold: Firing threshold at rest, above zero, in units of the membrane potential.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
 

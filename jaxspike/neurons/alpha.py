@@ -29,17 +29,17 @@ class Alpha(Neuron):
     ``h >= v_threshold`` (or ``>``); then both currents are reset to 0, in the same step or, as in
     `DiscreteLIF`, in the next.
 
-    An input of 1 has no effect in its own step, then raises ``h`` to a crest and lets it fall.
+    An input of 1 has no effect in its own step; then ``h`` rises to a peak and falls.
 
     Args:
-        exc_decay: What is left of the excitatory current after a step, below 1.
-        inh_decay: What is left of the inhibitory current after a step, above 0 and below
-            ``exc_decay``.
+        exc_decay: Fraction of the excitatory current kept after a step, below 1.
+        inh_decay: Fraction of the inhibitory current kept after a step, above 0 and
+            below ``exc_decay``.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
         surrogate: Derivative of the spike.
         fires: ">=" or ">", whether a membrane exactly at the threshold fires.
-        reset: "immediate"; "before_charge" or "after_charge", both in the next step, the second of
-            which loses the input of that step; or "never".
+        reset_time: "immediate"; "before_charge" or "after_charge", both in the next step, where the
+            latter loses the input of that step; or "never".
         detach_reset: Stop the gradient through the reset.
 
     Raises:
@@ -73,7 +73,7 @@ class Alpha(Neuron):
         if not np.all((np.asarray(inh) > 0) & (np.asarray(inh) < exc) & (np.asarray(exc) < 1)):
             raise ValueError(
                 f"`Alpha(exc_decay=..., inh_decay=...)` must be 0 < inh_decay < exc_decay < 1, "
-                f"got exc_decay={exc} and inh_decay={inh}. Exchange or separate them."
+                f"got exc_decay={exc} and inh_decay={inh}. Swap or separate them."
             )
 
     def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> AlphaState:

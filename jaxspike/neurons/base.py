@@ -63,16 +63,16 @@ class Neuron(Pytree, abc.ABC):
         """Run one time step.
 
         Args:
-            state: A state of ``init_state(x.shape)``, or the one that the last step returned.
+            state: The state from ``init_state(x.shape)`` or from the previous step.
             x: Input of one step, ``[N, *]``; integers and booleans are converted to float32.
 
         Returns:
             The new state, and the spikes in the shape of ``x``.
 
         Raises:
-            TypeError: If the state is of another neuron, or ``x`` is complex.
-            ValueError: If ``x`` has another shape than the state was built for, or a parameter does
-                not broadcast into it.
+            TypeError: If the state belongs to another neuron, or ``x`` is complex.
+            ValueError: If the shape of ``x`` is not the one that the state was built for, or a
+                parameter does not broadcast into it.
         """
         name = type(self).__name__
         x, state = _real(name, "x", x), jax.tree.map(jnp.asarray, state)
@@ -105,7 +105,7 @@ class Neuron(Pytree, abc.ABC):
         raise shape_mismatch(name, state, shape)
 
     def _run(self, state: State, x: Array) -> tuple[State, Array]:
-        """Run ``step`` and see that it kept the shapes, which a parameter array may not widen."""
+        """Run ``step`` and check that it kept the shapes, which a parameter array may not widen."""
         name = type(self).__name__
         try:
             with jax.named_scope(name):
@@ -157,8 +157,8 @@ class SequenceNeuron(Pytree, abc.ABC):
     dtype of ``xs``, at least float32; the output has the dtype of ``xs`` if that is floating, else
     float32.
 
-    In a network it is a layer as a neuron is, with its ``learned()`` fields as `flax.nnx.Param`;
-    the network then runs sequences only.
+    In a network it is a layer like a neuron, with its ``learned()`` fields as `flax.nnx.Param`; the
+    network then runs sequences only.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -177,7 +177,7 @@ class SequenceNeuron(Pytree, abc.ABC):
 
     @property
     def length(self) -> int | None:
-        """The number of time steps that it is made for; None if any."""
+        """The number of time steps it is made for; None if any."""
         return None
 
     def __call__(self, xs: Array, *step: Any) -> Array:
@@ -185,7 +185,7 @@ class SequenceNeuron(Pytree, abc.ABC):
 
         Args:
             xs: Input, ``[T, N, *]``; integers and booleans are converted to float32.
-            *step: Nothing; here to tell who calls ``neuron(state, x)`` that there is no step.
+            *step: Nothing; it turns a call ``neuron(state, x)`` into an error that explains.
 
         Returns:
             The spikes, in the shape of ``xs``.
@@ -193,8 +193,7 @@ class SequenceNeuron(Pytree, abc.ABC):
         Raises:
             TypeError: If ``xs`` is complex.
             ValueError: If it is called with a state and one step, there is no time axis, the
-                number of time steps is another than that of the weights, or a parameter does not
-                broadcast.
+                number of time steps is not that of the weights, or a parameter does not broadcast.
         """
         name = type(self).__name__
         if step:
@@ -223,7 +222,7 @@ class SequenceNeuron(Pytree, abc.ABC):
 
 
 def _real(name: str, argument: str, x: Any) -> Array:
-    if isinstance(x, list | tuple):  # else a list of steps would be taken for a batch
+    if isinstance(x, list | tuple):  # a list of steps would be mistaken for a batch
         raise TypeError(
             f"`{name}({argument}=...)` must be an array, got a {type(x).__name__}. "
             f"Stack it: `jnp.stack({argument})`, time first."

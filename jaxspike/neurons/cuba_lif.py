@@ -20,7 +20,7 @@ class CubaLIFState(NamedTuple):
 
 
 class CubaLIF(Neuron):
-    """Leaky integrate and fire with a synaptic current that decays by itself.
+    """Leaky integrate and fire with a synaptic current that decays on its own.
 
     ``c = c_decay * c + x``; ``h = v_decay * v + c``; spike where ``h >= v_threshold``; then reset
     to ``v_reset``, or subtract ``v_threshold`` if ``v_reset`` is None. The leak is towards 0.
@@ -28,10 +28,10 @@ class CubaLIF(Neuron):
     A time constant ``tau`` in time steps is the decay ``exp(-1 / tau)``.
 
     Args:
-        c_decay: What is left of the current after a step, from 0 to 1.
-        v_decay: What is left of the membrane potential after a step, from 0 to 1.
+        c_decay: Fraction of the current kept after a step, from 0 to 1.
+        v_decay: Fraction of the membrane potential kept after a step, from 0 to 1.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
 

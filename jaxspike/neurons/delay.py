@@ -11,15 +11,15 @@ from .equations import at_rest
 
 
 class DelayState(NamedTuple):
-    """The inputs under way, the one that arrives next first: ``steps`` arrays ``[N, *]``."""
+    """The inputs in transit, the next to arrive first: ``steps`` arrays ``[N, *]``."""
 
     queue: tuple[Array, ...]
 
 
 class Delay(Neuron):
-    """An axon: what goes in comes out ``steps`` steps later, ``y[t] = x[t - steps]``.
+    """An axon: its input comes out ``steps`` steps later, ``y[t] = x[t - steps]``.
 
-    Zeros come out at first. The state holds the inputs under way, so that a sequence can be run in
+    The first outputs are zeros. The state holds the inputs in transit, so a sequence can be run in
     pieces.
 
     Args:

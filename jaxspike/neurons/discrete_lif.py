@@ -1,4 +1,4 @@
-"""Leaky integrate and fire in discrete form, every convention a field."""
+"""Leaky integrate and fire in discrete form, with a field for every convention."""
 
 import functools
 from dataclasses import KW_ONLY
@@ -23,7 +23,7 @@ class DiscreteLIFState(NamedTuple):
 
 
 class DiscreteLIF(Neuron):
-    """Leaky integrate and fire, with every convention in which libraries differ written out.
+    """Leaky integrate and fire, with a field for every convention on which libraries differ.
 
     The charge of a step from the membrane ``v`` and the synaptic current ``c``::
 
@@ -40,42 +40,42 @@ class DiscreteLIF(Neuron):
     ================= ============================================ ==============================
     "immediate"       ``R(h)``                                     ``s(h)``
     "before_charge"   ``h`` of ``R(v)``                            ``s(h)``; ``s(v)``
-    "after_charge"    ``h``, or what the reset of ``v`` makes it   ``s`` of it; ``s(v)``
+    "after_charge"    ``h``, or ``h`` after the reset of ``v``     ``s`` of it; ``s(v)``
     "never"           ``h``                                        ``s(h)``; ``s(v)``
     ================= ============================================ ==============================
 
     After the charge, the reset of a ``v`` that fired is ``h - s(v) * v_threshold``, or ``v_reset``
-    in the place of ``h``. A time constant ``tau`` is the decay ``exp(-dt / tau)`` if exact, or
-    ``1 - dt / tau`` in Euler steps. What is called the current in some libraries is
-    ``c_decay * c``.
+    instead of ``h``. A time constant ``tau`` is the decay ``exp(-dt / tau)`` if exact, or
+    ``1 - dt / tau`` in Euler steps. Some libraries call ``c_decay * c`` the current.
 
     Args:
-        v_decay: What is left of ``v - v_leak`` after a step, from -1 to 1.
-        c_decay: What is left of the synaptic current after a step, from -1 to 1 (Euler steps with
-            a time constant below ``dt`` are negative); None is no synapse.
+        v_decay: Fraction of ``v - v_leak`` kept after a step, from -1 to 1.
+        c_decay: Fraction of the synaptic current kept after a step, from -1 to 1 (negative in Euler
+            steps with a time constant below ``dt``); None for no synapse.
         c_gain: Factor of the input in the current.
         v_gain: Factor of the current in the membrane.
-        x_gain: Factor of the input in the membrane, past the synapse.
+        x_gain: Factor of the input in the membrane, bypassing the synapse.
         v_leak: Potential that the membrane leaks to and starts at.
-        v_threshold: Firing threshold; None is a leaky integrator, whose output is the membrane
-            ``h`` and which is never reset.
-        v_reset: Potential after a spike; None is soft reset.
-        v_min: Least potential of the membrane after a step; None is none.
+        v_threshold: Firing threshold; None for a leaky integrator, which outputs the membrane ``h``
+            and is never reset.
+        v_reset: Potential after a spike; None for a soft reset.
+        v_min: Lower bound of the membrane after a step; None for no bound.
         surrogate: Derivative of the spike, a function of ``u - v_threshold``.
         fires: ">=" or ">", whether a membrane exactly at the threshold fires.
-        reset_time: When the reset is, see the table.
+        reset_time: When the membrane is reset; see the table.
         spike_delay: Whether the spikes are those of the membrane before the step.
-        max_spike_count: Greatest number of spikes in a step, None for no limit. If it is not 1, a
+        max_spike_count: Maximum number of spikes per step; None for no limit. Unless it is 1, a
             membrane fires ``clip(floor(u / v_threshold), 0, max_spike_count)`` times (with ">" the
-            integer below ``u / v_threshold``), the soft reset is as many times ``v_threshold``, and
-            the derivative is the surrogate's at ``u - v_threshold`` all the same. The threshold
-            must be above zero then.
+            integer below ``u / v_threshold``), the soft reset subtracts ``v_threshold`` as many
+            times, and the derivative is still the surrogate's at ``u - v_threshold``. The threshold
+            must then be above zero.
         detach_reset: Stop the gradient through the reset.
 
     Raises:
         TypeError: If ``max_spike_count`` is not an integer or None.
         ValueError: If ``spike_delay`` is given with an immediate reset or without a threshold,
-            ``max_spike_count`` is below 1, or the threshold is not above zero where it counts.
+            ``max_spike_count`` is below 1, or the threshold is not above zero although spikes are
+            counted.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js

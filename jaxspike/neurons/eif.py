@@ -30,7 +30,7 @@ class EIF(Neuron):
         theta_rh: Rheobase threshold, at which the upswing starts.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
         v_rest: Resting potential.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
 

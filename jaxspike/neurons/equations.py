@@ -12,7 +12,7 @@ from ..surrogate import Surrogate, spike
 
 
 def at_rest(v: Param | None, shape: Shape, dtype: DType, field: str = "v_reset") -> Array:
-    """A membrane of the given shape at potential ``v``, that of ``field``; None is zero."""
+    """A membrane of the given shape at potential ``v``, that of ``field``; None for zero."""
     shape = check_shape("neuron", shape)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
@@ -29,7 +29,7 @@ def at_rest(v: Param | None, shape: Shape, dtype: DType, field: str = "v_reset")
 
 
 def uniform_weight(shape: Shape, key: Array) -> Array:
-    """Uniform between plus and minus ``1 / sqrt(n)``, n being the last axis: torch's for Linear."""
+    """Uniform in ``±1 / sqrt(n)``, with n the size of the last axis: PyTorch's for Linear."""
     bound = shape[-1] ** -0.5
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
@@ -41,7 +41,7 @@ def leaky_charge(v: Array, x: Array, tau: Param, v_reset: Param | None, decay_in
     ``h = v - (v - v_reset) / tau + x``.
     """
     leak = v if v_reset is None else v - v_reset
-    # divided by tau, not multiplied by 1 / tau: the last bit decides spikes at threshold
+    # divide by tau instead of multiplying by 1 / tau: the last bit decides spikes at threshold
     return v + (x - leak) / tau if decay_input else v - leak / tau + x
 
 
@@ -83,7 +83,7 @@ def charge_fire_reset(
     """Charge the membrane ``v``, fire, and reset at the time ``when``, one of `RESET_TIMES`.
 
     Returns:
-        The new membrane, its spikes, and those of ``v``, which is None if ``when`` is immediate.
+        The new membrane, its spikes, and the spikes of ``v``, or None if ``when`` is "immediate".
     """
     if when == "immediate":
         h = charge(v)

@@ -20,30 +20,33 @@ class GatedLIFState(NamedTuple):
 
 
 class GatedLIF(Neuron):
-    """Leaky integrate and fire with gates between two ways to leak, to take input and to reset.
+    """Leaky integrate and fire with gates between two ways to leak, to receive input and to reset.
 
-    With the last spikes ``s`` and ``keep = 1 - alpha * (1 - tau)``:
-    ``v = keep * v * (1 - gamma * s) - (1 - alpha) * linear_decay - (1 - gamma) * v_subreset * s
-    + (1 - beta * (1 - conduct)) * x``; then spike where ``v >= v_threshold``. The reset is at work
-    one step after the spike.
+    With the last spikes ``s`` and ``kept = (1 - alpha * (1 - tau)) * v``::
 
-    Every field is from 0 to 1 and learned as its logit. One value a channel is the model of the
-    paper: ``js.nn.Spiking(js.GatedLIF(tau=jnp.full(C, 0.25), ...), learn=("alpha", "tau", ...))``.
+        v = kept - (1 - alpha) * linear_decay + (1 - beta * (1 - conduct)) * x
+        v = v - gamma * kept * s - (1 - gamma) * v_subreset * s
 
-    SpikingJelly's has one ``conduct`` for each of T steps, fixed when it is made; a step function
-    does not know its time, so here one value serves all steps. Where SpikingJelly's are equal, as
-    they are at its start, the numbers are. Its gates start at random near 0.5, its
-    ``linear_decay`` at ``v_threshold / (2 T)``, here at that of T = 4.
+    Then spike where ``v >= v_threshold``. The reset takes effect one step after the spike.
+
+    Every parameter is from 0 to 1 and learned as its logit. The model of the paper has one value
+    per channel:
+    ``js.nn.Spiking(js.GatedLIF(tau=jnp.full(C, 0.25), ...), learn=("alpha", "tau", ...))``.
+
+    SpikingJelly's has one ``conduct`` for each of T steps, with T fixed at construction; a step
+    function does not know its time, so one value serves all steps here. The numbers agree where
+    SpikingJelly's values are equal, as they are initially. Its gates start at random values near
+    0.5, and its ``linear_decay`` at ``v_threshold / (2 T)``; the default here is that of T = 4.
 
     Args:
-        tau: What the multiplying leak leaves of the membrane after a step.
+        tau: Fraction of the membrane that the multiplicative leak keeps after a step.
         alpha: Gate of the leak: 0 subtracts ``linear_decay``, 1 multiplies by ``tau``.
-        beta: Gate of the input: 0 takes it whole, 1 multiplies it by ``conduct``.
-        gamma: Gate of the reset: 0 subtracts ``v_subreset``, 1 forgets the membrane.
+        beta: Gate of the input: 0 passes it unchanged, 1 multiplies it by ``conduct``.
+        gamma: Gate of the reset: 0 subtracts ``v_subreset``, 1 clears the membrane.
         v_threshold: Firing threshold, in units of the membrane potential.
-        linear_decay: What the subtracting leak takes from the membrane in a step.
-        v_subreset: What the subtracting reset takes from the membrane.
-        conduct: What the gated input keeps.
+        linear_decay: Amount that the subtractive leak takes from the membrane per step.
+        v_subreset: Amount that the subtractive reset takes from the membrane.
+        conduct: Fraction of the input that the gate lets through.
         surrogate: Derivative of the spike.
 
     Example:

@@ -26,7 +26,7 @@ class IF(Neuron):
 
     Args:
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
 

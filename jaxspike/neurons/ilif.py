@@ -19,16 +19,16 @@ class ILIFState(NamedTuple):
 
 
 class ILIF(Neuron):
-    """Leaky integrate and fire that may spike several times a step: its output is an integer.
+    """Leaky integrate and fire with integer outputs: it may spike several times per step.
 
-    ``h = v - v / tau + x``; ``s = round(clip(h / v_threshold, 0, max_spike_count))``, to the even
-    neighbour at a tie; then ``v = h - s * v_threshold``. Backward the count is a straight line
-    inside the window of the surrogate (see `jaxspike.surrogate.spike_count`).
+    ``h = v - v / tau + x``; ``s = round(clip(h / v_threshold, 0, max_spike_count))``, with
+    ties to even; then ``v = h - s * v_threshold``. In the backward pass the count is a straight
+    line inside the window of the surrogate (see `jaxspike.surrogate.spike_count`).
 
     Args:
         tau: Membrane time constant in time steps, above 1.
         v_threshold: Potential of one spike, above zero, in units of the membrane potential.
-        max_spike_count: Greatest number of spikes in a step, at least 1.
+        max_spike_count: Maximum number of spikes per step, at least 1.
         surrogate: Derivative of the count, a function of ``h / (v_threshold * max_spike_count)``.
         detach_reset: Stop the gradient through the reset.
 

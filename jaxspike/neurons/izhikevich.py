@@ -26,8 +26,8 @@ class Izhikevich(Neuron):
     ``h >= v_threshold``; ``w = w + (a * (h - v_rest) - w) / tau_w + b * s``; then reset to
     ``v_reset``, or subtract ``v_threshold`` if ``v_reset`` is None.
 
-    All is in time steps and units of the membrane potential. The regular spiking neuron of the
-    paper (``v' = 0.04 v^2 + 5 v + 140 - u + I``) has two zeros of the quadratic, ``v_rest`` and
+    Everything is in time steps and units of the membrane potential. The regular spiking neuron of
+    the paper (``v' = 0.04 v^2 + 5 v + 140 - u + I``) has two zeros of the quadratic, ``v_rest`` and
     ``v_c``, and ``a0 = 0.04 * tau``. With the defaults ``a = b = 0`` nothing adapts.
 
     Args:
@@ -35,7 +35,7 @@ class Izhikevich(Neuron):
         v_c: Critical potential.
         a0: Strength of the quadratic current, above zero, per unit of potential.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         v_rest: Resting potential, the lower zero of the quadratic current.
         w_rest: Adaptation current at the start.
         tau_w: Time constant of the adaptation in time steps, above zero.

@@ -26,15 +26,15 @@ class KLIF(Neuron):
     ``h >= v_threshold``; then reset ``h``, as a `LIF` does, or with ``scale_reset`` reset
     ``h / k``, where a soft reset subtracts ``v_threshold / k``.
 
-    The gain is made to be learned: ``js.nn.Spiking(js.KLIF(), learn=("k",))``.
+    The gain is meant to be learned: ``js.nn.Spiking(js.KLIF(), learn=("k",))``.
 
     Args:
         tau: Membrane time constant in time steps, above 1.
-        scale_reset: Whether the gain is taken back before reset.
+        scale_reset: Whether the gain is undone before the reset.
         decay_input: Whether the input is divided by ``tau`` too.
         k: Gain of the membrane, above zero.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
 

@@ -21,19 +21,19 @@ class LIAFState(NamedTuple):
 
 
 class LIAF(Neuron):
-    """A `LIF` that fires inside only: its output is an activation of the charged membrane.
+    """A `LIF` that fires internally: its output is an activation of the charged membrane.
 
     ``h`` is charged, and reset where it reaches ``v_threshold``, as in a `LIF`; the output is
     ``activation(h)``, or ``activation(h - v_threshold)`` with ``threshold_related``.
 
     Args:
-        activation: Function of one array, elementwise, such as ``jax.nn.relu``; give a named
-            function, for a new lambda compiles anew.
+        activation: Function of one array, elementwise, such as ``jax.nn.relu``. Pass a named
+            function: each new lambda is compiled again.
         threshold_related: Whether the activation sees the distance to threshold.
         tau: Membrane time constant in time steps, above 1.
         decay_input: Whether the input is divided by ``tau`` too.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
 

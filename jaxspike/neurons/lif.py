@@ -25,13 +25,13 @@ class LIF(Neuron):
     ``h = v - (v - v_reset) / tau + x``; the leak is towards 0 if ``v_reset`` is None. Spike where
     ``h >= v_threshold``; then reset to ``v_reset``, or subtract ``v_threshold`` if it is None.
 
-    With ``decay_input``, the default, a constant input settles at ``v = x``: below threshold it
-    never fires.
+    With ``decay_input``, the default, a constant input settles at ``v = x``: below threshold
+    it never fires.
 
     Args:
         tau: Membrane time constant in time steps, above 1.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         decay_input: Whether the input is divided by ``tau`` too.
         detach_reset: Stop the gradient through the reset.

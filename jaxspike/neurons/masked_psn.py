@@ -12,25 +12,27 @@ from .equations import mix_time, square_weight, uniform_weight
 
 
 class MaskedPSN(SequenceNeuron):
-    """A `PSN` that learns to hear only the last ``k`` inputs.
+    """A `PSN` that gradually masks all but the last ``k`` inputs.
+
+    Make one with random weights for sequences of T steps by ``js.MaskedPSN.init(k, T, key=...)``.
 
     ``h = (mask * weight) @ xs + bias`` over the time axis, with
-    ``mask = lambda_ * band + (1 - lambda_)`` and the band 1 from ``k - 1`` steps before to now,
-    else 0; spike where ``h >= 0``. ``lambda_`` is raised from 0 (a `PSN`) to 1 in training; at 1 no
-    output hears a later input.
+    ``mask = lambda_ * band + (1 - lambda_)`` and the band 1 for the last ``k`` steps and 0
+    elsewhere; spike where ``h >= 0``. ``lambda_`` is raised from 0 (a `PSN`) to 1 in training; at 1
+    no output depends on a later input.
 
-    In a layer ``lambda_`` is a constant that can be set, if it was given as an array:
+    In a layer, ``lambda_`` is a constant that can be set if it was given as an array:
     ``layer.lambda_[...] = 0.5``.
 
     Args:
         weight: ``[T, T]``, from input step (axis 1) to output step (axis 0).
-        bias: ``[T]``, minus the thresholds.
+        bias: ``[T]``, the negative of the thresholds.
         k: Length of the band in time steps, at least 1.
-        lambda_: How much of the weights outside the band is masked, from 0 to 1.
+        lambda_: Degree to which the weights outside the band are masked, from 0 to 1.
         surrogate: Derivative of the spike.
 
     Raises:
-        ValueError: If ``weight`` is not square or ``bias`` has another length.
+        ValueError: If ``weight`` is not square, or ``bias`` is of another length.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxspike as js
@@ -59,13 +61,13 @@ class MaskedPSN(SequenceNeuron):
         lambda_: float = 0.0,
         surrogate: Surrogate | None = None,
     ) -> "MaskedPSN":
-        """Random weights for sequences of ``steps`` time steps: torch's for Linear, and bias -1.
+        """Random weights for sequences of ``steps`` time steps: PyTorch's for Linear, and bias -1.
 
         Args:
             k: Length of the band in time steps.
             steps: The number of time steps T.
             key: A `jax.random.key`, such as ``rngs.params()``.
-            lambda_: How much is masked at the start.
+            lambda_: Degree of masking at the start.
             surrogate: Derivative of the spike; None is the default.
         """
         weight, bias = uniform_weight((steps, steps), key), jnp.full(steps, -1.0, jnp.float32)

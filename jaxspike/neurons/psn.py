@@ -14,16 +14,18 @@ from .equations import mix_time, square_weight, uniform_weight
 class PSN(SequenceNeuron):
     """Parallel spiking neuron: a learned matrix over time in place of charging and reset.
 
-    ``h = weight @ xs + bias`` over the time axis; spike where ``h >= 0``. All time steps at once,
-    each may hear every other one, the later ones too.
+    Make one with random weights for sequences of T steps by ``js.PSN.init(T, key=...)``.
+
+    ``h = weight @ xs + bias`` over the time axis; spike where ``h >= 0``. All time steps are
+    computed at once, and each may depend on every other one, including later ones.
 
     Args:
         weight: ``[T, T]``, from input step (axis 1) to output step (axis 0).
-        bias: ``[T]``, minus the thresholds.
+        bias: ``[T]``, the negative of the thresholds.
         surrogate: Derivative of the spike.
 
     Raises:
-        ValueError: If ``weight`` is not square or ``bias`` has another length.
+        ValueError: If ``weight`` is not square, or ``bias`` is of another length.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxspike as js
@@ -44,7 +46,7 @@ class PSN(SequenceNeuron):
 
     @classmethod
     def init(cls, steps: int, *, key: Array, surrogate: Surrogate | None = None) -> "PSN":
-        """Random weights for sequences of ``steps`` time steps: torch's for Linear, and bias -1.
+        """Random weights for sequences of ``steps`` time steps: PyTorch's for Linear, and bias -1.
 
         Args:
             steps: The number of time steps T.

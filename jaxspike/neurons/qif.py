@@ -24,7 +24,7 @@ class QIF(Neuron):
     ``h = v + (x + a0 * (v - v_rest) * (v - v_c)) / tau``; spike where ``h >= v_threshold``; then
     reset to ``v_reset``, or subtract ``v_threshold`` if ``v_reset`` is None.
 
-    Below ``v_c`` the membrane falls back to ``v_rest``, above it runs away to a spike.
+    Below ``v_c`` the membrane decays to ``v_rest``; above it, it diverges into a spike.
 
     Args:
         tau: Membrane time constant in time steps, above 1.
@@ -32,7 +32,7 @@ class QIF(Neuron):
         a0: Strength of the quadratic current, above zero, per unit of potential.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
         v_rest: Resting potential, the lower zero of the quadratic current.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
 

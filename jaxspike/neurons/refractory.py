@@ -13,20 +13,20 @@ from .equations import at_rest
 
 
 class RefractoryState(NamedTuple):
-    """State of the neuron, and the refractory steps that are ``left``, ``[N, *]``."""
+    """State of the neuron, and the number of refractory steps ``left``, ``[N, *]``."""
 
     neuron: Tree
     left: Array
 
 
 class Refractory(Neuron):
-    """A neuron that rests for some steps after each of its spikes.
+    """A neuron that rests for a number of steps after each of its spikes.
 
     In the ``steps`` steps after a spike (any output that is not 0) the input is ignored, the output
-    is 0 and the state of the neuron is held as the spike left it: its clock stands still, that of
-    an adaptation or a synaptic current too. Then it goes on.
+    is 0, and the state of the neuron is frozen as the spike left it, including any adaptation or
+    synaptic current. Then it resumes.
 
-    The parameters of the neuron are learned by their names behind ``neuron_``, as in
+    The parameters of the neuron are learned under their names with the prefix ``neuron_``, as in
     ``js.nn.Spiking(js.Refractory(js.LIF()), learn=("neuron_tau",))``.
 
     Args:

@@ -20,7 +20,7 @@ class ResonateAndFireState(NamedTuple):
 
 
 class ResonateAndFire(Neuron):
-    """A damped oscillation that inputs push and that fires at its crest.
+    """A damped oscillator that is driven by its inputs and fires at its peak.
 
     With ``r = exp(b * dt)`` and the angle ``p = omega * dt``:
     ``u = r * (u * cos(p) - v * sin(p)) + x``; ``h = r * (u_before * sin(p) + v * cos(p))``; spike
@@ -32,7 +32,7 @@ class ResonateAndFire(Neuron):
         omega: Angular frequency in radians per unit of time, above zero.
         dt: Length of a step in units of time, above zero.
         v_threshold: Firing threshold, above zero, in units of the membrane potential.
-        v_reset: Potential after a spike and at the start; None is soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
 

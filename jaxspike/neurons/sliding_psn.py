@@ -14,16 +14,18 @@ from .equations import uniform_weight
 class SlidingPSN(SequenceNeuron):
     """A causal filter over the last ``k`` inputs, the same at every time step.
 
+    Make one by ``js.SlidingPSN.init(k)``, or with a ``key`` for random weights.
+
     ``h[t] = sum_i weight[k - 1 - i] * xs[t - i] + bias`` for ``i`` from 0 to ``k - 1``, inputs
     before the first being 0; spike where ``h >= 0``. Sequences may have any length.
 
     Args:
         weight: ``[k]``, the last one for the present input.
-        bias: One number, minus the threshold.
+        bias: One number, the negative of the threshold.
         surrogate: Derivative of the spike.
 
     Raises:
-        ValueError: If ``weight`` has not one axis with something in it.
+        ValueError: If ``weight`` does not have exactly one, nonempty axis.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -50,7 +52,7 @@ class SlidingPSN(SequenceNeuron):
 
         Args:
             k: Length of the filter in time steps.
-            key: A `jax.random.key` for random weights (torch's for Linear); None for halving ones.
+            key: A `jax.random.key` for random weights, PyTorch's for Linear; None for halving ones.
             surrogate: Derivative of the spike; None is the default.
         """
         halving = 0.5 ** jnp.arange(k - 1, -1, -1, dtype=jnp.float32)

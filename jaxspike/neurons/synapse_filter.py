@@ -17,7 +17,7 @@ class SynapseFilterState(NamedTuple):
 
 
 class SynapseFilter(Neuron):
-    """A synapse whose current decays where no spike comes in; its output is that current.
+    """A synapse whose current decays in the absence of spikes; its output is that current.
 
     ``i = i - (1 - x) * i / tau + x`` for spikes ``x`` of 0 or 1.
 

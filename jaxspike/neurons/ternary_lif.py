@@ -29,8 +29,8 @@ class TernaryLIF(Neuron):
         tau: Membrane time constant in time steps, above 1.
         decay_input: Whether the input is divided by ``tau`` too.
         v_threshold: Firing threshold of both signs, above zero, in units of the membrane potential.
-        v_reset: Potential after a spike and at the start, nearer to 0 than ``v_threshold``; None is
-            soft reset, starting at 0.
+        v_reset: Potential after a spike and at the start, closer to 0 than ``v_threshold``; None
+            for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
 

@@ -1,9 +1,9 @@
-"""Pictures of spikes, membranes, layers, events, surrogates and trainings, with matplotlib.
+"""Plots of spikes, membranes, layers, events, surrogates and training runs, with matplotlib.
 
-Every function draws into the axes that it is given as ``ax``, else into a new figure of
-`matplotlib.pyplot`, and returns the axes, to be labelled, restyled or saved as any other. Values
-are shown as they are; time steps are counted from 0. Install it with
-``pip install 'jaxspike[plot]'``; matplotlib is imported with the first picture.
+Every function draws into the axes given as ``ax``, or else into a new figure of
+`matplotlib.pyplot`, and returns the axes, to be labeled, restyled or saved like any other. Values
+are shown unchanged; time steps are counted from 0. Install it with
+``pip install 'jaxspike[plot]'``; matplotlib is imported at the first plot.
 """
 
 from .activity import membrane as membrane, raster as raster, spike_counts as spike_counts

@@ -1,4 +1,4 @@
-"""What the pictures share: axes, colours, and checks."""
+"""Axes, colors and checks shared by all plots."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ LINES = (INK, MARK, "#1971c2", "#2f9e44", "#9c36b5", "#e8a100", "#0c8599", "#868
 
 
 def axes(ax: Axes | None, **figure: Any) -> Axes:
-    """``ax``, or the axes of a new figure; without the frame's upper and right side."""
+    """``ax``, or the axes of a new figure, without the top and right spines."""
     if ax is None:
         try:
             import matplotlib.pyplot as plt
@@ -25,19 +25,19 @@ def axes(ax: Axes | None, **figure: Any) -> Axes:
 
 
 def whole_numbers(axis: Any) -> None:
-    """Let an axis have its ticks at whole numbers only."""
+    """Put the ticks of an axis at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
 def legend_above(ax: Axes) -> None:
-    """A legend that covers nothing."""
+    """A legend above the axes, where it covers nothing."""
     ax.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
 
 
 def time_axis(ax: Axes, steps: int) -> None:
-    """Let the x axis be ``steps`` time steps."""
+    """Make the x axis cover ``steps`` time steps."""
     ax.set(xlabel="time step", xlim=(-0.5, steps - 0.5))
     whole_numbers(ax.xaxis)
 
@@ -56,12 +56,12 @@ def array(where: str, value: Any, *ranks: int, layout: str) -> np.ndarray[Any, A
 
 
 def dots(steps: int) -> str:
-    """The marker of a line, which is needed to see one of a single step."""
+    """The marker of a line: a line of a single step is invisible without one."""
     return "o" if steps == 1 else ""
 
 
 def named(where: str, values: Any) -> Mapping[str, Any]:
-    """``values``, which must be a dict with something in it."""
+    """``values``, which must be a nonempty dict."""
     if not isinstance(values, Mapping) or not values:
         raise TypeError(f"{where} must be a dict from names to values, got {values!r:.60}.")
     return values

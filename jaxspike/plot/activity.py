@@ -24,17 +24,17 @@ from ._axes import (
 
 
 def raster(spikes: ArrayLike, *, sample: int = 0, ax: Axes | None = None, color: str = INK) -> Axes:
-    """Raster of the spikes of one sample: a tick for each, time to the right, a neuron a row.
+    """Raster of the spikes of one sample: one tick per spike; time runs right, one row per neuron.
 
     Args:
-        spikes: ``[T, neurons]``, or ``[T, N, *]``, whose neurons are counted as they lie in memory.
-            Whatever is not 0 is a spike; negative ones are drawn in another colour.
-        sample: Which of the N samples to draw; one of ``[T, neurons]`` is the only one.
-        ax: Where to draw; None is a new figure.
-        color: Colour of the spikes.
+        spikes: ``[T, neurons]``, or ``[T, N, *]``, whose neurons are numbered in memory order.
+            Anything nonzero is a spike; negative ones are drawn in another color.
+        sample: Which of the N samples to draw; ``[T, neurons]`` has only one.
+        ax: Where to draw; None for a new figure.
+        color: Color of the spikes.
 
     Raises:
-        ValueError: If ``spikes`` has less than two axes or is not finite, or there is no such
+        ValueError: If ``spikes`` has fewer than two axes or is not finite, or there is no such
             sample.
 
     Example:
@@ -70,19 +70,19 @@ def membrane(
     v_threshold: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Membrane potential of one neuron or a few, with the threshold and the spikes above.
+    """Membrane potential of one or a few neurons, with the threshold, and the spikes above.
 
     Args:
-        v: ``[T]``, or ``[T, neurons]`` with a line for each; as `jaxspike.debug.record` gives it,
-            it is the potential after the reset.
-        spikes: Their spikes, in the shape of ``v``; a stroke at the top for each.
-        v_threshold: The threshold, a dashed line.
-        ax: Where to draw; None is a new figure.
+        v: ``[T]``, or ``[T, neurons]`` with one line per neuron; as `jaxspike.debug.record`
+            returns it, it is the potential after the reset.
+        spikes: Their spikes, in the shape of ``v``; one stroke at the top per spike.
+        v_threshold: The threshold, drawn as a dashed line.
+        ax: Where to draw; None for a new figure.
 
     Raises:
         TypeError: If ``v_threshold`` is not one number.
-        ValueError: If ``v`` has another number of axes or is not finite, or ``spikes`` another
-            shape.
+        ValueError: If ``v`` has another number of axes or is not finite, or ``spikes`` has
+            another shape.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -128,16 +128,16 @@ def membrane(
 
 
 def spike_counts(spikes: ArrayLike | Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
-    """Number of spikes over time: per time step, all neurons, the mean of the samples.
+    """Number of spikes per time step: the sum over all neurons, averaged over the samples.
 
     Args:
-        spikes: ``[T, N, *]``, or a dict from the names of layers to such arrays, with a line for
-            each. Whatever is not 0 is a spike.
-        ax: Where to draw; None is a new figure.
+        spikes: ``[T, N, *]``, or a dict from the names of layers to such arrays, with one line per
+            layer. Anything nonzero is a spike.
+        ax: Where to draw; None for a new figure.
 
     Raises:
         TypeError: If a dict is empty.
-        ValueError: If an array has less than two axes, or is not finite.
+        ValueError: If an array has fewer than two axes, or is not finite.
 
     Example:
         >>> import jax, jaxspike as js
@@ -151,7 +151,7 @@ def spike_counts(spikes: ArrayLike | Mapping[str, Any], *, ax: Axes | None = Non
         a = array("`spike_counts(spikes=...)`", values, *range(2, 9), layout="[T, N, *]")
         counts = (a != 0).reshape(*a.shape[:2], -1).sum(axis=-1).mean(axis=-1)
         line = {"color": LINES[i % len(LINES)], "linewidth": 1.4, "label": name}
-        ax.plot(counts, **line, marker=dots(len(a)), clip_on=False)  # to see one at zero
+        ax.plot(counts, **line, marker=dots(len(a)), clip_on=False)  # a line at zero stays visible
         steps = max(steps, len(a))
     time_axis(ax, steps)
     ax.set(ylabel="spikes per time step")

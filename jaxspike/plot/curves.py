@@ -1,4 +1,4 @@
-"""Curves of a training."""
+"""Curves of a training run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,14 +15,14 @@ def training_curves(
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Losses, or accuracies, over the epochs; the last value of each is beside its name.
+    """Losses or accuracies over the epochs, with the last value of each beside its name.
 
     Args:
-        curves: From names to a value an epoch; the first is epoch 1.
-        xlabel: What is counted to the right, such as ``"step"``.
-        ylabel: What is shown.
-        log: A logarithmic scale.
-        ax: Where to draw; None is a new figure. Losses and accuracies need axes of their own.
+        curves: From names to one value per epoch; the first is epoch 1.
+        xlabel: Label of the x axis, such as ``"step"``.
+        ylabel: Label of the y axis.
+        log: Whether the y axis is logarithmic.
+        ax: Where to draw; None for a new figure. Losses and accuracies need separate axes.
 
     Raises:
         TypeError: If ``curves`` is not a dict, or empty.

@@ -1,4 +1,4 @@
-"""Frames of an event camera, as a picture and as an animation."""
+"""Frames of an event camera, as an image and as an animation."""
 
 import math
 import os
@@ -21,14 +21,14 @@ def event_frames(
     vmax: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Frames of events beside each other: off events red, on events blue, none white.
+    """Frames of events side by side: off events are red, on events blue, and no events white.
 
     Args:
         frames: Events per pixel, ``[T, H, W, 2]``; off is channel 0, on is channel 1.
-        columns: Frames in a row, at most; None makes the picture about twice as wide as high.
-        vmax: The number of events that gets the full colour; None is the 99th percentile of
+        columns: Maximum number of frames per row; None makes the image about twice as wide as high.
+        vmax: The number of events that gets the full color; None for the 99th percentile of
             the pixels with events.
-        ax: Where to draw; None is a new figure.
+        ax: Where to draw; None for a new figure.
 
     Raises:
         ValueError: If ``frames`` has other axes or negative numbers, or an argument is out of
@@ -76,15 +76,15 @@ def event_animation(
     scale: int = 4,
     vmax: float | None = None,
 ) -> Path:
-    """Write frames of events as an animated GIF, in the colours of `event_frames`.
+    """Write frames of events as an animated GIF, in the colors of `event_frames`.
 
     Args:
         frames: Events per pixel, ``[T, H, W, 2]``; off is channel 0, on is channel 1.
         path: The file, ending in ``.gif``.
-        fps: Frames per second, from 0.01 to 50; each lasts the nearest hundredth of a second,
-            which GIF counts in. Equal frames behind each other are one that lasts as long.
-        scale: Side of a pixel of the frames in pixels of the file.
-        vmax: The number of events that gets the full colour; None is the 99th percentile of
+        fps: Frames per second, from 0.01 to 50; GIF rounds the duration of a frame to a
+            hundredth of a second. Consecutive equal frames are merged into one of the same length.
+        scale: Size of a pixel of the frames in pixels of the file.
+        vmax: The number of events that gets the full color; None for the 99th percentile of
             the pixels with events.
 
     Returns:
@@ -118,12 +118,12 @@ def event_animation(
 
 
 def _images(name: str, frames: Any, vmax: float | None) -> np.ndarray[Any, Any]:
-    """Colours ``[T, H, W, 3]`` of events ``[T, H, W, 2]``."""
+    """Colors ``[T, H, W, 3]`` of events ``[T, H, W, 2]``."""
     a = array(f"`{name}(frames=...)`", frames, 4, layout="[T, H, W, 2]").astype(np.float64)
     if a.shape[-1] != 2:
         raise ValueError(f"`{name}(frames=...)` must be [T, H, W, 2], got the shape {a.shape}.")
     if not (a >= 0).all():
-        raise ValueError(f"`{name}(frames=...)` must be numbers of events, got some below 0.")
+        raise ValueError(f"`{name}(frames=...)` must be numbers of events, got negative ones.")
     in_range(f"`{name}(vmax=...)`", vmax, above=0)
     if vmax is None:
         vmax = float(np.percentile(a[a > 0], 99)) if a.any() else 1.0

@@ -9,15 +9,15 @@ SATURATED = "#9c36b5"
 
 
 def firing_rates(report: FiringReport, *, ax: Axes | None = None) -> Axes:
-    """Firing rate of each layer as a bar, the first on top, silent and saturated layers marked.
+    """Firing rate of each layer as a bar, the first on top; silent and saturated ones are marked.
 
     Args:
-        report: What `jaxspike.debug.firing_rates` returns.
-        ax: Where to draw; None is a new figure.
+        report: The result of `jaxspike.debug.firing_rates`.
+        ax: Where to draw; None for a new figure.
 
     Raises:
-        TypeError: If ``report`` is none.
-        ValueError: If no layer is in it.
+        TypeError: If ``report`` is not a report.
+        ValueError: If it has no layer.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -37,10 +37,10 @@ def firing_rates(report: FiringReport, *, ax: Axes | None = None) -> Axes:
     colors = dict.fromkeys(report.layers, QUIET)
     colors |= dict.fromkeys(report.silent, MARK)
     colors |= dict.fromkeys(report.saturated, SATURATED)
-    said = dict.fromkeys(report.silent, "  silent")
-    said |= dict.fromkeys(report.saturated, "  saturated")
+    notes = dict.fromkeys(report.silent, "  silent")
+    notes |= dict.fromkeys(report.saturated, "  saturated")
     bars = ax.barh(rows, [100 * r for r in rates], color=list(colors.values()), height=0.7)
-    labels = [f"{r:.1%}{said.get(n, '')}" for n, r in zip(report.layers, rates, strict=True)]
+    labels = [f"{r:.1%}{notes.get(n, '')}" for n, r in zip(report.layers, rates, strict=True)]
     for text, color in zip(ax.bar_label(bars, labels, padding=4), colors.values(), strict=True):
         text.set(color="black" if color == QUIET else color, fontsize=9)
     ax.set_yticks(rows, list(report.layers))

@@ -1,4 +1,4 @@
-"""Shapes of surrogates."""
+"""Plots of surrogates."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,19 +9,19 @@ from ._axes import INK, MARK, QUIET, Axes, axes
 
 
 def surrogate(surrogate: Surrogate, *, x: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
-    """The derivative of a surrogate, and its primitive: the step that the gradient sees.
+    """The derivative of a surrogate and its primitive, the smooth step whose gradient it is.
 
     The primitive is the integral of the derivative, shifted to 1/2 at the threshold.
 
     Args:
         surrogate: The surrogate.
-        x: Distances to threshold at which to draw, rising; None is -3 to 3. The integral is taken
-            between them by the trapezoidal rule.
-        ax: Where to draw; None is a new figure.
+        x: Distances to threshold, increasing; None for -3 to 3. The integral between them is
+            computed by the trapezoidal rule.
+        ax: Where to draw; None for a new figure.
 
     Raises:
-        TypeError: If ``surrogate`` is none.
-        ValueError: If ``x`` does not rise from below 0 to above, or is not finite.
+        TypeError: If ``surrogate`` is not a surrogate.
+        ValueError: If ``x`` does not increase from below 0 to above 0, or is not finite.
 
     Example:
         >>> import jaxspike as js
@@ -35,7 +35,9 @@ def surrogate(surrogate: Surrogate, *, x: ArrayLike | None = None, ax: Axes | No
     at = np.linspace(-3.0, 3.0, 1201) if x is None else np.asarray(x, np.float64)
     rises = at.ndim == 1 and at.size > 0 and np.isfinite(at).all() and (np.diff(at) > 0).all()
     if not (rises and at[0] < 0 < at[-1]):
-        raise ValueError("`surrogate(x=...)` must rise from below 0 to above, in one axis.")
+        raise ValueError(
+            "`surrogate(x=...)` must increase from below 0 to above 0, along one axis."
+        )
     slope = np.asarray(surrogate(jnp.asarray(at, jnp.float32)), np.float64)
     area = np.concatenate([[0.0], np.cumsum(np.diff(at) * (slope[1:] + slope[:-1]) / 2)])
     primitive = area - np.interp(0.0, at, area) + 0.5

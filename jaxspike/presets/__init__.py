@@ -1,8 +1,8 @@
-"""The neurons of other libraries, with their arguments and defaults, as neurons of this one.
+"""The neurons of other libraries, with their arguments and defaults, one namespace per library.
 
-A preset is a function that returns a neuron, so a ported network gives the spikes that it gave
-there, and its weights can be trained on. They can be called under `jax.grad`, to learn a parameter
-as the other library has it; ``js.nn.Spiking(preset, learn=...)`` learns the fields of the neuron.
+A preset is a function that returns a neuron, so a ported network produces the same spikes as in the
+other library, and its training can continue. Call a preset under `jax.grad` to learn a parameter as
+the other library defines it; ``js.nn.Spiking(preset, learn=...)`` learns the fields of the neuron.
 
 >>> import jaxspike as js
 >>> neuron = js.presets.snntorch.leaky(beta=0.9)

@@ -12,7 +12,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# Norse's `method="super"`, which is 1 / (1 + |x|)^2 whatever its `alpha=100` says
+# Norse's `method="super"`, which is 1 / (1 + |x|)^2 and ignores its `alpha=100`
 _SURROGATE = SuperSpike(alpha=1.0)
 
 
@@ -28,7 +28,7 @@ def lif(
 ) -> DiscreteLIF:
     """The ``LIF`` and ``LIFCell`` of Norse: a synaptic current that jumps by the input and decays.
 
-    One Euler step, the membrane seeing the current before it decays::
+    One Euler step, in which the membrane receives the current before it decays::
 
         i = i + x
         v = v + dt * tau_mem_inv * (v_leak - v + i)
@@ -145,7 +145,7 @@ def li(
     v_leak: Param = 0.0,
     dt: Param = 0.001,
 ) -> DiscreteLIF:
-    """The ``LI`` and ``LICell`` of Norse, a readout: `lif` without spikes, its output ``v``.
+    """The ``LI`` and ``LICell`` of Norse, a readout: `lif` without spikes; its output is ``v``.
 
     Args:
         tau_syn_inv: Inverse time constant of the synapse, in 1/s with ``dt`` in s.
@@ -174,7 +174,7 @@ def li(
 
 
 def li_box(tau_mem_inv: Param = 100.0, v_leak: Param = 0.0, dt: Param = 0.001) -> DiscreteLIF:
-    """The ``LIBoxCell`` of Norse, a readout: `lif_box` without spikes, the output is ``v``.
+    """The ``LIBoxCell`` of Norse, a readout: `lif_box` without spikes; its output is ``v``.
 
     Args:
         tau_mem_inv: Inverse time constant of the membrane, in 1/s with ``dt`` in s.
@@ -198,7 +198,7 @@ def li_box(tau_mem_inv: Param = 100.0, v_leak: Param = 0.0, dt: Param = 0.001) -
 
 
 def _rate(name, field, rate, dt):
-    """``dt * rate``, which Euler steps need to be at most 2."""
+    """``dt * rate``, which must be at most 2 for stable Euler steps."""
     _check.in_range(f"`{name}({field}=...)`", rate, above=0)
     _check.in_range(f"`{name}(dt=...)`", dt, above=0)
     step = dt * rate

@@ -1,4 +1,4 @@
-"""The neurons of Sinabs 3.1, which may fire several times a step."""
+"""The neurons of Sinabs 3.1, which may fire several times per step."""
 
 import math
 from typing import Any
@@ -32,22 +32,22 @@ def lif(
 
     ``a = exp(-1 / tau_mem)``, and without ``norm_input`` the current is not scaled by ``1 - a``.
     The current is the input, or with ``tau_syn`` is ``i_syn = b * (i_syn + x)``, ``b = exp(-1 /
-    tau_syn)``: the input decays in its own step already. It fires ``floor(v_mem / threshold)``
-    times, at the threshold too, and is reset in the same step: "MembraneSubtract" subtracts the
-    threshold as many times, with a gradient through it; "MembraneReset" sets it to 0 without one.
-    Then ``v_mem`` is brought up to ``min_v_mem``.
+    tau_syn)``: the input decays already in its own step. It fires ``floor(v_mem / threshold)``
+    times, including exactly at the threshold, and is reset in the same step: "MembraneSubtract"
+    subtracts the threshold as many times, with a gradient through the reset; "MembraneReset" sets
+    the membrane to 0 without one. Then ``v_mem`` is clipped from below at ``min_v_mem``.
 
     Args:
         tau_mem: Time constant of the membrane in time steps, above zero.
-        tau_syn: Time constant of the synapse in time steps, above zero; None is no synapse.
+        tau_syn: Time constant of the synapse in time steps, above zero; None for no synapse.
         spike_threshold: Potential of one spike, above zero.
-        max_num_spikes_per_bin: Greatest number of spikes in a step: None is Sinabs'
-            ``MultiSpike``, its default, 1 is ``SingleSpike``, and others are ``MaxSpike``.
-        reset_fn: "MembraneSubtract" or "MembraneReset", whose value is 0 (Sinabs adds another one
-            to the membranes that did not fire, too).
-        min_v_mem: Least membrane potential; None is none.
+        max_num_spikes_per_bin: Maximum number of spikes per step: None is ``MultiSpike``, the
+            default of Sinabs; 1 is ``SingleSpike``; others are ``MaxSpike``.
+        reset_fn: "MembraneSubtract" or "MembraneReset", whose value is 0 (Sinabs adds a nonzero
+            value also to membranes that did not fire).
+        min_v_mem: Lower bound of the membrane potential; None for no bound.
         norm_input: Whether the input is scaled by ``1 - a``.
-        surrogate: Derivative of the spikes, a function of ``v_mem - spike_threshold``. None is
+        surrogate: Derivative of the spikes, a function of ``v_mem - spike_threshold``. None for
             Sinabs' ``SingleExponential``, ``exp(-|x| / w) / w`` with ``w = spike_threshold / 2``:
             ``Scaled(PiecewiseExp(alpha=1 / w), 2)``.
 
@@ -87,11 +87,11 @@ def iaf(
 
     Args:
         spike_threshold: Potential of one spike, above zero.
-        max_num_spikes_per_bin: Greatest number of spikes in a step; None is no limit.
+        max_num_spikes_per_bin: Maximum number of spikes per step; None for no limit.
         reset_fn: "MembraneSubtract", or "MembraneReset" to 0.
-        tau_syn: Time constant of the synapse in time steps, above zero; None is no synapse.
-        min_v_mem: Least membrane potential; None is none.
-        surrogate: Derivative of the spikes; None is that of `lif`.
+        tau_syn: Time constant of the synapse in time steps, above zero; None for no synapse.
+        min_v_mem: Lower bound of the membrane potential; None for no bound.
+        surrogate: Derivative of the spikes; None for that of `lif`.
 
     Raises:
         ValueError: If an argument is out of its range.

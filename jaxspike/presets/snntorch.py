@@ -31,8 +31,8 @@ def leaky(
 ) -> DiscreteLIF:
     """The ``Leaky`` of snnTorch: ``mem = beta * mem + x``, reset one step late.
 
-    A neuron fires where ``mem > threshold``, not at the threshold. The membrane that is returned
-    and kept is that before the reset; the next step begins with ``reset = mem > threshold``,
+    A neuron fires where ``mem > threshold``, not at the threshold. The state
+    holds the membrane before the reset; the next step begins with ``reset = mem > threshold``,
     through which no gradient flows, and is::
 
         mem = beta * mem + x - reset * threshold      # "subtract"
@@ -40,7 +40,7 @@ def leaky(
         mem = beta * mem + x                          # "none"
 
     With ``reset_delay=False`` the membrane is reset in the step of the spike, with a gradient
-    through it. One thing is not as in snnTorch then: there a membrane that is still above
+    through it. This differs from snnTorch in one case: there, a membrane that is still above
     ``threshold`` after a subtraction fires in the next step only above ``2 * threshold``.
 
     Args:
@@ -77,7 +77,7 @@ def synaptic(
 ) -> DiscreteLIF:
     """The ``Synaptic`` of snnTorch: ``syn = alpha * syn + x``, ``mem = beta * mem + syn``.
 
-    It fires and resets as `leaky`, but "zero" takes the input of the step along, and the
+    It fires and resets as `leaky`, but "zero" also clears the input of the step, and the
     current is never reset::
 
         mem = beta * mem + syn - reset * threshold      # "subtract"
@@ -124,8 +124,8 @@ def lapicque(
 
     ``mem = (1 - dt / (R * C)) * mem + dt / C * x``.
 
-    ``dt`` is ``time_step``. From ``beta`` comes ``R * C = dt / log(1 / beta)``, with ``R = 1``
-    unless one of them is given: the membrane then decays by ``1 + log(beta)``, not by ``beta``, and
+    ``dt`` is ``time_step``. ``beta`` gives ``R * C = dt / log(1 / beta)``, with ``R = 1`` unless
+    one of them is given: the membrane then decays by ``1 + log(beta)``, not by ``beta``, and
     the input is scaled. It fires where ``mem > threshold``, and is reset in the next step, by a
     reset without a gradient::
 
@@ -133,7 +133,7 @@ def lapicque(
         mem = (1 - reset) * ((1 - dt / (R * C)) * mem + dt / C * x)          # "zero"
 
     Args:
-        beta: Where ``R`` and ``C`` come from, between 0 and 1.
+        beta: Determines ``R * C``, between 0 and 1.
         R: Resistance, above zero.
         C: Capacitance, above zero.
         time_step: ``dt``, at most ``2 * R * C``.
@@ -142,8 +142,8 @@ def lapicque(
         surrogate: Derivative of the spike; snnTorch's ``spike_grad``.
 
     Raises:
-        ValueError: If ``beta``, or ``R`` and ``C``, are missing or all given, or an argument is out
-            of its range.
+        ValueError: If ``beta``, or ``R`` and ``C``, are missing or all three are given, or an
+            argument is out of its range.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -159,7 +159,7 @@ def lapicque(
     ):
         raise ValueError(
             f"`{name}(beta=..., R=..., C=...)` must be beta, beta and one of the others, or R and "
-            f"C, got beta={beta}, R={R} and C={C}. snnTorch ignores what is more."
+            f"C, got beta={beta}, R={R} and C={C}. snnTorch ignores any others."
         )
     for field, value in (("beta", beta), ("R", R), ("C", C), ("time_step", time_step)):
         if value is not None:
@@ -170,7 +170,7 @@ def lapicque(
     if not _check.all_known(time_step / rc, lambda ratio: ratio <= 2):
         raise ValueError(
             f"`{name}(time_step=...)` must be at most 2 * R * C = {2 * rc}, got {time_step}. "
-            "Take smaller steps."
+            "Use smaller steps."
         )
     capacitance = C if C is not None else rc / (1.0 if R is None else R)
     late = {"subtract": "after_charge", "zero": "after_charge", "none": "never"}
@@ -193,8 +193,8 @@ def alpha(
     threshold``. With "zero" everything is 0 after the next step, whose input is lost, and no
     gradient flows through the reset.
 
-    The membrane is not in the state: it is ``tau * (exc + inh)``. There is no "subtract": that of
-    snnTorch makes a membrane for one step that is not that of its currents.
+    The membrane is not in the state: it is ``tau * (exc + inh)``. There is no "subtract": in
+    snnTorch it makes a membrane that for one step does not belong to its currents.
 
     Args:
         alpha: Decay of the excitatory current, below 1 and above ``beta``.

@@ -18,9 +18,9 @@ _SURROGATE = Scaled(SoftSign(alpha=25.0), 0.08)  # spyx's superspike(k=25), 1 / 
 
 
 def lif(beta: Param, threshold: Param = 1.0, *, surrogate: Surrogate = _SURROGATE) -> DiscreteLIF:
-    """The ``LIF`` of spyx: spikes of the membrane as it was, then ``V = beta * V + x``.
+    """The ``LIF`` of spyx: spikes of the previous membrane, then ``V = beta * V + x``.
 
-    ``s = V > threshold``, then ``V = beta * V + x - s * threshold``: an input can be seen in the
+    ``s = V > threshold``, then ``V = beta * V + x - s * threshold``: an input affects the
     spikes from the next step on. The gradient flows through the reset.
 
     Args:

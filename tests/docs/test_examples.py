@@ -1,4 +1,4 @@
-"""The scripts in `examples/` train and report, on a few made recordings in the published files."""
+"""The scripts in `examples/` train and report, on a few generated recordings in their formats."""
 
 import gzip
 import os
@@ -73,7 +73,7 @@ def test_it_trains_and_reports(tmp_path, script, make, options):
     assert re.match(rf"{len(each)} seeds: {accuracy} \+- \d+\.\d\d %, firing rate \d", both)
 
 
-def test_data_that_are_not_there(tmp_path):
+def test_missing_data(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "images.py", "--data", tmp_path],
         capture_output=True,

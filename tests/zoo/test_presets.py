@@ -109,7 +109,7 @@ def refusals():
         beta, r, c = (given.get(name) for name in ("beta", "R", "C"))
         yield (
             "`snntorch.lapicque(beta=..., R=..., C=...)` must be beta, beta and one of the others, "
-            f"or R and C, got beta={beta}, R={r} and C={c}. snnTorch ignores what is more.",
+            f"or R and C, got beta={beta}, R={r} and C={c}. snnTorch ignores any others.",
             lambda given=given: p.snntorch.lapicque(**given),
         )
     yield (
@@ -118,7 +118,7 @@ def refusals():
     )
     yield (
         "`snntorch.lapicque(time_step=...)` must be at most 2 * R * C = 1.0, got 3.0. "
-        "Take smaller steps.",
+        "Use smaller steps.",
         lambda: p.snntorch.lapicque(R=1.0, C=0.5, time_step=3.0),
     )
     yield (
