@@ -102,7 +102,7 @@ class SpikingModule(nnx.Module):
             is_leaf=is_placeholder,
         )
 
-    def sequence(self, state: Tree, xs: Array, *args: Any, **kwargs: Any) -> tuple[Tree, Array]:
+    def sequence(self, state: Tree, xs: Tree, *args: Any, **kwargs: Any) -> tuple[Tree, Tree]:
         """Run ``[T, N, *]``, for a module with a state of its own: a scan of its step.
 
         Args:
@@ -119,7 +119,7 @@ class SpikingModule(nnx.Module):
         step.__name__ = type(self).__name__  # for errors
         return scan(step, state, xs)
 
-    def _trace_step(self, step: Callable[..., Any], x: Array, *args: Any, **kwargs: Any) -> Array:
+    def _trace_step(self, step: Callable[..., Any], x: Tree, *args: Any, **kwargs: Any) -> Tree:
         """An output as that of one step, for the trace of ``init_state`` to go on with."""
         state = self.init_state(jax.tree.map(jnp.shape, x))
         return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
@@ -450,7 +450,7 @@ class Spiking(SpikingModule):
             return state, self.neuron(xs)
         return scan(self.neuron, state, xs)
 
-    def _trace_step(self, step: Callable[..., Any], x: Array, *args: Any, **kwargs: Any) -> Array:
+    def _trace_step(self, step: Callable[..., Any], x: Tree, *args: Any, **kwargs: Any) -> Tree:
         if isinstance(self.neuron, SequenceNeuron):
             return x
         return super()._trace_step(step, x, *args, **kwargs)

@@ -10,7 +10,7 @@ from ... import _check
 from ...nn import Spiking
 from ...surrogate import Surrogate
 from ..convention import Convention
-from ..file import Path, Tree, read_tree
+from ..file import Tree, read_tree
 from ..graph import NEURONS, flat_graph
 from ..graph_module import Graph, Origin
 from ..shapes import infer_shapes
@@ -100,7 +100,7 @@ def from_nir(
     )
 
 
-def _as_tree(graph: Path) -> Tree:
+def _as_tree(graph) -> Tree:
     if isinstance(graph, str | os.PathLike):
         return read_tree(graph)
     if not hasattr(graph, "to_dict"):
