@@ -38,6 +38,12 @@ def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
 
 
+def instance(where: str, value: Any, kinds: Any, what: str, fix: str) -> None:
+    """Refuse a ``value`` of another type than ``kinds``, which an error calls ``what``."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"{where} must be {what}, got {value!r}. {fix}")
+
+
 def function(where: str, value: Any) -> None:
     """Refuse a ``value`` that cannot be called."""
     if not callable(value):
@@ -71,15 +77,19 @@ def in_range(
     above: float | None = None,
     low: float | None = None,
     high: float | None = None,
+    below: float | None = None,
 ) -> None:
     """Refuse a number or an array with an entry outside of a range; None and tracers pass."""
-    if above is not None:
-        says, inside = f"greater than {above:g}", lambda v: v > above
-    elif high is None:
-        says, inside = f"at least {low:g}", lambda v: v >= low
-    else:
-        says, inside = f"between {low:g} and {high:g}", lambda v: (v >= low) & (v <= high)
-    if value is not None and not all_known(value, inside):
+    if value is None or isinstance(value, jax.core.Tracer):
+        return
+    limits = (
+        *(("greater than", above, np.greater), ("at least", low, np.greater_equal)),
+        *(("at most", high, np.less_equal), ("less than", below, np.less)),
+    )
+    given = [(name, limit, holds) for name, limit, holds in limits if limit is not None]
+    if not all(np.all(holds(value, limit)) for _, limit, holds in given):
+        says = " and ".join(f"{name} {limit:g}" for name, limit, _ in given)
+        says = f"between {low:g} and {high:g}" if None not in (low, high) else says
         raise ValueError(f"{where} must be {says}, got {value}.")
 
 

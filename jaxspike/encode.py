@@ -18,7 +18,6 @@ clipped.
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -421,7 +420,7 @@ def from_population(activity: Array, centers: Array) -> Array:
     return jnp.where(silent, centers.mean(-1), mean)
 
 
-def _centers(owner: str, centers: Any) -> Array:
+def _centers(owner: str, centers: Array) -> Array:
     where = f"`{owner}(centers=...)`"
     centers = _check.at_least_float32(_check.floating(where, centers))
     if centers.ndim not in (1, 2) or not centers.shape[-1]:

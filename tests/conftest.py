@@ -16,11 +16,17 @@ os.environ["XLA_FLAGS"] = f"{as_flags(QUICK)} {os.environ.get('XLA_FLAGS', '')}"
 gc.set_threshold(100_000)  # JAX keeps its many small traces, which are looked through in vain
 
 typechecker.install()
-jax.config.update("jax_numpy_dtype_promotion", "strict")  # no arithmetic that mixes dtypes
+
+
+@pytest.fixture(autouse=True)
+def strict_dtypes():
+    """Refuse arithmetic that mixes dtypes implicitly."""
+    with jax.numpy_dtype_promotion("strict"):
+        yield
 
 
 @pytest.fixture
-def mixed_dtypes():
-    """Let a test mix dtypes, as users do."""
+def mixed_dtypes(strict_dtypes):
+    """Let a test mix dtypes after all, as the optimizers of Optax do."""
     with jax.numpy_dtype_promotion("standard"):
         yield

@@ -6,6 +6,8 @@ import json
 import pathlib
 import re
 
+import jax
+
 import jaxspike as js
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -32,7 +34,7 @@ def programs(page):
 def run(page):
     """What a page printed, and the layers' firing rates of every network it made, in percent."""
     space, rates, out = {"__name__": page.stem}, [], io.StringIO()
-    with contextlib.redirect_stdout(out):
+    with contextlib.redirect_stdout(out), jax.numpy_dtype_promotion("standard"):  # as users have it
         for block in programs(page):
             exec(compile(block, page.name, "exec"), space)
             if "net = " in block:

@@ -339,7 +339,7 @@ def test_jit_vmap_and_gradient(name):
         (
             TypeError,
             "`from_phase(spikes=...)` must be floating point, got complex64. Convert it first.",
-            lambda: encode.from_phase(X + 1j),
+            lambda: encode.from_phase(X.astype(complex)),
         ),
     ],
 )

@@ -340,7 +340,7 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
-            "`mse_count(correct_rate=...)` must be a Python number of at least 0, got -0.5.",
+            "`mse_count(correct_rate=...)` must be at least 0, got -0.5.",
             lambda: losses.mse_count(V, LABELS, -0.5),
         ),
         (
@@ -397,6 +397,7 @@ def test_refusals(kind, sentence, call):
 # ---- what they are for
 
 
+@pytest.mark.usefixtures("mixed_dtypes")  # which Adam does
 @pytest.mark.parametrize(
     ("loss", "read"),
     [
@@ -407,6 +408,7 @@ def test_refusals(kind, sentence, call):
         (losses.tet, readout.rate),
     ],
 )
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_a_network_learns(loss, read):
     steps, samples = 12, 60
     labels = jnp.arange(samples) % 3

@@ -3,14 +3,13 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .. import _check
 
 
-def read(call: str, source: Any) -> dict[str, np.ndarray]:
+def read(call: str, source: object) -> dict[str, np.ndarray]:
     """The arrays of a mapping or of a ``.safetensors`` file.
 
     Raises:
@@ -40,7 +39,7 @@ def _load(call: str, path: Path) -> dict[str, np.ndarray]:
     )
 
 
-def _array(call: str, name: Any, value: Any) -> np.ndarray:
+def _array(call: str, name: object, value) -> np.ndarray:
     if hasattr(value, "detach"):  # a PyTorch tensor, for which PyTorch need not be imported
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value

@@ -89,7 +89,9 @@ def _order(var, producers, known):
 
 def _order_of(eqn, var, producers, known):
     """The same for an output of an equation."""
-    operands, size = [v for v in eqn.invars if is_var(v) and v.aval.shape], var.aval.shape[-1]
+    variables: list[Any] = [v for v in eqn.invars if is_var(v)]
+    operands = [v for v in variables if v.aval.shape]
+    size = var.aval.shape[-1]
     if eqn.primitive.name in ("dot_general", "conv_general_dilated"):
         return PLAIN
     orders = [_order(v, producers, known) for v in operands]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from .._types import Array
 from ..neurons import SequenceNeuron
 from ..nn import Constant, Spiking
 from . import neurons
@@ -44,7 +45,7 @@ def _move_axes(source: tuple[int, int], target: tuple[int, int]) -> Layout:
     return lambda a: np.moveaxis(a, source, target)
 
 
-def _norm(layer: Any) -> dict[str, Slot]:
+def _norm(layer: nnx.Module) -> dict[str, Slot]:
     names = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
     found = _renamed(layer, **names)
     return found if all(e.value.ndim == 1 for e in found.values()) else {}
@@ -54,7 +55,7 @@ def _embed(layer: nnx.Embed) -> dict[str, Slot]:
     return _renamed(layer, embedding="weight")
 
 
-def _renamed(layer: Any, **names: Any) -> dict[str, Slot]:
+def _renamed(layer: nnx.Module, **names: str | tuple[str, Layout, Layout]) -> dict[str, Slot]:
     """The variables of a layer by their names in PyTorch."""
     found = {}
     for ours, theirs in names.items():
@@ -74,9 +75,9 @@ RULES: list[tuple[Any, Callable[[Any], dict[str, Slot]]]] = [
 ]
 
 
-def own_variables(module: nnx.Module) -> dict[str, nnx.Variable[Any]]:
+def own_variables(module: nnx.Module) -> dict[str, nnx.Variable[Array]]:
     """The learned or measured variables that ``module`` itself holds."""
-    kinds: Any = (nnx.Param, nnx.BatchStat, Constant)
+    kinds = (nnx.Param, nnx.BatchStat, Constant)
     return {k: v for k, v in vars(module).items() if isinstance(v, kinds)}
 
 

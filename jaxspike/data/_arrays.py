@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-Array = np.ndarray[Any, Any]
-IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
+Array = NDArray[Any]
+IntArray = NDArray[np.integer[Any]]

@@ -1,9 +1,9 @@
 """Helpers of the readers: a file is read whole, and errors name it and the byte."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from ._arrays import Array
 from .events import Events
@@ -14,7 +14,7 @@ def damaged(path: str | Path, offset: int, why: str) -> ValueError:
     return ValueError(f"`{path}` is damaged or of another kind at byte {offset}: {why}.")
 
 
-def records(path: str | Path, content: bytes, start: int, dtype: Any) -> Array:
+def records(path: str | Path, content: bytes, start: int, dtype: DTypeLike) -> Array:
     """All records of one type from byte ``start`` to the end; the last must be complete."""
     size = np.dtype(dtype).itemsize
     rest = (len(content) - start) % size
@@ -35,14 +35,16 @@ def header(path: str | Path, content: bytes, mark: bytes) -> int:
     return at
 
 
-def on_sensor(path: str | Path, events: Events, size: tuple[int, int], offsets: Any) -> Events:
+def on_sensor(
+    path: str | Path, events: Events, size: tuple[int, int], offsets: ArrayLike
+) -> Events:
     """``events``, whose pixels must lie on the sensor; ``offsets`` are the bytes of the records."""
     h, w = size
     outside = (events.x >= w) | (events.y >= h) | (events.x < 0) | (events.y < 0)
     if outside.any():
         n = int(np.argmax(outside))
         why = f"the pixel x={events.x[n]}, y={events.y[n]} is not on a sensor of {w} x {h}"
-        raise damaged(path, int(offsets[n]), why)
+        raise damaged(path, int(np.asarray(offsets)[n]), why)
     return events
 
 

@@ -1,12 +1,12 @@
 """Batches of arrays, in an order that can be resumed."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
+from ._arrays import Array
 
 
 def batches(
@@ -17,7 +17,7 @@ def batches(
     epoch: int = 0,
     start: int = 0,
     drop_last: bool = False,
-) -> Iterator[tuple[Any, ...]]:
+) -> Iterator[tuple[Array, ...]]:
     """Batches of ``size`` rows of every array; the order is a function of ``(seed, epoch)``.
 
     A run that stopped in epoch 3 after 40 batches resumes with ``epoch=3, start=40`` and gets the
@@ -54,7 +54,7 @@ def batches(
             f"`batches(arrays=...)` must be a tuple of arrays, got a {type(arrays).__name__}. "
             "For a single array, pass `(x,)`."
         )
-    rows: list[Any] = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
+    rows: list[Array] = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
     lengths = sorted({a.shape[0] if a.shape else 0 for a in rows})
     if len(lengths) != 1 or not lengths[0]:
         raise ValueError(f"`batches(arrays=...)` must have equally many rows, got {lengths}.")
@@ -72,20 +72,20 @@ def batches(
     return _Batches(_walk(rows, n, size, seed, epoch, start, drop_last), number - start)
 
 
-class _Batches(Iterator[tuple[Any, ...]]):
+class _Batches(Iterator[tuple[Array, ...]]):
     """Batches with a ``len``, for progress bars."""
 
-    def __init__(self, batches: Iterator[tuple[Any, ...]], number: int):
+    def __init__(self, batches: Iterator[tuple[Array, ...]], number: int):
         self.batches, self.number = batches, number
 
-    def __next__(self) -> tuple[Any, ...]:
+    def __next__(self) -> tuple[Array, ...]:
         return next(self.batches)
 
     def __len__(self) -> int:
         return self.number
 
 
-def _walk(rows, n, size, seed, epoch, start, drop_last) -> Iterator[tuple[Any, ...]]:
+def _walk(rows, n, size, seed, epoch, start, drop_last) -> Iterator[tuple[Array, ...]]:
     order = np.arange(n) if seed is None else np.random.default_rng([seed, epoch]).permutation(n)
     end = n - n % size if drop_last else n
     for i in range(start * size, end, size):

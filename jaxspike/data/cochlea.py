@@ -73,8 +73,7 @@ def cochlea(
             f"`cochlea(low=..., high=...)` must be 0 < low < high < {rate / 2:g}, half of the "
             f"rate, got {low} and {high}."
         )
-    if not 0 < level <= 1:
-        raise ValueError(f"`cochlea(level=...)` must be greater than 0 and at most 1, got {level}.")
+    _check.in_range("`cochlea(level=...)`", level, above=0, high=1)
     sound = sound / (np.abs(sound).max(initial=0) or 1)  # the scale does not matter
     loud = _envelopes(sound, rate, _centers(low, high, channels))
     loud = (loud / max(loud.max(initial=0), 1e-12)) ** 0.3

@@ -1,9 +1,10 @@
 """Events to frames: every event is in exactly one of them, or shared between two."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import _check
 from . import events as _events
@@ -20,7 +21,7 @@ def to_frames(
     split_by: Literal["time", "count"] = "time",
     start: int | None = None,
     polarity: bool = True,
-    dtype: Any = np.float32,
+    dtype: DTypeLike = np.float32,
 ) -> Array:
     """Count the events of each pixel in each time step.
 
@@ -151,7 +152,7 @@ def _steps(
     return steps, np.minimum(since // each, steps - 1)
 
 
-def _as(counts: Array, dtype: np.dtype[Any]) -> Array:
+def _as(counts: Array, dtype: np.dtype) -> Array:
     if dtype.kind not in "iuf":
         raise TypeError(f"`to_frames(dtype=...)` must be integers or floats, got {dtype}.")
     most = int(counts.max(initial=0))

@@ -1,4 +1,9 @@
-"""How `record` looks into layers: those of a copy of the network are given a class that notes."""
+"""How `record` looks into layers: on a copy of the network, whose layers keep what they do.
+
+`flax.nnx.capture` does not do: inside a module that is scanned it returns the values of one step,
+without a time axis; it records calls of ``init_state`` and ``sequence`` as well; and it knows
+nothing of states.
+"""
 
 from typing import Any
 
@@ -12,7 +17,7 @@ from ..nn.module import SpikingModule, owns_state, unseal
 
 
 class Trace:
-    """What the trace of a watched network tells beside its arrays; equal only to itself."""
+    """Facts about a recorded call that are not arrays; equal only to itself."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
@@ -20,11 +25,11 @@ class Trace:
 
 
 class Recording(nnx.Variable[Any]):
-    """The records of a layer: a dict from names to tuples with one dict of fields a call."""
+    """The records of a layer: from paths to tuples with one dict of fields per call."""
 
 
 class _Recorded(nnx.Module):
-    """The half of a watched layer that keeps records; the other half is the layer's own class."""
+    """Mixed into the class of a layer: keeps records of its calls."""
 
     _watch_name: str | None  # None: not recorded itself, but something inside it is
     _watch_fields: tuple[str, ...]
@@ -51,7 +56,7 @@ class _Recorded(nnx.Module):
             _keep(self, {self._watch_name: (call,)})
 
     def _variables(self, state: Tree) -> dict[str, Any]:
-        """What of a state is recorded."""
+        """The variables of a state that are to be recorded."""
         if self._watch_name is None:
             return {}
         state = unseal(state)
@@ -86,14 +91,14 @@ class _Recorded(nnx.Module):
 
 
 class _OverTime:
-    """What the sequence call of a watched layer returns as its output, for its call to part."""
+    """The output of ``sequence`` in a recorded layer, with the state variables over time."""
 
     def __init__(self, y: Array, variables: dict[str, Any]):
         self.y, self.variables = y, variables
 
 
 def watch(net: Any, layers: dict[str, Any], fields: tuple[str, ...], trace: Trace) -> None:
-    """Let ``layers``, modules of ``net`` by the names to give them, keep records from now on."""
+    """Let ``layers``, which are modules of ``net`` by their paths, keep records from now on."""
     names = {id(module): name for name, module in layers.items()}
     paths = {id(module): path for path, module in nnx.iter_modules(net)}
     modules: list[Any] = [module for _, module in nnx.iter_modules(net)]
@@ -119,7 +124,7 @@ def _merge(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
 
 
 def collect(module: Any, trace: Trace) -> dict[str, Any]:
-    """Take the records out of a watched module, in the order in which its layers ran."""
+    """Take the records out of a module, in the order in which its layers ran."""
     found: dict[str, Any] = {}
     for _, kept in nnx.to_flat_state(nnx.pop(module, Recording)):
         found = _merge(found, kept.get_value())

@@ -1,4 +1,4 @@
-"""`check_finite`: in which layers, and from which time step on, there are NaN or infinities."""
+"""`check_finite`: find the layers and the time steps where NaNs or infinities appear."""
 
 from collections import OrderedDict
 from typing import Any
@@ -15,23 +15,23 @@ from .record import Layers, record, refuse_traced, require_sequence
 def first_nonfinite(
     net: SpikingModule, state: Tree, x_seq: Array, *args: Any, layers: Layers = None
 ) -> OrderedDict[str, dict[str, Array]]:
-    """The first time step at which what goes into, is in, or leaves a layer is not finite.
+    """The first time step at which the input, state or output of a layer is not finite.
 
     Spikes hide a NaN: a membrane that is NaN never reaches its threshold, so the layer falls
-    silent, the layers after it are finite, and so is the loss. This looks inside. It is pure and
-    runs in `flax.nnx.jit`; `check_finite` raises.
+    silent, the layers after it are finite, and so is the loss. This function looks inside. It is
+    pure and runs in `flax.nnx.jit`; `check_finite` raises.
 
     Args:
         net: The network.
         state: Its state.
         x_seq: A sequence ``[T, N, *]``.
-        *args: What else the network takes.
-        layers: Which layers, as for `record`; None is every neuron.
+        *args: Further arguments of the network.
+        layers: Which layers, as for `record`; None for every neuron.
 
     Returns:
-        For each layer, by path and in the order in which they run, the first time step of its
-        ``"input"``, of each state variable, such as ``"v"``, and of its ``"output"``; -1 where all
-        is finite. Integers, of shape [].
+        For each layer, by path and in the order in which they run, the first such time step of its
+        ``"input"``, of each state variable, such as ``"v"``, and of its ``"output"``: integers of
+        shape [], -1 where everything is finite.
 
     Raises:
         ValueError: If ``x_seq`` has no time axis.
@@ -71,17 +71,18 @@ def _found(net, state, x_seq, args):
 def check_finite(net: SpikingModule, state: Tree, x_seq: Array, *args: Any) -> None:
     """Raise if anything in a layer of neurons is NaN or infinite, naming layers and time steps.
 
-    Call it when a loss or gradient is NaN, or now and then in a training; it runs the network once.
+    Call it when a loss or gradient is NaN, or now and then during training; it runs the network
+    once.
 
     Args:
-        net: The network, which stays as it is.
+        net: The network; it does not change.
         state: Its state.
         x_seq: A sequence ``[T, N, *]``.
-        *args: What else the network takes.
+        *args: Further arguments of the network.
 
     Raises:
-        FloatingPointError: If something is not finite; the layer to look at comes first.
-        TypeError: If it is traced by `jax.jit`; `first_nonfinite` is for there.
+        FloatingPointError: If something is not finite; the layer to look at first comes first.
+        TypeError: If it is traced by `jax.jit`; use `first_nonfinite` there.
         ValueError: If ``x_seq`` has no time axis.
 
     Example:
@@ -103,12 +104,12 @@ def check_finite(net: SpikingModule, state: Tree, x_seq: Array, *args: Any) -> N
             what = ", ".join(f"{name} from time step {step}" for name, step in bad.items())
             lines.append((min(bad.values()), f"  layer {layer}: {what}."))
     if lines:
-        said = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
+        listed = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
         raise FloatingPointError(
             "\n".join(
                 (
                     "`check_finite` found numbers that are not finite:",
-                    *said,
+                    *listed,
                     "Look at what comes before that layer first.",
                 )
             )

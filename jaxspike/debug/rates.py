@@ -1,4 +1,4 @@
-"""`firing_rates`: how often the neurons of each layer fire; which never do, and which always."""
+"""`firing_rates`: how often the neurons of each layer fire, and which layers never or always do."""
 
 import dataclasses
 from collections import OrderedDict
@@ -22,7 +22,7 @@ class LayerRate:
     Attributes:
         rate: Spikes per neuron and time step, 0 to 1; a spike is an output that is not 0.
         silent: The share of the neurons that fire in less than ``silent`` of the time steps.
-        saturated: The share of the neurons that fire in more than ``saturated`` of them.
+        saturated: The share of the neurons that fire in more than ``saturated`` of the time steps.
         neurons: The number of neurons.
     """
 
@@ -37,10 +37,11 @@ class FiringReport:
     """The firing rates of the layers of a network; prints as a table.
 
     Attributes:
-        layers: Each layer by its path, in the order in which they run.
+        layers: A `LayerRate` by the path of each layer, in the order in which they run.
         silent: The layers whose rate is below the limit for silence.
         saturated: The layers whose rate is above the limit for saturation.
-        graded: The layers left out: their outputs are not whole numbers, so no spikes.
+        graded: The layers left out, because their outputs are not whole numbers and thus not
+            spikes.
     """
 
     layers: Mapping[str, LayerRate]
@@ -59,7 +60,7 @@ class FiringReport:
                 f"{layer.saturated:10.1%}{mark}"
             )
         if self.graded:
-            lines.append(f"no spikes, but graded outputs: {', '.join(self.graded)}")
+            lines.append(f"not spikes but graded outputs: {', '.join(self.graded)}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -74,22 +75,23 @@ def firing_rates(
     silent: float = 0.001,
     saturated: float = 0.95,
 ) -> FiringReport:
-    """Firing rate of each layer of neurons, with silent and saturated ones named.
+    """Firing rate of each layer of neurons, with silent and saturated layers marked.
 
-    The rate of a neuron is the share of the time steps, of all samples, in which its output is not
-    0; that of a layer is the mean of its neurons. ``net`` stays as it is.
+    The rate of a neuron is the share of the time steps of all samples in which its output is not 0;
+    the rate of a layer is the mean over its neurons. ``net`` does not change.
 
     Args:
         net: The network.
         state: Its state.
         x_seq: A sequence ``[T, N, *]``.
-        *args: What else the network takes.
-        layers: Which layers, as for `record`; None is every neuron.
-        silent: What fires more seldom is silent, 0 to 1.
-        saturated: What fires more often is saturated, 0 to 1.
+        *args: Further arguments of the network.
+        layers: Which layers, as for `record`; None for every neuron.
+        silent: The rate below which a neuron or layer is silent, 0 to 1.
+        saturated: The rate above which a neuron or layer is saturated, 0 to 1.
 
     Raises:
-        TypeError: If it is traced by `jax.jit`: a report is for the eye. Use `record` there.
+        TypeError: If it is traced by `jax.jit`, where it has no values to report. Use `record`
+            there.
         ValueError: If ``x_seq`` has no time axis, or the limits are out of order.
 
     Example:

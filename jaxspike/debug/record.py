@@ -1,4 +1,4 @@
-"""`record`: a run of a network that also returns what its layers did."""
+"""`record`: run a network and also return what its layers did."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -26,33 +26,33 @@ def record(
     layers: Layers = None,
     fields: Sequence[str] = ("output",),
 ) -> tuple[Tree, Any, OrderedDict[str, dict[str, Any]]]:
-    """Run ``net(state, x)`` and return what its layers did beside its result.
+    """Run ``net(state, x)`` and also return what its layers did.
 
-    It runs a copy of the network whose layers note their outputs, so ``net`` stays as it is: also
-    the statistics of a BatchNorm and the counts of its random keys. It is as pure as the network:
-    call it in `flax.nnx.jit`, in a scan, or differentiate it.
+    It runs a copy of the network whose layers keep their outputs, so ``net`` does not change, not
+    even the statistics of a BatchNorm or the counts of its random keys. It is as pure as the
+    network: call it in `flax.nnx.jit` or in a scan, or differentiate it.
 
     Args:
         net: The network.
         state: Its state.
-        x: One step ``[N, *]`` or a sequence ``[T, N, *]``; the records have a time axis if it has.
-        *args: What else the network takes.
+        x: One step ``[N, *]`` or a sequence ``[T, N, *]``; the records have a time axis if it does.
+        *args: Further arguments of the network.
         layers: Which layers: their paths, such as ``"lif1"``, ``"block.lif2"``, or in a
             `Sequential` ``"1"``; or types, of layers (`flax.nnx.Linear`) or of neurons (`LIF`).
-            None is every neuron.
-        fields: What of each: ``"output"``, ``"input"``, the name of a state variable such as
-            ``"v"``, after the step, or ``"state"`` for all of them. A layer without that variable
+            None for every neuron.
+        fields: What to record of each: ``"output"``, ``"input"``, a state variable after the step,
+            such as ``"v"``, or ``"state"`` for all state variables. A layer without that variable
             is recorded without it.
 
     Returns:
-        The new state and the output, as of ``net(state, x)``, and the records: a dict from the path
-        of a layer, in the order in which they run, to a dict from field to array, ``[T, N, *]``.
-        What a layer that runs twice a step did the second time is under its path and ``#2``.
+        The new state and the output, those of ``net(state, x)``, and the records: a dict from the
+        path of a layer, in the order in which the layers run, to a dict from field to array,
+        ``[T, N, *]``. The second run of a layer in one step is under its path and ``#2``.
 
     Raises:
-        TypeError: If ``net`` is not a module, or calls a layer inside a transformation that nothing
-            can leave, such as `jax.lax.scan`.
-        ValueError: If there is no such layer, or none of them has such a field.
+        TypeError: If ``net`` is not a module, or calls a layer inside a transformation that its
+            outputs cannot escape, such as `jax.lax.scan`.
+        ValueError: If there is no such layer, or none of the layers has such a field.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -70,9 +70,9 @@ def record(
         new, y = recorded(state, x, *args)
     except TraceContextError as e:
         raise TypeError(
-            "`record(net=...)` must call its layers where their outputs can leave, got a layer "
+            "`record(net=...)` must call its layers where their outputs can escape, got a layer "
             f"inside a transformation of JAX: {str(e).split(' (')[0]}. Use `flax.nnx.jit` or "
-            "`flax.nnx.remat` in place of those of JAX, and give a module that scans its layers "
+            "`flax.nnx.remat` instead of those of JAX, and give a module that scans its layers "
             "an `init_state`."
         ) from e
     records: OrderedDict[str, dict[str, Any]] = OrderedDict()  # which `jit` leaves in order
@@ -89,7 +89,7 @@ def record(
 
 
 def order_of_layers(net: SpikingModule, state: Tree, x: Array, *args: Any) -> list[str]:
-    """The names of all layers of ``net`` in the order in which they first run."""
+    """The paths of all layers of ``net``, in the order in which they first run."""
     trace, modules = Trace(), layers_of(net, "order_of_layers")
     names = [name for name, module in modules.items() if callable(module)]
     jax.eval_shape(lambda s, x: _recorded_copy(net, names, (), trace)(s, x, *args)[1], state, x)
@@ -97,7 +97,7 @@ def order_of_layers(net: SpikingModule, state: Tree, x: Array, *args: Any) -> li
 
 
 def require_sequence(name: str, net: SpikingModule, state: Tree, x: Array, args: Any) -> None:
-    """Refuse one step, or the state of another network."""
+    """Refuse a single step, or the state of another network."""
     layers_of(net, name)
     shape = jnp.shape(x)
     if len(shape) < 2 or layout(net.init_state(shape[1:], jnp.float32, *args)) != layout(state):
@@ -111,11 +111,11 @@ def require_sequence(name: str, net: SpikingModule, state: Tree, x: Array, args:
 def neuron_rates(
     net: SpikingModule, state: Tree, x_seq: Array, args: Any, layers: Layers = None
 ) -> OrderedDict[str, tuple[Array, Array]]:
-    """For each layer the share of steps in which its neurons fire, and whether they do.
+    """The firing rate of every neuron of each layer.
 
     Returns:
-        For each layer the rate of each of its neurons over time steps and samples, and whether its
-        outputs are whole numbers: else they are no spikes.
+        For each layer, the rate of each of its neurons over time steps and samples, and whether the
+        outputs are whole numbers: otherwise they are not spikes.
     """
     _, _, records = record(net, state, x_seq, *args, layers=layers)
     outputs = ((name, r["output"]) for name, r in records.items())

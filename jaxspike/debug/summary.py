@@ -116,7 +116,7 @@ def summary(net: SpikingModule, state_or_shape: Tree, x: Any = None, *args: Any)
             state, if ``x`` is given.
         x: One step ``[N, *]`` or a sequence ``[T, N, *]``, to run the network and add the firing
             rate of each layer of neurons, in the mode, training or evaluation, that it is in.
-        *args: What else the network takes.
+        *args: Further arguments of the network.
 
     Raises:
         TypeError: If ``net`` is not a `SpikingModule`, or ``x`` is traced by `jax.jit`.
@@ -150,8 +150,7 @@ def summary(net: SpikingModule, state_or_shape: Tree, x: Any = None, *args: Any)
     outputs = _outputs(net, modules, shape, args)
     parameters = _parameters(net, modules)
     states: dict[str, tuple[int, int]] = {}
-    for path, entry in states_by_layer(net, shape, state, *args):
-        name = dotted(net, path)
+    for name, entry in states_by_layer(net, shape, state, *args):
         states[name] = tuple(np.add(states.get(name, (0, 0)), _sizes(entry)).tolist())
     names = [*outputs, *(name for name in modules if name not in outputs)]
     layers = {

@@ -1,11 +1,11 @@
 """Helpers of the losses: reading outputs out, and checking labels."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from .. import _check
 from .._types import Array, Tree
@@ -19,7 +19,7 @@ def first_times(spikes: Array) -> Array:
     return first_spike_time(spikes, silent=len(spikes) - 1)
 
 
-def read(owner: str, x: Any, readout: Readout | None) -> Array:
+def read(owner: str, x: ArrayLike, readout: Readout | None) -> Array:
     """``[N, C]`` of a readout, or ``[T, N, C]`` without one."""
     name = "spikes" if owner.endswith(("_temporal", "_count")) else "x_seq"
     x = non_empty(f"`{owner}({name}=...)`", x, "[T, N, C]")
@@ -38,7 +38,7 @@ def read(owner: str, x: Any, readout: Readout | None) -> Array:
     return y
 
 
-def non_empty(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
+def non_empty(where: str, x: ArrayLike, layout: str = "[T, N, *]") -> Array:
     """A sequence with at least one entry: the mean of nothing is NaN."""
     x = _check.sequence(where, x, layout)
     if not x.size:
@@ -46,7 +46,7 @@ def non_empty(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
     return x
 
 
-def classes(owner: str, labels: Any) -> Array:
+def classes(owner: str, labels: ArrayLike) -> Array:
     labels = jnp.asarray(labels)
     if labels.ndim != 1:
         raise ValueError(f"`{owner}(labels=...)` must be [N], got the shape {labels.shape}.")
@@ -72,7 +72,7 @@ def check_labels(owner: str, y: Array, labels: Array) -> None:
 
 
 def check_targets_alone(
-    owner: str, labels: Any, correct: float, incorrect: float, default: Any
+    owner: str, labels: ArrayLike, correct: float, incorrect: float, default: tuple[float, float]
 ) -> None:
     if jnp.ndim(labels) != 1 and (correct, incorrect) != default:
         raise ValueError(
@@ -86,7 +86,7 @@ def nan_where_no_class(values: Array, labels: Array, classes: int) -> Array:
     return jnp.where((labels >= 0) & (labels < classes), values, jnp.nan)
 
 
-def softmax(owner: str, logits: Array, labels: Any) -> Array:
+def softmax(owner: str, logits: Array, labels: ArrayLike) -> Array:
     labels = jnp.asarray(labels)
     check_labels(owner, logits, labels)
     if labels.ndim == 1:
@@ -96,7 +96,7 @@ def softmax(owner: str, logits: Array, labels: Any) -> Array:
     return optax.softmax_cross_entropy(logits, labels.astype(logits.dtype)).mean()
 
 
-def targets(owner: str, y: Array, labels: Any, correct: float, incorrect: float) -> Array:
+def targets(owner: str, y: Array, labels: ArrayLike, correct: float, incorrect: float) -> Array:
     labels = jnp.asarray(labels)
     check_labels(owner, y, labels)
     if labels.ndim == 1:

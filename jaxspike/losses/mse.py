@@ -1,8 +1,8 @@
 """Mean squared error to a target for the right class and another for the wrong ones."""
 
 import jax.numpy as jnp
-import numpy as np
 
+from .. import _check
 from .._types import Array
 from ..readout import count
 from ._labels import Readout, check_targets_alone, classes, first_times, read, targets
@@ -71,8 +71,8 @@ def mse_count(
 
     Raises:
         TypeError: If ``spikes`` is not real, or labels ``[N]`` are not integers.
-        ValueError: If a shape does not fit, a label is not a class, or a rate is not a number
-            of at least 0.
+        ValueError: If a shape does not fit, a label is not a class, or a rate is
+            below 0.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -83,10 +83,7 @@ def mse_count(
     snnTorch ``mse_count_loss``.
     """
     for name, value in (("correct_rate", correct_rate), ("incorrect_rate", incorrect_rate)):
-        if not isinstance(value, int | float | np.floating) or not value >= 0:
-            raise ValueError(
-                f"`mse_count({name}=...)` must be a Python number of at least 0, got {value!r}."
-            )
+        _check.in_range(f"`mse_count({name}=...)`", value, low=0)
     labels = classes("mse_count", labels)
     number, steps = read("mse_count", spikes, count), len(spikes)
     target = int(steps * correct_rate), int(steps * incorrect_rate)

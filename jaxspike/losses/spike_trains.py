@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .. import _check
 from .._types import Array, Param, Tree
@@ -85,11 +84,7 @@ def rate_band(spikes: Tree, low: Param, high: Param) -> Array:
     Source: Bellec et al., "Long short-term memory and learning-to-learn in networks of spiking
     neurons", NeurIPS 2018 (one target); Zenke & Vogels, 2021 (two bounds).
     """
-    if (
-        isinstance(low, int | float | np.floating)
-        and isinstance(high, int | float | np.floating)
-        and not low <= high
-    ):
+    if not _check.all_known(high - low, lambda width: width >= 0):
         raise ValueError(f"`rate_band(high=...)` must be at least low = {low}, got {high}.")
     layers = arrays("rate_band", spikes)
     rates = jnp.concatenate([x.mean((0, 1)).ravel() for x in layers])

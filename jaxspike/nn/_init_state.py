@@ -26,13 +26,13 @@ NOT_BUILT = _NotBuilt()
 
 @register_static
 class StatePlaceholder:
-    """Stands for the state of a layer: its owner, and the shape of one step of the layer's input.
+    """Stands for the state of a layer: the layer's path, and the shape of one step of its input.
 
     Several inputs have a tree of shapes. ``place`` is the position in the state of the network: one
     layer may be used in several places.
     """
 
-    def __init__(self, owner: tuple[Any, ...], shape: Any, place: int | None = None):
+    def __init__(self, owner: str, shape: Any, place: int | None = None):
         self.owner, self.shape, self.place = owner, shape, place
 
     def __eq__(self, other: object) -> bool:
@@ -43,11 +43,11 @@ class StatePlaceholder:
 
     def __repr__(self) -> str:
         where = "" if self.place is None else f" (entry {self.place})"
-        return f"the state of `{'.'.join(map(str, self.owner))}`{where}"
+        return f"the state of `{self.owner}`{where}"
 
 
 def is_placeholder(leaf: Any) -> bool:
-    """Whether ``leaf`` stands for a state that there is not yet."""
+    """Whether ``leaf`` stands for a state that does not exist yet."""
     return leaf is NOT_BUILT or isinstance(leaf, StatePlaceholder)
 
 
@@ -121,16 +121,15 @@ def trace_layer(layer, step, value, x, args, kwargs):
         shape = jax.tree.map(jnp.shape, x)
         y = layer._trace_step(step, x, *args, **kwargs)
         return StatePlaceholder(layer._path, shape), y
-    where = ".".join(map(str, layer._path)) or name
     if value.owner != layer._path:
         raise ValueError(
-            f"The layer `{where}` must be given its own entry of the state, got {value!r}. "
+            f"The layer `{layer._path}` must be given its own entry of the state, got {value!r}. "
             "Return the state of every layer under the entry that it is read from."
         )
     want = each_shape(lambda s: (T, *s), value.shape)
     if (shape := jax.tree.map(jnp.shape, x)) != want:
         raise ValueError(
-            f"The layer `{where}` must get {want} in a sequence of T = {T} steps, "
+            f"The layer `{layer._path}` must get {want} in a sequence of T = {T} steps, "
             f"got {shape}. Count axes from the end: `[T, N, *]` has one more."
         )
     y = layer._trace_step(step, jax.tree.map(lambda a: a[0], x), *args, **kwargs)

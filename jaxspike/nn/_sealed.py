@@ -10,10 +10,10 @@ from ._init_state import NOT_BUILT, is_placeholder
 
 
 class SealedState:
-    """The state of a composite as its ``__call__`` sees it: to be handed on, not computed with.
+    """The state of a composite as its ``__call__`` sees it: to be passed on, not computed with.
 
-    In a sequence call the state is the first one only, and the state that a layer returns the last
-    one; arithmetic on them would silently use it at every time step, so it is refused.
+    In a sequence call it is the first state only, and what a layer returns is the last one;
+    arithmetic would silently use these at every time step, so it is refused.
 
     Attributes:
         value: The state; ``NOT_BUILT`` while ``init_state`` traces the module for the first time.
@@ -68,7 +68,7 @@ class SealedState:
     __hash__ = None  # type: ignore[assignment]
 
 
-# so that transformations of JAX, such as rematerialisation, can carry a sealed state
+# so that transformations of JAX, such as rematerialization, can carry a sealed state
 register_pytree_node(
     SealedState, lambda s: ((s.value,), s.new), lambda new, c: SealedState(*c, new)
 )
@@ -84,12 +84,12 @@ def unseal(state: Any) -> Any:
 
 
 def refuse_sealed(y: Any) -> None:
-    """Refuse an output with a state in it: in a sequence it would be the last one only."""
+    """Refuse an output with a state in it: in a sequence it would be the last state only."""
     for leaf in jax.tree.leaves(y, is_leaf=lambda leaf: isinstance(leaf, SealedState)):
         if isinstance(leaf, SealedState):
             leaf._refuse()
 
 
 def describe(state: Any) -> str:
-    """A state as an error shows it: its structure and shapes."""
+    """The structure and the shapes of a state, for errors."""
     return str(jax.tree.map(jax.numpy.shape, state))

@@ -7,8 +7,8 @@ from jax.tree_util import register_static
 class EmptyState:
     """The state of a layer that remembers nothing but must tell ``[N, *]`` from ``[T, N, *]``.
 
-    It has no leaves; in the state of a module of your own it tells steps from sequences where
-    nothing else in the state has the shape of the input.
+    It has no leaves. Put it into the state of your own module if nothing else in that state has the
+    shape of the input.
 
     Args:
         ndim: The number of axes of one step of input.

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from flax.nnx import reprlib
 
+from .._check import instance
 from .._state import compute_dtype, layout, shape_mismatch
 from .._types import Array, Shape, Tree
 from ..engine import api_boundary, scan
@@ -21,20 +22,21 @@ from ..surrogate import Surrogate
 from ._init_state import NOT_BUILT, is_placeholder, step_shape, trace_layer, trace_states
 from ._sealed import SealedState, describe, refuse_sealed, unseal
 from .empty_state import EmptyState
+from .paths import dotted, named_layers
 
 
 class SpikingModule(nnx.Module):
     """Base of every layer and network that has state: ``state, y = module(state, x)``.
 
-    Write ``__call__`` once, as for one time step, and count axes from the end: given ``[N, *]`` the
-    module does one step, given ``[T, N, *]`` it runs the sequence. The shapes of the state tell
-    which.
+    Write ``__call__`` once, for a single time step, and index axes from the end: given ``[N, *]``
+    the module does one step, given ``[T, N, *]`` it runs the sequence. The shapes of the state
+    determine which.
 
     There are two kinds:
 
-    * A *composite* has layers and no ``init_state``: its ``__call__`` hands the entries of the
-      state on to its layers and returns the new ones in the same structure. It may index the state,
-      not compute with it. ``init_state`` comes for free, and a sequence goes layer by layer.
+    * A *composite* has layers and no ``init_state``: its ``__call__`` passes each layer its part of
+      the state and returns the new parts in the same structure. It may index the state, but not
+      compute with it. ``init_state`` comes for free, and a sequence runs layer by layer.
     * A module *with a state of its own* defines ``init_state(shape, dtype)`` and may compute with
       the state. Its sequence call is a scan of its step; override ``sequence`` to do better.
 
@@ -60,7 +62,7 @@ class SpikingModule(nnx.Module):
         (10, 4, 8)
     """
 
-    _path: Any = None  # set while `init_state` traces: where the module is in the network
+    _path: str | None = None  # in the network; set on the copy that `init_state` traces
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -84,18 +86,18 @@ class SpikingModule(nnx.Module):
         """State at rest, found by tracing ``__call__`` in evaluation mode.
 
         Args:
-            shape: Shape of ONE step of input, ``(N, *)``: no time axis. A dictionary of them if
-                ``__call__`` takes a dictionary of inputs.
+            shape: Shape of ONE step of input, ``(N, *)``, without a time axis. A dictionary of
+                shapes if ``__call__`` takes a dictionary of inputs.
             dtype: Floating dtype of the state.
-            *args: What else ``__call__`` takes.
-            **kwargs: What else ``__call__`` takes.
+            *args: Further arguments of ``__call__``.
+            **kwargs: Further arguments of ``__call__``.
 
         Raises:
             TypeError: If ``__call__`` does not return the states of its layers.
-            ValueError: If it hands a layer the state of another, or counts axes from the front
-                where that changes a shape, so that a sequence would not run as its steps do.
+            ValueError: If it passes a layer the state of another one, or indexes axes from the
+                front where that changes a shape, so that a sequence would not run as its steps do.
         """
-        layers = {path: m for path, m in nnx.iter_modules(self) if isinstance(m, SpikingModule)}
+        layers: Any = named_layers(self)
         return jax.tree.map(
             lambda s: layers[s.owner].init_state(s.shape, dtype),
             _state_placeholders(self, shape, args, kwargs),
@@ -103,13 +105,13 @@ class SpikingModule(nnx.Module):
         )
 
     def sequence(self, state: Tree, xs: Tree, *args: Any, **kwargs: Any) -> tuple[Tree, Tree]:
-        """Run ``[T, N, *]``, for a module with a state of its own: a scan of its step.
+        """Run ``[T, N, *]`` as a scan of the step, for a module with a state of its own.
 
         Args:
             state: The first state.
             xs: The inputs, ``[T, N, *]``.
-            *args: What else the call was given, the same at every step.
-            **kwargs: What else the call was given, the same at every step.
+            *args: Further arguments of the call, the same at every step.
+            **kwargs: Further arguments of the call, the same at every step.
         """
         call: Any = type(self).__call__
 
@@ -120,7 +122,7 @@ class SpikingModule(nnx.Module):
         return scan(step, state, xs)
 
     def _trace_step(self, step: Callable[..., Any], x: Tree, *args: Any, **kwargs: Any) -> Tree:
-        """An output as that of one step, for the trace of ``init_state`` to go on with."""
+        """The output of one step, so that the trace of ``init_state`` can continue."""
         state = self.init_state(jax.tree.map(jnp.shape, x))
         return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
 
@@ -220,22 +222,22 @@ def _is_sequence(self: SpikingModule, state: Tree, x: Any) -> bool:
 
 
 def eval_copy(graph: Any, variables: Any) -> Any:
-    """A copy of a split network to trace with a state to be built: its layers know their paths."""
+    """A copy of a split network, in evaluation mode, to trace; its layers know their paths."""
     net = nnx.merge(graph, variables, copy=True)  # else the trace writes into the real one
     net.eval()  # no statistics, no random keys
-    for path, module in nnx.iter_modules(net):
+    for path, module in named_layers(net).items():
         if isinstance(module, SpikingModule):
             module._path = path
     return net
 
 
 def call_without_state(net: Any, x: Any, *args: Any) -> Any:
-    """The output of an `eval_copy` for one step, for those that trace it before it has a state."""
+    """The output of one step of an `eval_copy`, traced before there is a state."""
     return net(SealedState(NOT_BUILT), x, *args)[1]
 
 
 def _state_placeholders(net: SpikingModule, shape: Any, args: Any, kwargs: Any) -> Tree:
-    """What stands for the states of the layers of a composite, in the structure of its state."""
+    """Placeholders for the states of the layers of a composite, in the structure of its state."""
     name = type(net).__name__
     shape = step_shape(name, shape)
     check_keeps_time(net)
@@ -250,17 +252,17 @@ def _state_placeholders(net: SpikingModule, shape: Any, args: Any, kwargs: Any) 
 
 def states_by_layer(
     net: SpikingModule, shape: Any, state: Tree, *args: Any
-) -> list[tuple[tuple[Any, ...], Tree]]:
-    """The path of a layer and its state, for each entry of the state of a network.
+) -> list[tuple[str, Tree]]:
+    """The path of the layer and its state, for each entry of the state of a network.
 
     Args:
         net: The network.
         shape: The shape of one step of input.
         state: A state for it.
-        *args: What else the network takes.
+        *args: Further arguments of the network.
     """
     if owns_state(net):
-        return [((), state)]
+        return [(dotted(net, ()), state)]
     found: list[Any] = []
     places = _state_placeholders(net, shape, args, {})
     jax.tree.map(lambda p, s: found.append((p.owner, s)), places, state, is_leaf=is_placeholder)
@@ -273,7 +275,7 @@ def owns_state(module: SpikingModule) -> bool:
 
 
 def _loops(network: SpikingModule) -> int:
-    """How many layers have a state: about as many loops as they make on a sequence."""
+    """The number of layers with a state: about the number of loops they make on a sequence."""
     layers = (child for _, child in nnx.iter_modules(network))
     return sum(isinstance(child, SpikingModule) and owns_state(child) for child in layers)
 
@@ -287,7 +289,7 @@ def _pair(name: str, out: Any) -> tuple[Any, Any]:
 
 
 def check_keeps_time(module: nnx.Module) -> None:
-    """Refuse layers that would silently normalise over the time axis of ``[T, N, *]``."""
+    """Refuse layers that would silently normalize over the time axis of ``[T, N, *]``."""
     inside: list[Any] = []
     for path, child in nnx.iter_modules(module):
         if isinstance(child, SpikingModule) and owns_state(child):
@@ -297,8 +299,8 @@ def check_keeps_time(module: nnx.Module) -> None:
         if isinstance(child, nnx.GroupNorm | nnx.InstanceNorm) and not within:
             kind = type(child).__name__
             raise TypeError(
-                f"`{type(module).__name__}.{'.'.join(map(str, path))}` must keep time steps apart, "
-                f"got nnx.{kind}, which normalises over the time axis of `[T, N, *]`. "
+                f"`{type(module).__name__}.{dotted(module, path)}` must keep time steps apart, "
+                f"got nnx.{kind}, which normalizes over the time axis of `[T, N, *]`. "
                 f"Give `jaxspike.nn.fold_time(nnx.{kind}(...))`."
             )
 
@@ -316,16 +318,16 @@ class Spiking(SpikingModule):
     number belongs to the structure, an array is a `Constant`.
 
     A `SequenceNeuron`, such as a `jaxspike.PSN`, has no step: the layer takes ``[T, N, *]`` only.
-    Its weights are `nnx.Param` under their own names, without being asked for.
+    Its weights are always learned, as `nnx.Param` under their own names.
 
     Args:
-        neuron: The neuron, of any model.
+        neuron: A neuron of any model.
         learn: Names of the fields to learn. ``learn=("tau",)`` makes a `LIF` the parametric LIF.
 
     Raises:
         TypeError: If ``neuron`` is not a neuron.
-        ValueError: If ``learn`` names something that is not a parameter of it, or one that is
-            infinite.
+        ValueError: If ``learn`` names something that is not a parameter of the neuron, or a
+            parameter that is infinite.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -336,11 +338,8 @@ class Spiking(SpikingModule):
     """
 
     def __init__(self, neuron: Neuron | SequenceNeuron, learn: Sequence[str] = ()):
-        if not isinstance(neuron, Neuron | SequenceNeuron):
-            raise TypeError(
-                f"`Spiking(neuron=...)` must be a neuron, got {neuron!r}. "
-                "Give an instance, such as `jaxspike.LIF()`."
-            )
+        fix = "Give an instance, such as `jaxspike.LIF()`."
+        instance("`Spiking(neuron=...)`", neuron, Neuron | SequenceNeuron, "a neuron", fix)
         leaves, self.structure = jax.tree.flatten(neuron)
         self.names = tuple(
             jax.tree_util.keystr(path, simple=True, separator="_")
@@ -377,7 +376,7 @@ class Spiking(SpikingModule):
 
     @property
     def neuron(self) -> Any:
-        """The neuron with its learned fields as they are now: a plain pytree."""
+        """The neuron with the current values of its learned fields: a plain pytree."""
         fields = self._fields()
 
         def leaf(name, number):
@@ -410,7 +409,7 @@ class Spiking(SpikingModule):
         raise AttributeError(f"`{type(self).__name__}` has no attribute {name!r}.")
 
     def __nnx_repr__(self) -> Iterator[reprlib.Object]:
-        """The neuron, and what of it is learned: ``Spiking(LIF(tau=3.0), learn=('tau',))``."""
+        """The neuron and its learned fields: ``Spiking(LIF(tau=3.0), learn=('tau',))``."""
         fields = self._fields()
 
         def leaf(name, number):
@@ -428,7 +427,7 @@ class Spiking(SpikingModule):
         yield reprlib.Object(type(self), empty_repr=content)
 
     def __treescope_repr__(self, path: str, subtree_renderer: Any) -> Any:
-        """The same for notebooks in which treescope draws modules."""
+        """The same for notebooks, where treescope renders modules."""
         import treescope
 
         line = treescope.rendering_parts.text(repr(self))
@@ -445,7 +444,7 @@ class Spiking(SpikingModule):
         return self.neuron(state, x)
 
     def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
-        """Scan the neuron over ``[T, N, *]``, or give it the whole if it is a `SequenceNeuron`."""
+        """Scan the neuron over ``[T, N, *]``, or give a `SequenceNeuron` all of it."""
         if isinstance(self.neuron, SequenceNeuron):
             return state, self.neuron(xs)
         return scan(self.neuron, state, xs)
@@ -457,7 +456,7 @@ class Spiking(SpikingModule):
 
 
 def _fields(neuron: Neuron | SequenceNeuron, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
-    """The fields of a neuron, and of one inside it, by the names of their leaves."""
+    """The fields of a neuron, and of a neuron inside it, by the names of their leaves."""
     found: dict[str, dataclasses.Field[Any]] = {}
     for field in dataclasses.fields(neuron):
         name, value = prefix + field.name, getattr(neuron, field.name)

@@ -8,9 +8,7 @@ from typing import Any
 
 from flax import nnx
 
-from .sequential import Sequential
-
-Key = str | int
+Key = Any  # of a path of Flax: the name of an attribute, or a position in a list
 
 
 def dotted(net: nnx.Module, path: Sequence[Key]) -> str:
@@ -21,7 +19,7 @@ def dotted(net: nnx.Module, path: Sequence[Key]) -> str:
     names: list[str] = []
     inside: Any = net
     for key in path:
-        if not (key == "layers" and isinstance(inside, Sequential | nnx.Sequential)):
+        if not (key == "layers" and _is_sequential(inside)):
             names.append(str(key))
         inside = _enter(inside, key)
     return ".".join(names) or type(net).__name__
@@ -44,10 +42,14 @@ def locate(net: nnx.Module, path: str) -> tuple[Any, Key, Any]:
     for step in path.split("."):
         holder, key = inside, step
         if step.isdigit():
-            sequential = isinstance(inside, Sequential | nnx.Sequential)
-            holder, key = (inside.layers if sequential else inside), int(step)
+            holder = inside.layers if _is_sequential(inside) else inside
+            key = int(step)
         inside = _enter(holder, key)
     return holder, key, inside
+
+
+def _is_sequential(holder: Any) -> bool:
+    return isinstance(holder, nnx.Sequential) or getattr(holder, "_is_sequential", False)
 
 
 def _enter(holder: Any, key: Key) -> Any:

@@ -1,4 +1,4 @@
-"""`Recurrent`: a layer that hears its own last output."""
+"""`Recurrent`: a layer whose last output is fed back to it."""
 
 import operator
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from .._check import instance
 from .._state import output_dtype
 from .._types import Array, Shape, Tree
 from ..neurons import Neuron
@@ -25,15 +26,15 @@ class Recurrent(SpikingModule):
     """A neuron whose last output is fed back to it: ``y_t = neuron(x_t + feedback(y_{t-1}))``.
 
     Args:
-        neuron: A neuron, or a `SpikingModule` such as a `Sequential` of a linear layer and one.
+        neuron: A neuron, or a `SpikingModule`, such as a `Sequential` that ends in a neuron.
         feedback: A stateless layer or function from ``y`` to a current of the shape of ``x``, such
             as ``nnx.Linear(n, n, use_bias=False, rngs=rngs)``; ``y`` is 0 before the first step.
-        combine: What joins the two: a function of ``(x_t, feedback(y_{t-1}))``, in place of their
-            sum, that keeps the shape.
+        combine: Combines the two: a function of ``(x_t, feedback(y_{t-1}))`` that keeps the shape,
+            instead of their sum.
 
     Raises:
         TypeError: If ``feedback`` has a state of its own, or it or ``combine`` is not callable.
-        ValueError: If ``feedback`` or ``combine`` does not keep the shape, seen at the first call.
+        ValueError: At the first call, if ``feedback`` or ``combine`` does not keep the shape.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -53,20 +54,15 @@ class Recurrent(SpikingModule):
         feedback: Callable[[Array], Array],
         combine: Callable[[Array, Array], Array] = operator.add,
     ):
-        if not isinstance(neuron, Neuron | SpikingModule):
-            raise TypeError(
-                f"`Recurrent(neuron=...)` must be a neuron, got {neuron!r}. Give `jaxspike.LIF()`."
-            )
+        fix = "Give `jaxspike.LIF()`."
+        instance("`Recurrent(neuron=...)`", neuron, Neuron | SpikingModule, "a neuron", fix)
         if isinstance(feedback, Neuron | SpikingModule) or not callable(feedback):
             raise TypeError(
                 f"`Recurrent(feedback=...)` must be a stateless layer, got {feedback!r}. "
                 "Give an nnx.Linear or a function of y."
             )
-        if not callable(combine):
-            raise TypeError(
-                f"`Recurrent(combine=...)` must be a function of x and the feedback, got "
-                f"{combine!r}. Give `operator.add`."
-            )
+        what = "a function of x and the feedback"
+        instance("`Recurrent(combine=...)`", combine, Callable, what, "Give `operator.add`.")
         self.neuron = neuron
         self.feedback = feedback
         self.combine = combine

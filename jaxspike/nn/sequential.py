@@ -14,15 +14,15 @@ from .module import Spiking, SpikingModule, check_keeps_time
 class Sequential(SpikingModule):
     """Layers in order; a neuron is a layer.
 
-    A layer is a neuron, a `SpikingModule`, a Flax layer, or a function of ``x`` that treats all but
-    its last axes as batch (the last axis is the features).  The state is a tuple with one entry a
-    layer, ``()`` for those without state.
+    Unlike `flax.nnx.Sequential`, it takes and returns a state: a tuple with one entry per layer,
+    ``()`` for those without a state. A layer is a neuron, a `SpikingModule`, a Flax layer, or a
+    function of ``x`` that treats all but its last axes as batch; the last axis is the features.
 
     Args:
         *layers: The layers.
 
     Raises:
-        TypeError: If a layer is not callable, or is a normalisation that would silently take the
+        TypeError: If a layer is not callable, or is a normalization that would silently take the
             time axis for an axis of the image.
 
     Example:
@@ -37,11 +37,13 @@ class Sequential(SpikingModule):
         (20, 4, 10)
     """
 
+    _is_sequential = True  # its layers are known by their positions
+
     def __init__(self, *layers: Neuron | SequenceNeuron | Callable[..., Any]):
         for layer in layers:
             if not callable(layer) or isinstance(layer, type):
                 raise TypeError(
-                    f"`Sequential(layers=...)` must be layers, got {_say(layer)}. "
+                    f"`Sequential(layers=...)` must be layers, got {_describe(layer)}. "
                     "Give them one by one: `Sequential(nnx.Linear(...), LIF(), ...)`."
                 )
         self.layers = nnx.List(
@@ -66,7 +68,7 @@ def _apply(layer: Callable[..., Any], x: Any) -> Any:
     return fold_batch(layer, x) if type(layer) is nnx.Linear else layer(x)
 
 
-def _say(layer: Any) -> str:
+def _describe(layer: Any) -> str:
     if isinstance(layer, type):
         return f"the class {layer.__name__}"
     return f"a {type(layer).__name__}" if isinstance(layer, list | tuple) else repr(layer)

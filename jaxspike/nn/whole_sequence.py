@@ -1,7 +1,7 @@
-"""Layers that need the whole sequence, and those made for one length of it."""
+"""Layers that need the whole sequence, and layers made for a given number of time steps."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import jax.numpy as jnp
 
@@ -11,7 +11,7 @@ from .module import SpikingModule
 
 
 def check_steps(layer: Any, xs: Array) -> None:
-    """Refuse a sequence of another length than ``layer.steps``."""
+    """Refuse a sequence whose number of time steps is not ``layer.steps``."""
     if len(xs) != layer.steps:
         raise ValueError(
             f"`{type(layer).__name__}(steps={layer.steps})` must get sequences of {layer.steps} "
@@ -19,17 +19,35 @@ def check_steps(layer: Any, xs: Array) -> None:
         )
 
 
+def check_features(layer: Any, argument: str, x: Array) -> None:
+    """Refuse an input whose last axis is not of the size that ``argument`` of the layer gives."""
+    size = getattr(layer, argument)
+    if x.shape[-1] != size:
+        raise ValueError(
+            f"`{type(layer).__name__}({argument}={size})` must get {size} features on the last "
+            f"axis, got shape {x.shape}."
+        )
+
+
+def refuse_training_step(call: str, x: Array, why: str = "") -> NoReturn:
+    """Raise for one step of a layer that, in training mode, needs the whole sequence."""
+    raise ValueError(
+        f"`{call}` in training mode must get a whole sequence `[T, N, *]`{why}, got one step of "
+        f"shape {x.shape}. Call `net(state, x_seq)`, or freeze it with `net.eval()`."
+    )
+
+
 class WholeSequence(SpikingModule):
-    """Base of layers for which every output depends on every time step.
+    """Base of layers whose outputs all depend on every time step.
 
     A subclass defines ``sequence``; ``steps`` is the number of time steps that it is made for, None
-    if any.
+    for any number.
     """
 
     steps: int | None = None
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
-        """Nothing but the rank of one step of input."""
+        """The number of axes of one step of input, and nothing else."""
         return EmptyState(len(shape))
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:

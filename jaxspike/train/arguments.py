@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from .. import _check
 from .._types import Array
@@ -34,7 +35,7 @@ def check(caller: str, net: object, encode: object, key: Array | None, **functio
         )
 
 
-def pairs(caller: str, data: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+def pairs(caller: str, data: object) -> Iterator[tuple[Array, Array]]:
     """The batches of ``data``."""
     if not isinstance(data, Iterable):
         raise TypeError(
@@ -51,7 +52,7 @@ def pairs(caller: str, data: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         yield batch[0], batch[1]
 
 
-def sequence(caller: str, x_seq: Any, encode: object) -> Array:
+def sequence(caller: str, x_seq: ArrayLike, encode: object) -> Array:
     """``x_seq`` as an array with time steps and samples."""
     x_seq = jnp.asarray(x_seq)
     if x_seq.ndim < 2 or 0 in x_seq.shape[:2]:

@@ -18,24 +18,24 @@ from .._types import Array, Tree
 from ..nn.paths import dotted
 
 
-def snapshot(net: nnx.Module, optimizer: nnx.Module) -> Tree:
+def snapshot(net: nnx.Module, optimizer: nnx.Optimizer[Any]) -> Tree:
     """The arrays of a network and its optimizer, as they are now."""
     return nnx.to_pure_dict(nnx.state((net, optimizer)))
 
 
-def restore(net: nnx.Module, optimizer: nnx.Module, arrays: Tree) -> None:
+def restore(net: nnx.Module, optimizer: nnx.Optimizer[Any], arrays: Tree) -> None:
     """Write a `snapshot` back."""
     nnx.update((net, optimizer), arrays)
 
 
-def placement(net: nnx.Module, optimizer: nnx.Module) -> tuple[NamedSharding | None, ...]:
+def placement(net: nnx.Module, optimizer: nnx.Optimizer[Any]) -> tuple[NamedSharding | None, ...]:
     """How each array of a `snapshot` is placed on a mesh; None means on a single device."""
     shardings = [a.sharding for a in jax.tree.leaves(snapshot(net, optimizer))]
     return tuple(s if isinstance(s, NamedSharding) else None for s in shardings)
 
 
 def keep_placement(
-    net: nnx.Module, optimizer: nnx.Module, places: tuple[NamedSharding | None, ...]
+    net: nnx.Module, optimizer: nnx.Optimizer[Any], places: tuple[NamedSharding | None, ...]
 ) -> None:
     """Keep updated arrays where they were; XLA would split more of them and sum differently."""
     leaves, tree = jax.tree.flatten(snapshot(net, optimizer))

@@ -1,11 +1,12 @@
 """Scoring a network on data."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import ArrayLike
 
 from .. import debug, losses
 from .._types import Array
@@ -14,9 +15,10 @@ from . import arguments
 from .finite import has_nan, name_layers
 from .results import Score
 
-Data = Iterable[tuple[Any, Any]] | Callable[[int], Iterable[tuple[Any, Any]]]
-Encode = Callable[[Array, Any], Array]
-Measure = Callable[[Any, Any], Array]
+Batches = Iterable[Sequence[ArrayLike]]
+Data = Batches | Callable[[int], Batches]
+Encode = Callable[[Array, Array], Array]
+Measure = Callable[[Array, Array], Array]
 
 
 def evaluate(

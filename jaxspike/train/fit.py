@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sized
 from pathlib import Path
+from typing import Any
 
 import jax
 from flax import nnx
@@ -20,7 +21,7 @@ from .run import Run
 
 def fit(
     net: SpikingModule,
-    optimizer: nnx.Optimizer[SpikingModule],
+    optimizer: nnx.Optimizer[Any],
     loss: Measure,
     data: Data,
     epochs: int,

@@ -13,33 +13,34 @@ from ..debug.record import layers_of, neuron_rates, order_of_layers, refuse_trac
 from ..nn import Spiking, SpikingModule
 
 Net = TypeVar("Net", bound=SpikingModule)
-OCTAVES, HALVINGS, CLOSE = 24, 16, 0.01  # how far and how finely a scale is looked for
+OCTAVES, HALVINGS, CLOSE = 24, 16, 0.01  # how far and how finely to search for a scale
 
 
 def scale_to_firing_rate(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
-    """A copy of ``net`` whose layers all fire: weights scaled to a firing rate on given data.
+    """A copy of ``net`` whose weights are scaled so that every layer fires at a given rate.
 
-    Weights that suit an ANN leave a deep spiking network silent: each layer fires less than the one
-    before it, and where nothing fires nothing is learned. Here the layers are visited in the order
-    in which they run. The weights and biases since the last spiking layer are multiplied by one
-    factor, found by bisection, so that the mean firing rate of the next is as near to ``rate`` as
-    it can be. If there are normalisations with a scale among them, their scales and biases are
-    multiplied in place of the weights.
+    With standard initialization a deep spiking network is often silent: each layer fires less than
+    the one before it, and where nothing fires nothing is learned. This function visits the layers
+    in the order in which they run. It multiplies the weights and biases since the last spiking
+    layer by one factor, found by bisection, that brings the mean firing rate of the next one as
+    close to ``rate`` as possible. If there are normalizations with a scale among them, it
+    multiplies their scales and biases instead of the weights.
 
-    The network is run in the mode that it is in: in training, a BatchNorm uses the statistics of
-    ``x_seq``. A layer of neurons without weights in front of it, or whose outputs are graded
-    (`LI`), is left as it is. Call it outside of `jax.jit`.
+    It takes no state, unlike the functions of `jaxspike.debug`: each run starts at rest. The
+    network is run in the mode that it is in: in training, a BatchNorm uses the statistics of
+    ``x_seq``. A layer of neurons without weights in front of it, or with graded outputs (`LI`), is
+    not changed. Call it outside of `jax.jit`.
 
     Args:
-        net: The network; it stays as it is.
-        x_seq: Typical input, ``[T, N, *]``: one batch of the training data, as long a sequence.
-        *args: What else the network takes.
-        rate: The firing rate to reach, spikes per neuron and time step, between 0 and 1.
+        net: The network; it does not change.
+        x_seq: Typical input, ``[T, N, *]``, such as one batch of the training data.
+        *args: Further arguments of the network.
+        rate: The firing rate to reach, in spikes per neuron and time step, between 0 and 1.
 
     Raises:
         TypeError: If ``net`` is not a module, or is traced by `jax.jit`.
-        ValueError: If ``rate`` is not between 0 and 1, no factor makes a layer fire at it, or there
-            is nothing to scale.
+        ValueError: If ``rate`` is not between 0 and 1, no factor makes a layer fire at that rate,
+            or there is nothing to scale.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxspike as js
@@ -52,8 +53,8 @@ def scale_to_firing_rate(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) 
         >>> bool(abs(y.mean() - 0.2) < 0.01)
         True
 
-    Source: by rate what Mishkin & Matas, "All you need is a good init", ICLR 2016, does by
-    variance; on spiking networks Rossbroich, Gygax, Zenke, "Fluctuation-driven initialization for
+    Source: Mishkin & Matas, "All you need is a good init", ICLR 2016, for the variance instead of
+    the rate; for spiking networks Rossbroich, Gygax, Zenke, "Fluctuation-driven initialization for
     spiking neural network training", 2022.
     """
     if not isinstance(rate, int | float | np.floating) or not 0 < rate < 1:
@@ -92,7 +93,7 @@ def scale_to_firing_rate(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) 
 
 
 def _to_scale(modules: list[Any]) -> list[nnx.Param[Array]]:
-    """The parameters of these modules to scale: those of the normalisations, else the weights."""
+    """The parameters to scale: those of the normalizations, else the weights."""
 
     def having(weight: str) -> list[Any]:
         owners = [m for m in modules if isinstance(getattr(m, weight, None), nnx.Param)]
@@ -105,7 +106,7 @@ def _to_scale(modules: list[Any]) -> list[nnx.Param[Array]]:
 def _scale(
     params: list[Any], now: Callable[[str], tuple[float, bool]], rate: float, name: str
 ) -> None:
-    """Multiply ``params`` by the power of two that brings the rate nearest to ``rate``."""
+    """Multiply ``params`` by the power of two that brings the rate closest to ``rate``."""
     values = [param.get_value() for param in params]
     seen: dict[float, float] = {}
 

@@ -48,7 +48,7 @@ def test_silent_and_saturated_layers_are_named(report):
         "2            4  43.75%   25.0%      25.0%",
         "6            2 100.00%    0.0%     100.0%  SATURATED",
         "7            2   0.00%  100.0%       0.0%  SILENT",
-        "no spikes, but graded outputs: 5",
+        "not spikes but graded outputs: 5",
     ]
 
 

@@ -238,9 +238,9 @@ def test_a_layer_inside_a_transformation(x_seq):
     with pytest.raises(TypeError) as error:
         js.debug.record(Rematerialised(closed), state, x_seq)
     assert str(error.value) == (
-        "`record(net=...)` must call its layers where their outputs can leave, got a layer inside "
+        "`record(net=...)` must call its layers where their outputs can escape, got a layer inside "
         "a transformation of JAX: Cannot mutate 'Spiking' from different trace level. Use "
-        "`flax.nnx.jit` or `flax.nnx.remat` in place of those of JAX, and give a module that scans "
+        "`flax.nnx.jit` or `flax.nnx.remat` instead of those of JAX, and give a module that scans "
         "its layers an `init_state`."
     )
 

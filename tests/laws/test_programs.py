@@ -151,6 +151,7 @@ def data():
     return x, (x.mean(0).sum(-1) > 0).astype(jnp.int32)
 
 
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_training_in_plain_flax():
     rngs = nnx.Rngs(0)
     net = js.nn.Sequential(
@@ -181,6 +182,7 @@ def test_training_in_plain_flax():
     assert float(net.layers[3].neuron.tau) != tau
 
 
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_training_in_plain_jax():
     x, y = data()
     net = js.nn.Sequential(

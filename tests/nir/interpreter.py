@@ -101,7 +101,7 @@ def stateless(node, x):
 
 
 class Interpreter:
-    """Runs a graph whose cycles each have one neuron, which receives its last output."""
+    """Runs a graph whose cycles have one neuron each, with its own output of one step before."""
 
     def __init__(self, graph, dt):
         self.dt, self.nodes, self.edges = dt, {}, []
@@ -155,7 +155,7 @@ class Interpreter:
         return y
 
     def _behind(self, name, pending):
-        """Whether a node receives, past nodes without memory, a neuron being computed."""
+        """Whether a node receives a neuron that is being computed, without memory in between."""
         for a, b in self.edges:
             if b == name and a in pending:
                 return True

@@ -165,7 +165,7 @@ CASES = [
     (
         given(DROP, ONES[0], (N, C)),
         "`DropConnectLinear(rate=0.5)` in training mode must get a whole sequence `[T, N, *]`, for "
-        "which it draws one mask a sample, got one step of shape (3, 4). Call "
+        "which it draws one mask per sample, got one step of shape (3, 4). Call "
         "`net(state, x_seq)`, or freeze it with `net.eval()`.",
     ),
     (
@@ -179,7 +179,7 @@ CASES = [
     ),
     (
         lambda: js.nn.Upsample((2, 0)),
-        "`Upsample(factor=...)` must be a tuple of positive integers, one a spatial axis, got "
+        "`Upsample(factor=...)` must be a tuple of positive integers, one per spatial axis, got "
         "(2, 0). Give (2, 2) for images.",
     ),
     (
@@ -188,8 +188,8 @@ CASES = [
     ),
     (
         lambda: js.nn.AdaptiveAvgPool(1),
-        "`AdaptiveAvgPool(size=...)` must be a tuple of positive integers, one a spatial axis, got "
-        "1. Give (2, 2) for images.",
+        "`AdaptiveAvgPool(size=...)` must be a tuple of positive integers, one per spatial axis, "
+        "got 1. Give (2, 2) for images.",
     ),
     (
         lambda: js.nn.AdaptiveAvgPool((1, 1))(ONES[0]),

@@ -1,4 +1,4 @@
-"""Attention over the time steps, channels and places of a sequence."""
+"""Attention over the time steps, channels and positions of a sequence."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from ..whole_sequence import WholeSequence, check_steps
 
 
 class _Excitation(nnx.Module):
-    """Scores in (0, 1) of the last axis of two summaries, by one narrow network for both."""
+    """Scores in (0, 1) for the last axis, from two summaries and one narrow network."""
 
     def __init__(self, name: str, features: int, reduction: int, rngs: nnx.Rngs):
         reduction = integer(f"`{name}`", reduction, low=1, high=features)
@@ -35,7 +35,7 @@ class TemporalWiseAttention(WholeSequence):
 
     ``y_t = x_t * score_t`` with ``score = sigmoid(f(mean(x)) + f(max(x)))``: mean and maximum are
     over all axes but T and N, and ``f`` is ``expand(relu(reduce(.)))`` over T. It needs the whole
-    sequence, in evaluation too. Where several entries share the maximum, so does its gradient.
+    sequence, also in evaluation. Entries that share the maximum also share its gradient.
 
     Args:
         steps: The number of time steps T.
@@ -69,13 +69,13 @@ class TemporalWiseAttention(WholeSequence):
 
 
 class MultiDimensionalAttention(WholeSequence):
-    """Scale time steps, then channels, then places of images by scores in (0, 1).
+    """Scale time steps, then channels, then positions of images by scores in (0, 1).
 
     Three times ``x = x * score(x)``, then ``relu``. The score of a time step is that of
-    `TemporalWiseAttention`; that of a channel is the same with C for T and the mean and maximum
-    over time and space; that of a place is ``sigmoid(conv([mean, max]))``, over time and channels.
-    It needs the whole sequence, in evaluation too. Where several entries share the maximum, so does
-    its gradient.
+    `TemporalWiseAttention`; the score of a channel is the same with C for T, and the mean and
+    maximum over time and space; the score of a position is ``sigmoid(conv([mean, max]))``, over
+    time and channels. It needs the whole sequence, also in evaluation. Entries that share the
+    maximum also share its gradient.
 
     Args:
         steps: The number of time steps T.
@@ -85,7 +85,7 @@ class MultiDimensionalAttention(WholeSequence):
         kernel_size: Size of the convolution of the spatial score, odd.
         use_temporal: Whether to scale time steps.
         use_channel: Whether to scale channels.
-        use_spatial: Whether to scale places.
+        use_spatial: Whether to scale positions.
         rngs: Source of keys for the weights.
 
     Raises:

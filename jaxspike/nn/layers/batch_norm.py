@@ -1,4 +1,4 @@
-"""Batch normalisation of spiking networks: scaled to the threshold, or aware of the time step."""
+"""Batch normalization for spiking networks: scaled to the threshold, or per time step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,25 +12,25 @@ from ..._state import output_dtype
 from ..._types import Array, Shape, Tree
 from ..empty_state import EmptyState
 from ..module import SpikingModule
-from ..whole_sequence import check_steps
+from ..whole_sequence import check_features, check_steps, refuse_training_step
 
 Take = Callable[[Array], Array]
 
 
 class ThresholdDependentBatchNorm(nnx.BatchNorm):
-    """Batch normalisation whose scale starts at ``alpha * v_threshold`` (tdBN).
+    """Batch normalization whose scale starts at ``alpha * v_threshold`` (tdBN).
 
-    ``y = scale * (x - mean) / sqrt(var + epsilon) + bias``: a neuron's input starts out with the
-    standard deviation of its threshold. Given ``[T, N, *]`` in training, mean and variance are over
-    T and N, as those of any `flax.nnx.BatchNorm` are.
+    Unlike in `flax.nnx.BatchNorm`, the initial scale makes the standard deviation of a neuron's
+    input equal to its threshold: ``y = scale * (x - mean) / sqrt(var + epsilon) + bias``. Given
+    ``[T, N, *]`` in training, mean and variance are over T and N, as in any `flax.nnx.BatchNorm`.
 
     Args:
         num_features: Size of the last axis.
-        v_threshold: Threshold of the neuron that follows, above 0.
+        v_threshold: Threshold of the neuron after it, above 0.
         alpha: Factor of the initial scale, above 0: 1, or ``1 / sqrt(2)`` where two such layers are
             added, as at the end of a residual block.
         rngs: As for `flax.nnx.BatchNorm`.
-        **options: Of `flax.nnx.BatchNorm`, such as ``momentum`` and ``epsilon``.
+        **options: Options of `flax.nnx.BatchNorm`, such as ``momentum`` and ``epsilon``.
 
     Raises:
         ValueError: If ``v_threshold`` or ``alpha`` is not above 0.
@@ -62,39 +62,31 @@ class ThresholdDependentBatchNorm(nnx.BatchNorm):
 
 
 class _PerStepNorm(SpikingModule):
-    """A normalisation with parameters for each of ``steps`` time steps; its state counts them."""
+    """A normalization with parameters for each of ``steps`` time steps; its state counts them."""
 
     num_features: int
     steps: int
     use_running_average: bool | None
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
-        """The number of steps done, none, and the rank of one step of input."""
+        """The number of steps done, which is 0, and the number of axes of one step of input."""
         return jnp.zeros((), jnp.int32), EmptyState(len(shape))
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""
         if not self.use_running_average:
-            raise ValueError(
-                f"`{type(self).__name__}` in training mode must get a whole sequence `[T, N, *]`, "
-                f"got one step of shape {x.shape}. "
-                "Call `net(state, x_seq)`, or freeze it with `net.eval()`."
-            )
+            refuse_training_step(type(self).__name__, x)
         state, y = self._run(state, x[None])
         return state, y[0]
 
     def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
-        """Normalise a whole sequence ``[T, N, *]``."""
+        """Normalize a whole sequence ``[T, N, *]``."""
         check_steps(self, xs)
         return self._run(state, xs)
 
     def _run(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
         name, (done, rank) = type(self).__name__, state
-        if xs.shape[-1] != self.num_features:
-            raise ValueError(
-                f"`{name}(num_features={self.num_features})` must get {self.num_features} "
-                f"features on the last axis, got shape {xs.shape}."
-            )
+        check_features(self, "num_features", xs)
         if not isinstance(done, jax.core.Tracer) and done + len(xs) > self.steps:
             raise ValueError(
                 f"`{name}(steps={self.steps})` must get {self.steps} time steps in all, got "
@@ -102,7 +94,7 @@ class _PerStepNorm(SpikingModule):
             )
         index = done + jnp.arange(len(xs))
 
-        def take(parameter):  # a step that is traced and too late cannot be refused
+        def take(parameter):  # a traced step that is too late cannot be refused
             return parameter.at[index].get(mode="fill", fill_value=jnp.nan)
 
         return (done + len(xs), rank), self._normalize(xs, take)
@@ -112,24 +104,24 @@ class _PerStepNorm(SpikingModule):
 
 
 class TemporalEffectiveBatchNorm(_PerStepNorm, nnx.BatchNorm):  # type: ignore[misc]
-    """Batch normalisation over T and N, then a learned factor for each time step (TEBN).
+    """Batch normalization over T and N, then a learned factor for each time step (TEBN).
 
     ``y_t = temporal_scale_t * (scale * (x_t - mean) / sqrt(var + epsilon) + bias)``.
 
     It is made for sequences of ``steps`` time steps. In training it takes whole sequences; in
-    evaluation also single steps, which its state counts. A step too many is an error, or NaN where
-    it is only known at run time: start each sequence from ``init_state``.
+    evaluation it also takes single steps, which its state counts. A step too many is an error, or
+    NaN if that is only known at run time: start each sequence from ``init_state``.
 
     Args:
         num_features: Size of the last axis.
         steps: The number of time steps T.
         rngs: As for `flax.nnx.BatchNorm`.
-        **options: Of `flax.nnx.BatchNorm`, such as ``momentum`` and ``epsilon``.
+        **options: Options of `flax.nnx.BatchNorm`, such as ``momentum`` and ``epsilon``.
 
     Raises:
         TypeError: If ``steps`` is not an integer.
-        ValueError: If ``steps`` is below 1; in a call, if there are more or fewer time steps or
-            features, or a training step is not a sequence.
+        ValueError: If ``steps`` is below 1; in a call, if the number of time steps or features is
+            wrong, or a single step is given in training.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -153,26 +145,26 @@ class TemporalEffectiveBatchNorm(_PerStepNorm, nnx.BatchNorm):  # type: ignore[m
 
 
 class BatchNormThroughTime(_PerStepNorm):
-    """Batch normalisation with its own statistics and scale at each time step (BNTT).
+    """Batch normalization with its own statistics and scale at each time step (BNTT).
 
     ``y_t = scale_t * (x_t - mean_t) / sqrt(var_t + epsilon)``, without a bias. In training the
-    statistics are over N (and space); their running averages decay with ``momentum``, the variance
-    being the biased one as in `flax.nnx.BatchNorm`.
+    statistics are over N (and space); their running averages decay with ``momentum``, and the
+    variance is the biased one, as in `flax.nnx.BatchNorm`.
 
     It is made for sequences of ``steps`` time steps. In training it takes whole sequences; in
-    evaluation also single steps, which its state counts. A step too many is an error, or NaN where
-    it is only known at run time: start each sequence from ``init_state``.
+    evaluation it also takes single steps, which its state counts. A step too many is an error, or
+    NaN if that is only known at run time: start each sequence from ``init_state``.
 
     Args:
         num_features: Size of the last axis, C.
         steps: The number of time steps T. All parameters are ``[T, C]``.
-        momentum: Decay of the running averages; torch calls 1 minus this its momentum.
+        momentum: Decay of the running averages; 1 minus the momentum of torch.
         epsilon: Added to the variance.
 
     Raises:
         TypeError: If ``num_features`` or ``steps`` is not an integer.
-        ValueError: If one of them is below 1; in a call, if there are more or fewer time steps or
-            features, or a training step is not a sequence.
+        ValueError: If one of them is below 1; in a call, if the number of time steps or features
+            is wrong, or a single step is given in training.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js

@@ -1,4 +1,4 @@
-"""`DropConnectLinear`: a linear layer of which some weights are dropped for a whole sequence."""
+"""`DropConnectLinear`: a linear layer that drops weights for a whole sequence."""
 
 from typing import Any
 
@@ -9,26 +9,28 @@ from flax import nnx
 from ..._types import Array, Shape
 from ..empty_state import EmptyState
 from ..module import SpikingModule
+from ..whole_sequence import refuse_training_step
 from .dropout import check_rate, own_keys
 
 
 class DropConnectLinear(SpikingModule, nnx.Linear):
-    """A linear layer that drops weights, in each sample its own, for the whole sequence.
+    """A linear layer that drops weights, independently per sample, for the whole sequence.
 
-    In training, a sequence ``[T, N, *, in_features]`` draws masks of ones and zeros of the shape of
-    the kernel and the bias for each of the N samples: ``y = x @ (mask * kernel) + mask * bias`` at
-    every time step, without rescaling. A single training step is an error. In evaluation
-    ``y = (1 - rate) * (x @ kernel + bias)``, its mean.
+    Unlike `flax.nnx.Linear`, a training sequence ``[T, N, *, in_features]`` draws masks of ones and
+    zeros, of the shape of the kernel and the bias, for each of the N samples:
+    ``y = x @ (mask * kernel) + mask * bias`` at every time step, without rescaling. A single step
+    is an error in training. In evaluation the output is the mean,
+    ``y = (1 - rate) * (x @ kernel + bias)``.
 
     Args:
         in_features: Size of the last axis of the input.
         out_features: Size of the last axis of the output.
         rate: Probability to drop a weight, in [0, 1).
         rngs: Source of keys for the parameters and, from its stream ``dropout``, for the masks.
-        **options: Of `flax.nnx.Linear`, such as ``use_bias`` and ``kernel_init``.
+        **options: Options of `flax.nnx.Linear`, such as ``use_bias`` and ``kernel_init``.
 
     Raises:
-        ValueError: If ``rate`` is out of range, or a training step is not a sequence.
+        ValueError: If ``rate`` is out of range, or a single step is given in training.
         TypeError: If ``rngs`` is missing.
 
     Example:
@@ -59,17 +61,14 @@ class DropConnectLinear(SpikingModule, nnx.Linear):
         nnx.Linear.__init__(self, in_features, out_features, rngs=rngs, **options)
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EmptyState:
-        """Nothing but the rank of one step of input."""
+        """The number of axes of one step of input, and nothing else."""
         return EmptyState(len(shape))
 
     def __call__(self, state: EmptyState, x: Array) -> tuple[EmptyState, Array]:  # type: ignore[override]
         """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""
         if self._active():
-            raise ValueError(
-                f"`DropConnectLinear(rate={self.rate})` in training mode must get a whole sequence "
-                f"`[T, N, *]`, for which it draws one mask a sample, got one step of shape "
-                f"{x.shape}. Call `net(state, x_seq)`, or freeze it with `net.eval()`."
-            )
+            why = ", for which it draws one mask per sample"
+            refuse_training_step(f"DropConnectLinear(rate={self.rate})", x, why)
         return state, (1 - self.rate) * nnx.Linear.__call__(self, x)
 
     def sequence(self, state: EmptyState, xs: Array) -> tuple[EmptyState, Array]:

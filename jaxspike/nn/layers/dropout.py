@@ -8,13 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from ..._check import instance
 from ..._types import Array, Shape
 from ..empty_state import EmptyState
 from ..module import SpikingModule
+from ..whole_sequence import refuse_training_step
 
 
 def check_rate(name: str, rate: Any) -> float:
-    """A probability to drop."""
+    """A checked probability to drop."""
     number = not isinstance(rate, bool) and isinstance(rate, int | float | np.floating)
     if not number or not 0 <= rate < 1:
         raise ValueError(f"`{name}(rate=...)` must be a number in [0, 1), got {rate!r}.")
@@ -22,31 +24,29 @@ def check_rate(name: str, rate: Any) -> float:
 
 
 def own_keys(name: str, rngs: Any) -> nnx.RngStream:
-    """A source of keys of the layer's own, from the stream ``dropout`` or the default one."""
-    if not isinstance(rngs, nnx.Rngs | nnx.RngStream):
-        raise TypeError(
-            f"`{name}(rngs=...)` must be an nnx.Rngs, got {rngs!r}. Give `rngs=nnx.Rngs(0)`."
-        )
+    """The layer's own source of keys, from the stream ``dropout`` or the default stream."""
+    kinds, fix = nnx.Rngs | nnx.RngStream, "Give `rngs=nnx.Rngs(0)`."
+    instance(f"`{name}(rngs=...)`", rngs, kinds, "an nnx.Rngs", fix)
     return (rngs.dropout if isinstance(rngs, nnx.Rngs) else rngs).fork()
 
 
 class Dropout(SpikingModule):
-    """Drop inputs with one mask for the whole sequence, as a fixed thinning of the network.
+    """Drop inputs with one mask for the whole sequence.
 
-    In training, a sequence ``[T, N, *]`` draws one mask of shape ``[N, *]``: the same inputs are
-    dropped at every time step, the others scaled by ``1 / (1 - rate)``. A single training step is
-    an error, for it has no sequence to share its mask with. In evaluation (``net.eval()``) the
-    input passes unchanged.
+    Unlike `flax.nnx.Dropout`, it draws one mask of shape ``[N, *]`` for a training sequence
+    ``[T, N, *]``: the same inputs are dropped at every time step, and the others are scaled by
+    ``1 / (1 - rate)``. A single step is an error in training, since it has no sequence to share its
+    mask with. In evaluation (``net.eval()``) the input passes unchanged.
 
     Args:
         rate: Probability to drop, in [0, 1).
         broadcast_dims: Axes of one step that share their mask, counted from the end.
             ``(-3, -2)`` drops whole channels of images ``[N, H, W, C]``.
-        rngs: Source of keys; its stream ``dropout`` is used, or the default one.
+        rngs: Source of keys: its stream ``dropout`` or, without one, the default stream.
 
     Raises:
         ValueError: If ``rate`` is out of range, ``broadcast_dims`` are not negative or not axes of
-            the input, or a training step is not a sequence.
+            the input, or a single step is given in training.
         TypeError: If ``rngs`` is missing.
 
     Example:
@@ -80,17 +80,13 @@ class Dropout(SpikingModule):
         self.rngs = own_keys("Dropout", rngs)
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EmptyState:
-        """Nothing but the rank of one step of input."""
+        """The number of axes of one step of input, and nothing else."""
         return EmptyState(len(shape))
 
     def __call__(self, state: EmptyState, x: Array) -> tuple[EmptyState, Array]:
         """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""
         if self._active():
-            raise ValueError(
-                f"`Dropout({self.rate})` in training mode must get a whole sequence `[T, N, *]`, "
-                f"for which it draws one mask, got one step of shape {x.shape}. "
-                "Call `net(state, x_seq)`, or freeze it with `net.eval()`."
-            )
+            refuse_training_step(f"Dropout({self.rate})", x, ", for which it draws one mask")
         return state, x
 
     def sequence(self, state: EmptyState, xs: Array) -> tuple[EmptyState, Array]:

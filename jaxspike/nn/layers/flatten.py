@@ -1,17 +1,18 @@
-"""`Flatten`: the axes of one image into one."""
+"""`Flatten`: merge the axes of an image."""
 
 from flax import nnx
 
+from ..._check import integer
 from ..._types import Array
 
 
 class Flatten(nnx.Module):
     """Merge the last axes: ``[..., H, W, C]`` to ``[..., H * W * C]``.
 
-    It counts from the end, so it is the same for a step ``[N, *]`` and a sequence ``[T, N, *]``.
+    It counts axes from the end, so steps ``[N, *]`` and sequences ``[T, N, *]`` are treated alike.
 
     Args:
-        axes: How many axes to merge, at least 2.
+        axes: The number of axes to merge, at least 2.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -20,12 +21,7 @@ class Flatten(nnx.Module):
     """
 
     def __init__(self, axes: int = 3):
-        if isinstance(axes, bool) or not isinstance(axes, int) or axes < 2:
-            raise ValueError(
-                f"`Flatten(axes=...)` must be an integer of at least 2, got {axes!r}. "
-                "It is the number of axes to merge: 3 for `[H, W, C]`."
-            )
-        self.axes = axes
+        self.axes = integer("`Flatten(axes=...)`", axes, low=2)
 
     def __call__(self, x: Array) -> Array:
         if x.ndim < self.axes:

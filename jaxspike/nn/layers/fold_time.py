@@ -1,4 +1,4 @@
-"""`fold_time`: a layer that knows one batch axis, over sequences."""
+"""`fold_time`: applies a single-batch-axis layer to sequences."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +14,11 @@ from ..module import SpikingModule
 
 
 def fold_time(layer: nnx.Module | Callable[[Array], Array]) -> SpikingModule:
-    """A copy of a stateless layer that takes ``[T, N, *]`` as ``T * N`` samples.
+    """A copy of a stateless layer that treats ``[T, N, *]`` as ``T * N`` samples.
 
-    Most Flax layers take any number of batch axes and do not need this. Some do:
-    `flax.nnx.GroupNorm` would normalise over time, and a function that counts axes from the front
-    would take time for batch. The parameters keep their paths: no level is added.
+    Most Flax layers accept any number of batch axes and do not need this. Some do:
+    `flax.nnx.GroupNorm` would normalize over time, and a function that counts axes from the front
+    would take time for the batch. The parameters keep their paths: no level is added.
 
     Args:
         layer: A Flax layer without spiking state, or a function of one array ``[N, *]``.
@@ -56,7 +56,7 @@ class _Function(nnx.Module):
 
 
 class _FoldTime(SpikingModule):
-    """The half of a folded layer that knows about time; the other half is the layer's own class."""
+    """Mixed into the class of a layer: it folds time into the batch."""
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EmptyState:
         return EmptyState(len(shape))
@@ -65,7 +65,7 @@ class _FoldTime(SpikingModule):
         return state, super().__call__(x)
 
     def sequence(self, state: EmptyState, xs: Array) -> tuple[EmptyState, Array]:
-        # batch outside, time inside: merged the other way, a sharded batch would be gathered
+        # batch outermost, time inside: the other way round, a sharded batch would be gathered
         steps, batch = xs.shape[:2]
         y = super().__call__(xs.swapaxes(0, 1).reshape(batch * steps, *xs.shape[2:]))
         return state, y.reshape(batch, steps, *y.shape[1:]).swapaxes(0, 1)
@@ -75,5 +75,5 @@ class _FoldTime(SpikingModule):
 
 
 def _empty(cls: type) -> Any:
-    """A folded layer without attributes, to be filled by pickle."""
+    """A folded layer without attributes, which pickle fills."""
     return object.__new__(mixed_in(_FoldTime, cls))

@@ -1,4 +1,4 @@
-"""`fuse_conv_bn`: batch normalisation folded into the layer before it."""
+"""`fuse_conv_bn`: fold batch normalization into the layer before it."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,30 +16,30 @@ Net = TypeVar("Net", bound=nnx.Module)
 
 
 class Identity(nnx.Module):
-    """What stands in the place of a batch normalisation that has been folded away."""
+    """Takes the place of a batch normalization that has been folded away."""
 
     def __call__(self, x: Array) -> Array:
         return x
 
 
 def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
-    """A copy of a network in evaluation with each batch normalisation folded into its convolution.
+    """A copy of a network in evaluation mode, with batch normalizations folded into convolutions.
 
     ``kernel * g`` and ``(bias - mean) * g + norm.bias`` with ``g = norm.scale / sqrt(var +
-    epsilon)`` give what the two layers gave, up to rounding. Pairs are found by themselves where an
-    `nnx.Conv`, `nnx.ConvTranspose` or `nnx.Linear` is followed by an `nnx.BatchNorm` in a
-    `Sequential` or `nnx.Sequential`, at any depth; elsewhere the order of the calls cannot be seen,
-    so name them. An identity takes the place of the normalisation: the state of the network and the
-    paths of all other layers stay as they are.
+    epsilon)`` compute what the two layers did, up to rounding. A pair is found automatically where
+    an `nnx.BatchNorm` follows an `nnx.Conv`, `nnx.ConvTranspose` or `nnx.Linear` in a `Sequential`
+    or `nnx.Sequential`, at any depth; elsewhere the order of the calls is unknown, so name the
+    pairs. An identity takes the place of the normalization: the state of the network and the paths
+    of all other layers do not change.
 
     Args:
         net: The network, after ``net.eval()``.
-        pairs: Paths of more pairs to fold, convolution and normalisation, such as
+        pairs: Paths of further pairs to fold, convolution and normalization, such as
             ``("block.conv1", "block.norm1")``.
 
     Raises:
         ValueError: If the network is in training mode, a path leads nowhere or to another kind of
-            layer, one of a pair is used in several places, or there is nothing to fold.
+            layer, a layer of a pair is used in several places, or there is nothing to fold.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -77,7 +77,7 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
 
 
 def _is_conv(layer: Any) -> bool:
-    # a subclass may use its kernel in another way
+    # a subclass may use its kernel differently
     return type(layer) in (nnx.Conv, nnx.ConvTranspose, nnx.Linear)
 
 
@@ -90,7 +90,7 @@ def _children(module: nnx.Module) -> list[Any]:
 
 
 def _neighbours(net: nnx.Module, places: Counter[int]) -> Iterator[tuple[Any, int, int]]:
-    """The pairs in every sequence of layers, but those that are also used elsewhere."""
+    """The pairs in every Sequential, except layers that are also used elsewhere."""
     for _, module in nnx.iter_modules(net):
         if isinstance(module, Sequential | nnx.Sequential):
             layers = module.layers
@@ -102,7 +102,7 @@ def _neighbours(net: nnx.Module, places: Counter[int]) -> Iterator[tuple[Any, in
 
 
 class _Places:
-    """Two layers as the items of a list, wherever they are in a network."""
+    """Two layers of a network as if they were items of one list."""
 
     def __init__(self, *where: tuple[Any, Key]):
         self.where = where
@@ -142,7 +142,7 @@ def _named(net: nnx.Module, names: Any, places: Counter[int]) -> tuple[Any, int,
 
 
 def _fold(conv: Any, norm: Any) -> None:
-    """Change ``conv`` to do what ``norm`` does to its output too."""
+    """Change ``conv`` so that it includes what ``norm`` does to its output."""
     g = 1 / jnp.sqrt(norm.var[...] + norm.epsilon)
     if norm.scale is not None:
         g = g * norm.scale[...]

@@ -1,4 +1,4 @@
-"""`NeuNorm`: a leaky trace of all channels, subtracted from each."""
+"""`NeuNorm`: subtract a leaky trace of all channels from each."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._check import at_least_float32
+from ..._check import at_least_float32, in_range
 from ..._state import output_dtype
 from ..._types import Array, Shape
 from ..module import SpikingModule
@@ -22,11 +22,12 @@ class NeuNorm(SpikingModule):
     Args:
         shape: One sample of input, ``(H, W, C)``, or any other number of axes with C last.
         k: Decay of the trace per step, between 0 and 1.
-        shared_across_channels: Whether ``weight`` is ``[H, W, 1]`` and not ``[H, W, C]``.
+        shared_across_channels: Whether ``weight`` is ``[H, W, 1]`` instead of ``[H, W, C]``.
         rngs: Source of keys for the weight, uniform within ``1 / sqrt(H * W)``.
 
     Raises:
-        ValueError: If ``shape`` is not one, ``k`` is out of range, or the input has another shape.
+        ValueError: If ``shape`` is not a shape, ``k`` is out of range, or the input has another
+            shape.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -46,8 +47,7 @@ class NeuNorm(SpikingModule):
         *,
         rngs: nnx.Rngs,
     ):
-        if not 0 <= k <= 1:
-            raise ValueError(f"`NeuNorm(k=...)` must be between 0 and 1, got {k}.")
+        in_range("`NeuNorm(k=...)`", k, low=0, high=1)
         if not isinstance(shape, tuple | list) or len(shape) < 2:
             raise ValueError(
                 f"`NeuNorm(shape=...)` must be the shape of one sample, got {shape!r}. "

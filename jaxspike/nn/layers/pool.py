@@ -29,7 +29,7 @@ class _Pool(nnx.Module):
         self.strides = self.window if strides is None else sizes(name, "strides", strides)
         if len(self.strides) != len(self.window):
             raise ValueError(
-                f"`{name}(strides=...)` must have one entry an axis of the window {self.window}, "
+                f"`{name}(strides=...)` must have one entry per axis of the window {self.window}, "
                 f"got {self.strides}."
             )
         self.padding = padding if isinstance(padding, str) else _pairs(name, padding)
@@ -47,13 +47,14 @@ class _Pool(nnx.Module):
 
 
 class MaxPool(_Pool):
-    """Maximum over windows of ``[..., H, W, C]``: of spikes, whether any neuron fired.
+    """Maximum over windows of ``[..., H, W, C]``: for spikes, whether any neuron fired.
 
-    Of equal entries of a window, the first has the gradient.
+    Unlike `flax.nnx.max_pool`, its strides default to the window. Among equal entries of a window,
+    the first receives the gradient.
 
     Args:
         window: Size of the window along each spatial axis, such as ``(2, 2)``.
-        strides: Step of the window; the window itself if None.
+        strides: Step of the window along each spatial axis; the window itself if None.
         padding: ``"VALID"``, ``"SAME"``, or a pair (before, after) for each spatial axis.
 
     Example:
@@ -73,11 +74,12 @@ class MaxPool(_Pool):
 class AvgPool(_Pool):
     """Mean over windows of ``[..., H, W, C]``; padding counts as zeros.
 
-    Integers and booleans are converted to float32.
+    Unlike in `flax.nnx.avg_pool`, the strides default to the window, and integers and booleans are
+    converted to float32.
 
     Args:
         window: Size of the window along each spatial axis, such as ``(2, 2)``.
-        strides: Step of the window; the window itself if None.
+        strides: Step of the window along each spatial axis; the window itself if None.
         padding: ``"VALID"``, ``"SAME"``, or a pair (before, after) for each spatial axis.
 
     Example:
@@ -100,11 +102,12 @@ class Upsample(nnx.Module):
 
     Args:
         factor: Factor of each spatial axis, such as ``(2, 2)``.
-        method: ``"nearest"`` repeats entries; ``"linear"`` interpolates between the centres of the
-            pixels, of integers and booleans in float32: bilinear for images, trilinear for volumes.
+        method: ``"nearest"`` repeats entries; ``"linear"`` interpolates between the centers of the
+            pixels: bilinear for images, trilinear for volumes. It converts integers and booleans to
+            float32.
 
     Raises:
-        ValueError: If ``factor`` or ``method`` is none of these, or the input has too few axes.
+        ValueError: If ``factor`` or ``method`` is something else, or the input has too few axes.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -123,17 +126,17 @@ class Upsample(nnx.Module):
         space = _space("Upsample", "factor", x, self.factor)
         shape = [n * factor for n, factor in zip(space, self.factor, strict=True)]
         shape = [*x.shape[: -len(shape) - 1], *shape, x.shape[-1]]
-        if self.method == "linear":  # between integers there are none
+        if self.method == "linear":  # there is nothing between two integers
             x = x.astype(output_dtype(x))
         return jax.image.resize(x, shape, self.method, antialias=False)
 
 
 class AdaptiveAvgPool(nnx.Module):
-    """Mean over windows of ``[..., H, W, C]`` that give the output a size, whatever that of x.
+    """Mean over windows of ``[..., H, W, C]`` chosen for an output of a given size.
 
     Output i of n is the mean of the entries from ``floor(i * H / n)`` to
-    ``ceil((i + 1) * H / n) - 1``, and so for the other axes. ``AdaptiveAvgPool((1, 1))`` is the
-    global mean.
+    ``ceil((i + 1) * H / n) - 1``, and likewise for the other axes.
+    ``AdaptiveAvgPool((1, 1))`` is the global mean.
 
     Args:
         size: Size of the output along each spatial axis, such as ``(1, 1)``.
@@ -166,10 +169,11 @@ class AdaptiveAvgPool(nnx.Module):
 def _max_of_slices(
     x: Array, space: Sequence[int], window: Sequence[int], strides: Sequence[int]
 ) -> Array:
-    """The maximum as one strided slice after another; of equal entries the first has the gradient.
+    """The maximum of strided slices; among equal entries, the first receives the gradient.
 
-    That is what `lax.reduce_window` gives, whose gradient is 18 times slower on a CPU. The barrier
-    keeps that of the slices out of the loops of the neurons before, which would repeat it.
+    `lax.reduce_window` gives the same, with a gradient that is 18 times slower on a CPU. The
+    barrier keeps the gradient of the slices out of the loops of the neurons before them, which
+    would repeat it.
     """
     x = lax.optimization_barrier(x)
 
@@ -188,7 +192,7 @@ def sizes(name: str, argument: str, given: Sequence[int]) -> tuple[int, ...]:
     ok = isinstance(given, Sequence) and all(isinstance(n, int) and n >= 1 for n in given)
     if not ok or not given:
         raise ValueError(
-            f"`{name}({argument}=...)` must be a tuple of positive integers, one a spatial axis, "
+            f"`{name}({argument}=...)` must be a tuple of positive integers, one per spatial axis, "
             f"got {given!r}. Give (2, 2) for images."
         )
     return tuple(given)

@@ -1,4 +1,4 @@
-"""LSTM and GRU whose gates spike, and any two layers run in both directions of time."""
+"""LSTM and GRU with gates that spike, and two layers run in opposite directions of time."""
 
 from typing import Any, NamedTuple
 
@@ -6,17 +6,17 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._check import integer
+from ..._check import instance, integer
 from ..._state import output_dtype
 from ..._types import Array, Shape, Tree
 from ...neurons import Neuron
 from ...surrogate import Erf, Surrogate, spike
 from ..module import SpikingModule
-from ..whole_sequence import WholeSequence
+from ..whole_sequence import WholeSequence, check_features
 
 
 class _Gates(Neuron):
-    """The derivatives of the gates: in a neuron, they are kept as those of all neurons are."""
+    """The surrogates of the gates, in a neuron so that they are stored as those of neurons are."""
 
     gate: Surrogate
     candidate: Surrogate
@@ -29,7 +29,7 @@ class _Gates(Neuron):
 
 
 class _SpikingCell(SpikingModule):
-    """Two linear layers, of the input and of the last output, to several gates."""
+    """Two linear layers, from the input and from the last output, to several gates."""
 
     gates: int
     surrogates: Any
@@ -50,11 +50,8 @@ class _SpikingCell(SpikingModule):
         surrogate = Erf() if surrogate is None else surrogate
         candidate = surrogate if candidate_surrogate is None else candidate_surrogate
         for argument, value in (("surrogate", surrogate), ("candidate_surrogate", candidate)):
-            if not isinstance(value, Surrogate):
-                raise TypeError(
-                    f"`{name}({argument}=...)` must be a Surrogate, got {value!r}. "
-                    "Give one of `jaxspike.surrogate`, such as `ATan()`."
-                )
+            fix = "Give one of `jaxspike.surrogate`, such as `ATan()`."
+            instance(f"`{name}({argument}=...)`", value, Surrogate, "a Surrogate", fix)
         self.surrogates = _Gates(surrogate, candidate)
         bound = self.features**-0.5
 
@@ -75,12 +72,8 @@ class _SpikingCell(SpikingModule):
         self.linear_hh = linear(self.features)
 
     def _inputs(self, h: Array, x: Array) -> tuple[list[Array], list[Array]]:
-        """What each gate hears of ``x`` and of the last output ``h``."""
-        if x.shape[-1] != self.in_features:
-            raise ValueError(
-                f"`{type(self).__name__}(in_features={self.in_features})` must get "
-                f"{self.in_features} features on the last axis, got shape {x.shape}."
-            )
+        """What each gate receives from ``x`` and from the last output ``h``."""
+        check_features(self, "in_features", x)
         x = x.astype(output_dtype(x))
         both = self.linear_ih(x), self.linear_hh(h.astype(x.dtype))
         mine, last = (jnp.split(a, self.gates, -1) for a in both)
@@ -108,13 +101,13 @@ class SpikingLSTM(_SpikingCell):
         in_features: Size of the last axis of the input.
         features: Size of the output.
         surrogate: Derivative of the gates; ``Erf()`` if None.
-        candidate_surrogate: Derivative of ``g``; that of the gates if None.
+        candidate_surrogate: Derivative of ``g``; the one of the gates if None.
         use_bias: Whether there are ``b_ih`` and ``b_hh``.
         rngs: Source of keys for the weights, uniform within ``1 / sqrt(features)``.
 
     Raises:
-        TypeError: If a size is not an integer or a surrogate not a `Surrogate`.
-        ValueError: If a size is below 1, or the input has other features.
+        TypeError: If a size is not an integer, or a surrogate is not a `Surrogate`.
+        ValueError: If a size is below 1, or the last axis of the input is not ``in_features``.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -151,8 +144,8 @@ class SpikingGRU(_SpikingCell):
 
     ``r, z = heaviside(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)``,
     ``n = heaviside(W_in x_t + b_in + r * (W_hn h_{t-1} + b_hn))`` and
-    ``h_t = (1 - z) * n + z * h_{t-1}``, which is the output and the state, ``[N, features]``; it
-    starts at 0.
+    ``h_t = (1 - z) * n + z * h_{t-1}``, which is the output and, starting at 0, the state,
+    ``[N, features]``.
 
     Stack layers in `Sequential`, with a `Dropout` between them; run both directions of time with
     `Bidirectional`.
@@ -161,13 +154,13 @@ class SpikingGRU(_SpikingCell):
         in_features: Size of the last axis of the input.
         features: Size of the output.
         surrogate: Derivative of the gates; ``Erf()`` if None.
-        candidate_surrogate: Derivative of ``n``; that of the gates if None.
+        candidate_surrogate: Derivative of ``n``; the one of the gates if None.
         use_bias: Whether there are ``b_ih`` and ``b_hh``.
         rngs: Source of keys for the weights, uniform within ``1 / sqrt(features)``.
 
     Raises:
-        TypeError: If a size is not an integer or a surrogate not a `Surrogate`.
-        ValueError: If a size is below 1, or the input has other features.
+        TypeError: If a size is not an integer, or a surrogate is not a `Surrogate`.
+        ValueError: If a size is below 1, or the last axis of the input is not ``in_features``.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -197,10 +190,10 @@ class SpikingGRU(_SpikingCell):
 
 
 class Bidirectional(WholeSequence):
-    """Two layers, one run forwards and one backwards in time; their outputs side by side.
+    """Two layers, one run forward and one backward in time, with their outputs side by side.
 
     ``y_t = [forward(x)_t, backward(reversed x)_{T-1-t}]`` on the last axis. The state is the pair
-    of theirs. There is no single step: the second layer begins at the end.
+    of their states. There is no single step: the second layer starts at the end.
 
     Args:
         forward: A neuron or layer with state, such as a `SpikingLSTM`.
@@ -226,11 +219,8 @@ class Bidirectional(WholeSequence):
 
     def __init__(self, forward: Neuron | SpikingModule, backward: Neuron | SpikingModule):
         for argument, layer in (("forward", forward), ("backward", backward)):
-            if not isinstance(layer, Neuron | SpikingModule):
-                raise TypeError(
-                    f"`Bidirectional({argument}=...)` must be a layer with state, got {layer!r}. "
-                    "Give a neuron or a SpikingModule."
-                )
+            where, kinds = f"`Bidirectional({argument}=...)`", Neuron | SpikingModule
+            instance(where, layer, kinds, "a layer with state", "Give a neuron or a SpikingModule.")
         self.forward, self.backward = forward, backward
 
     def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:

@@ -3,11 +3,12 @@
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._check import integer
+from ..._check import instance, integer
 from ..._types import Array, Tree
 from ...neurons import LIF, Neuron
 from ..module import SpikingModule
 from ..sequential import Sequential
+from ..whole_sequence import check_features
 
 
 class SpikingSelfAttention(SpikingModule):
@@ -20,15 +21,17 @@ class SpikingSelfAttention(SpikingModule):
 
     Args:
         features: Size of the last axis, C; the one before counts the tokens, ``[T, N, L, C]``.
-        num_heads: Number of heads, which divides C.
+        num_heads: Number of heads; it divides C.
         scale: Factor of the products.
-        neuron: The neurons after the linear layers; ``LIF(tau=2.0, detach_reset=True)`` if None.
+        neuron: The neuron after each linear layer; ``LIF(tau=2.0, detach_reset=True)`` if None.
         attention_neuron: The neuron after the products; the same with ``v_threshold=0.5`` if None.
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If ``features`` or ``num_heads`` is not an integer, or a neuron is not one.
-        ValueError: If ``num_heads`` does not divide ``features``, or the input has other features.
+        TypeError: If ``features`` or ``num_heads`` is not an integer, or a neuron is not a
+            `Neuron`.
+        ValueError: If ``num_heads`` does not divide ``features``, or the last axis of the input is
+            not of size ``features``.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -39,7 +42,7 @@ class SpikingSelfAttention(SpikingModule):
         (4, 2, 9, 16)
 
     Source: Zhou et al., "Spikformer: when spiking neural network meets transformer", ICLR 2023;
-    SpikingJelly ``layer.SpikingSelfAttention``. The batch normalisations have its momentum.
+    SpikingJelly ``layer.SpikingSelfAttention``. The batch normalizations have its momentum.
     """
 
     def __init__(
@@ -64,11 +67,9 @@ class SpikingSelfAttention(SpikingModule):
         if attention_neuron is None:
             attention_neuron = LIF(tau=2.0, v_threshold=0.5, detach_reset=True)
         for argument, value in (("neuron", neuron), ("attention_neuron", attention_neuron)):
-            if not isinstance(value, Neuron):
-                raise TypeError(
-                    f"`{name}({argument}=...)` must be a neuron, got {value!r}. "
-                    "Give `jaxspike.LIF()`."
-                )
+            instance(
+                f"`{name}({argument}=...)`", value, Neuron, "a neuron", "Give `jaxspike.LIF()`."
+            )
 
         def projection(size):
             linear = nnx.Linear(features, size, use_bias=False, rngs=rngs)
@@ -81,11 +82,7 @@ class SpikingSelfAttention(SpikingModule):
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step ``[N, L, C]``, or a sequence ``[T, N, L, C]``."""
-        if x.shape[-1] != self.features:
-            raise ValueError(
-                f"`SpikingSelfAttention(features={self.features})` must get {self.features} "
-                f"features on the last axis, got shape {x.shape}."
-            )
+        check_features(self, "features", x)
         qkv, y = self.qkv(state["qkv"], x)
         heads = y.reshape(*y.shape[:-1], 3, self.num_heads, self.features // self.num_heads)
         q, k, v = (heads[..., i, :, :] for i in range(3))

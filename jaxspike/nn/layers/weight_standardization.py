@@ -1,4 +1,4 @@
-"""Layers whose weights are standardised at every use."""
+"""Layers that standardize their weights at every call."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from ..._types import Array
 
 
 class _WeightStandardized:
-    """The half of a layer that standardises; the other half is the layer's own class."""
+    """Mixed into the class of a layer: standardizes its kernel."""
 
     def _add_gain(self, features: int, use_gain: bool, epsilon: float) -> None:
         self.epsilon = epsilon
@@ -33,16 +33,17 @@ class _WeightStandardized:
 
 
 class WSConv(_WeightStandardized, nnx.Conv):  # type: ignore[misc]
-    """A convolution with standardised weights.
+    """A convolution with standardized weights.
 
-    The kernel of each output is ``gain * (w - mean(w)) / sqrt(n * var(w) + epsilon)``, over its n
-    weights, with the unbiased variance: a sum of n inputs of variance 1 has the variance gain**2.
+    Unlike in `flax.nnx.Conv`, the kernel of each output is ``gain * (w - mean(w)) / sqrt(n * var(w)
+    + epsilon)`` over its n weights, with the unbiased variance: a sum of n inputs of variance 1 has
+    the variance gain**2.
 
     Args:
-        *args: Of `flax.nnx.Conv`: ``in_features, out_features, kernel_size, strides``.
-        use_gain: Whether there is a learned ``gain``, one an output, which starts at 1.
+        *args: Arguments of `flax.nnx.Conv`: ``in_features, out_features, kernel_size, strides``.
+        use_gain: Whether there is a learned ``gain``, one per output, which starts at 1.
         epsilon: Added to the variance.
-        **options: Of `flax.nnx.Conv`.
+        **options: Options of `flax.nnx.Conv`.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -62,13 +63,13 @@ class WSConv(_WeightStandardized, nnx.Conv):  # type: ignore[misc]
 
 
 class WSLinear(_WeightStandardized, nnx.Linear):  # type: ignore[misc]
-    """A linear layer with standardised weights, as in `WSConv`.
+    """A linear layer with standardized weights, as in `WSConv`.
 
     Args:
-        *args: Of `flax.nnx.Linear`: ``in_features, out_features``.
-        use_gain: Whether there is a learned ``gain``, one an output, which starts at 1.
+        *args: Arguments of `flax.nnx.Linear`: ``in_features, out_features``.
+        use_gain: Whether there is a learned ``gain``, one per output, which starts at 1.
         epsilon: Added to the variance.
-        **options: Of `flax.nnx.Linear`.
+        **options: Options of `flax.nnx.Linear`.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
