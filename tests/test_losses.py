@@ -397,7 +397,6 @@ def test_refusals(kind, sentence, call):
 # ---- what they are for
 
 
-@pytest.mark.usefixtures("mixed_dtypes")  # which Adam does
 @pytest.mark.parametrize(
     ("loss", "read"),
     [

@@ -1,7 +1,7 @@
 """One array of a layer, as PyTorch has it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +9,7 @@ from flax import nnx
 
 from .._types import Array
 
+T = TypeVar("T")
 Layout = Callable[[np.ndarray], np.ndarray]
 
 
@@ -19,7 +20,7 @@ class Slot(NamedTuple):
     load: Callable[[np.ndarray], None]
 
 
-def identity(a: np.ndarray) -> np.ndarray:
+def identity(a: T) -> T:
     """The same layout."""
     return a
 
@@ -55,5 +56,5 @@ def constant_slot(what: str, value: object, shown: Layout = identity) -> Slot:
     return Slot(want, load)
 
 
-def _text(a: np.ndarray) -> str:
+def _text(a: np.ndarray | np.generic) -> str:
     return f"{a:.6g}" if np.ndim(a) == 0 else str(a)
