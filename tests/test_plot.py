@@ -1,6 +1,5 @@
 """Pictures: what is drawn is what was given."""
 
-import builtins
 import pathlib
 import subprocess
 import sys
@@ -245,21 +244,19 @@ def test_matplotlib_is_imported_by_the_first_picture_only():
         "except ImportError as e: print(e)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "`jaxspike.plot` needs matplotlib: pip install 'jaxspike[plot]'\n"
+    assert done.stdout == (
+        "`jaxspike.plot` needs the package matplotlib. Install it: "
+        "`pip install 'jaxspike[plot]'`.\n"
+    )
 
 
 def test_no_pillow(monkeypatch, tmp_path):
-    usual = builtins.__import__
-
-    def refuse(name, *args, **kwargs):
-        if name == "PIL":
-            raise ImportError(name)
-        return usual(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(ImportError) as error:
         js.plot.event_animation(EVENTS, tmp_path / "e.gif")
-    assert str(error.value) == "`jaxspike.plot` needs pillow: pip install 'jaxspike[plot]'"
+    assert str(error.value) == (
+        "`event_animation` needs the package PIL. Install it: `pip install 'jaxspike[plot]'`."
+    )
 
 
 ONES = np.ones

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
+
 Axes = Any  # matplotlib.axes.Axes, which is not imported before it is needed
 INK, MARK, QUIET = "#1f2933", "#d9480f", "#9fb3c8"
 LINES = (INK, MARK, "#1971c2", "#2f9e44", "#9c36b5", "#e8a100", "#0c8599", "#868e96")
@@ -13,12 +15,7 @@ LINES = (INK, MARK, "#1971c2", "#2f9e44", "#9c36b5", "#e8a100", "#0c8599", "#868
 def axes(ax: Axes | None, **figure: Any) -> Axes:
     """``ax``, or the axes of a new figure, without the top and right spines."""
     if ax is None:
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as e:
-            raise ImportError(
-                "`jaxspike.plot` needs matplotlib: pip install 'jaxspike[plot]'"
-            ) from e
+        plt = _check.package("`jaxspike.plot`", "matplotlib.pyplot", "plot")
         _, ax = plt.subplots(layout="constrained", **figure)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -42,7 +39,7 @@ def time_axis(ax: Axes, steps: int) -> None:
     whole_numbers(ax.xaxis)
 
 
-def array(where: str, value: Any, *ranks: int, layout: str) -> np.ndarray[Any, Any]:
+def array(where: str, value: Any, *ranks: int, layout: str) -> np.ndarray:
     """``value`` as a NumPy array of finite numbers with one of ``ranks`` many axes."""
     a = np.asarray(value)
     if a.dtype.kind in "cOSUmM":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import _check
 from .._check import in_range, integer
 from ._axes import Axes, array, axes
 
@@ -107,17 +108,14 @@ def event_animation(
         raise ValueError(f"`event_animation(fps=...)` must be from 0.01 to 50, got {fps}.")
     scale = integer("`event_animation(scale=...)`", scale, low=1)
     images = _images("event_animation", frames, vmax)
-    try:
-        from PIL import Image
-    except ImportError as e:
-        raise ImportError("`jaxspike.plot` needs pillow: pip install 'jaxspike[plot]'") from e
+    pillow = _check.package("`event_animation`", "PIL.Image", "plot")
     large = images.repeat(scale, axis=1).repeat(scale, axis=2)
-    first, *rest = [Image.fromarray(image) for image in large]
+    first, *rest = [pillow.fromarray(image) for image in large]
     first.save(path, save_all=True, append_images=rest, duration=10 * round(100 / fps), loop=0)
     return path
 
 
-def _images(name: str, frames: Any, vmax: float | None) -> np.ndarray[Any, Any]:
+def _images(name: str, frames: Any, vmax: float | None) -> np.ndarray:
     """Colors ``[T, H, W, 3]`` of events ``[T, H, W, 2]``."""
     a = array(f"`{name}(frames=...)`", frames, 4, layout="[T, H, W, 2]").astype(np.float64)
     if a.shape[-1] != 2:
