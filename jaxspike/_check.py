@@ -2,16 +2,17 @@
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from ._types import Array, Shape
 
 
-def integer(where: str, value: Any, *, low: int, high: int | None = None) -> int:
+def integer(where: str, value: object, *, low: int, high: int | None = None) -> int:
     """``value`` as an int between ``low`` and ``high``, both included."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{where} must be an integer, got {value!r}. Give an int.")
@@ -21,7 +22,7 @@ def integer(where: str, value: Any, *, low: int, high: int | None = None) -> int
     return int(value)
 
 
-def number(where: str, value: Any, *, above: float | None = None) -> float:
+def number(where: str, value: object, *, above: float | None = None) -> float:
     """``value`` as a float: a finite number, greater than ``above``."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{where} must be a number, got {value!r}. Give a float.")
@@ -32,25 +33,25 @@ def number(where: str, value: Any, *, above: float | None = None) -> float:
     return float(value)
 
 
-def one_of(where: str, value: Any, choices: tuple[Any, ...]) -> None:
+def one_of(where: str, value: object, choices: tuple[object, ...]) -> None:
     """Refuse a ``value`` that is not one of ``choices``; 1 is not True."""
     if not any(value is c or (type(value) is type(c) and value == c) for c in choices):
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
 
 
-def instance(where: str, value: Any, kinds: Any, what: str, fix: str) -> None:
+def instance(where: str, value: object, kinds, what: str, fix: str) -> None:
     """Refuse a ``value`` of another type than ``kinds``, which an error calls ``what``."""
     if not isinstance(value, kinds):
         raise TypeError(f"{where} must be {what}, got {value!r}. {fix}")
 
 
-def function(where: str, value: Any) -> None:
+def function(where: str, value: object) -> None:
     """Refuse a ``value`` that cannot be called."""
     if not callable(value):
         raise TypeError(f"{where} must be a function, got {value!r}.")
 
 
-def all_known(value: Any, holds: Callable[[Any], Any]) -> bool:
+def all_known(value: object, holds: Callable[..., ArrayLike]) -> bool:
     """Whether ``holds`` is true of every entry; a tracer, whose values are unknown, passes."""
     return isinstance(value, jax.core.Tracer) or bool(np.all(holds(np.asarray(value))))
 
@@ -61,7 +62,7 @@ def fits(shape: Shape, into: Shape) -> bool:
     return len(shape) <= len(into) and all(n in (1, size) for n, size in pairs)
 
 
-def broadcasts(where: str, value: Any, shape: Shape) -> None:
+def broadcasts(where: str, value: ArrayLike, shape: Shape) -> None:
     """Refuse an array that does not broadcast into ``shape``, or would widen it."""
     given = np.shape(value)
     if not fits(given, shape):
@@ -72,7 +73,7 @@ def broadcasts(where: str, value: Any, shape: Shape) -> None:
 
 def in_range(
     where: str,
-    value: Any,
+    value: ArrayLike | None,
     *,
     above: float | None = None,
     low: float | None = None,
@@ -88,12 +89,12 @@ def in_range(
     )
     given = [(name, limit, holds) for name, limit, holds in limits if limit is not None]
     if not all(np.all(holds(value, limit)) for _, limit, holds in given):
-        says = " and ".join(f"{name} {limit:g}" for name, limit, _ in given)
-        says = f"between {low:g} and {high:g}" if None not in (low, high) else says
-        raise ValueError(f"{where} must be {says}, got {value}.")
+        range_ = " and ".join(f"{name} {limit:g}" for name, limit, _ in given)
+        range_ = f"between {low:g} and {high:g}" if None not in (low, high) else range_
+        raise ValueError(f"{where} must be {range_}, got {value}.")
 
 
-def floating(where: str, x: Any) -> Array:
+def floating(where: str, x: ArrayLike) -> Array:
     """``x`` as an array, which must be floating point."""
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -101,7 +102,7 @@ def floating(where: str, x: Any) -> Array:
     return x
 
 
-def key(where: str, value: Any) -> None:
+def key(where: str, value: object) -> None:
     """Refuse what is not one random key."""
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
@@ -115,7 +116,7 @@ def at_least_float32(x: Array) -> Array:
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
-def as_real(where: str, x: Any) -> Array:
+def as_real(where: str, x: ArrayLike) -> Array:
     """``x`` as an array in at least float32: in bfloat16 a count would stop at 256."""
     x = jnp.asarray(x)
     if not (x.dtype == bool or jnp.issubdtype(x.dtype, jnp.integer)):
@@ -123,7 +124,7 @@ def as_real(where: str, x: Any) -> Array:
     return at_least_float32(x)
 
 
-def sequence(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
+def sequence(where: str, x: ArrayLike, layout: str = "[T, N, *]") -> Array:
     """``x`` in at least float32, which must have the axes of ``layout`` and a step in it."""
     x, axes = as_real(where, x), layout.count(",") + 1
     if not (x.ndim >= axes - 1 if layout.endswith("*]") else x.ndim == axes):
@@ -135,7 +136,7 @@ def sequence(where: str, x: Any, layout: str = "[T, N, *]") -> Array:
     return x
 
 
-def package(where: str, name: str, extra: str, otherwise: str = "") -> Any:
+def package(where: str, name: str, extra: str, otherwise: str = "") -> ModuleType:
     """An optional package; ``extra`` is what installs it."""
     try:
         return importlib.import_module(name)

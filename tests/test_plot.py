@@ -245,8 +245,8 @@ def test_matplotlib_is_imported_by_the_first_picture_only():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == (
-        "`jaxspike.plot` needs the package matplotlib. Install it: "
-        "`pip install 'jaxspike[plot]'`.\n"
+        "`jaxspike.plot` needs the package matplotlib. "
+        "Install it: `pip install 'jaxspike[plot]'`.\n"
     )
 
 
@@ -255,7 +255,7 @@ def test_no_pillow(monkeypatch, tmp_path):
     with pytest.raises(ImportError) as error:
         js.plot.event_animation(EVENTS, tmp_path / "e.gif")
     assert str(error.value) == (
-        "`event_animation` needs the package PIL. Install it: `pip install 'jaxspike[plot]'`."
+        "`jaxspike.plot` needs the package PIL. Install it: `pip install 'jaxspike[plot]'`."
     )
 
 

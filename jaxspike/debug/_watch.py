@@ -24,7 +24,7 @@ class Trace:
         self.variables: set[str] = set()
 
 
-class Recording(nnx.Variable[Any]):
+class Recording(nnx.Variable[Tree]):
     """The records of a layer: from paths to tuples with one dict of fields per call."""
 
 
@@ -35,7 +35,7 @@ class _Recorded(nnx.Module):
     _watch_fields: tuple[str, ...]
     _watch_trace: Trace
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args, **kwargs):
         if self._watch_name is not None:
             self._watch_trace.order.append(self._watch_name)
         out = super().__call__(*args, **kwargs)
@@ -49,18 +49,18 @@ class _Recorded(nnx.Module):
         self._keep_call(kwargs["x"] if "x" in kwargs else inputs[1], y.y, y.variables)
         return new, y.y
 
-    def _keep_call(self, x: Any, y: Any, variables: dict[str, Any]) -> None:
+    def _keep_call(self, x, y, variables: dict[str, Tree]) -> None:
         if self._watch_name is not None and self._watch_fields:
             has = {"input": x, "output": y} | variables
             call = {field: has[field] for field in self._watch_fields if field in has}
             _keep(self, {self._watch_name: (call,)})
 
-    def _variables(self, state: Tree) -> dict[str, Any]:
+    def _variables(self, state: Tree) -> dict[str, Tree]:
         """The variables of a state that are to be recorded."""
         if self._watch_name is None:
             return {}
         state = unseal(state)
-        found: dict[str, Any] = {}
+        found: dict[str, Tree] = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(state):
             name = jax.tree_util.keystr(path[-1:], simple=True)
             self._watch_trace.variables |= {name} if name else set()
@@ -70,8 +70,8 @@ class _Recorded(nnx.Module):
             found["state"] = state
         return found
 
-    def sequence(self, state: Tree, xs: Array, *args: Any, **kwargs: Any) -> tuple[Tree, Any]:
-        usual: Any = super().sequence  # type: ignore[misc]
+    def sequence(self, state: Tree, xs: Array, *args, **kwargs) -> tuple[Tree, Tree]:
+        usual = super().sequence  # type: ignore[misc]
         inside = any(isinstance(m, _Recorded) and m is not self for _, m in nnx.iter_modules(self))
         scanned = usual.__func__ is SpikingModule.sequence
         if not (inside or scanned or jax.tree.leaves(self._variables(state))):
@@ -79,7 +79,7 @@ class _Recorded(nnx.Module):
         graph, variables = nnx.split(self)
 
         def step(state, x):
-            module: Any = nnx.merge(graph, variables, copy=True)  # its records belong to this trace
+            module = nnx.merge(graph, variables, copy=True)  # its records belong to this trace
             nnx.pop(module, Recording)
             new, y = super(_Recorded, module).__call__(state, x, *args, **kwargs)
             return new, (y, module._variables(new), collect(module, self._watch_trace))
@@ -93,11 +93,11 @@ class _Recorded(nnx.Module):
 class _OverTime:
     """The output of ``sequence`` in a recorded layer, with the state variables over time."""
 
-    def __init__(self, y: Array, variables: dict[str, Any]):
+    def __init__(self, y: Array, variables: dict[str, Tree]):
         self.y, self.variables = y, variables
 
 
-def watch(net: Any, layers: dict[str, Any], fields: tuple[str, ...], trace: Trace) -> None:
+def watch(net, layers: dict[str, Any], fields: tuple[str, ...], trace: Trace) -> None:
     """Let ``layers``, which are modules of ``net`` by their paths, keep records from now on."""
     names = {id(module): name for name, module in layers.items()}
     paths = {id(module): path for path, module in nnx.iter_modules(net)}
@@ -111,7 +111,7 @@ def watch(net: Any, layers: dict[str, Any], fields: tuple[str, ...], trace: Trac
             mix_in(_Recorded, module)
 
 
-def _keep(module: Any, records: dict[str, Any]) -> None:
+def _keep(module, records: dict[str, Tree]) -> None:
     kept = vars(module).get("_kept")
     if kept is None:
         module._kept = Recording(records)
@@ -119,13 +119,13 @@ def _keep(module: Any, records: dict[str, Any]) -> None:
         kept.set_value(_merge(kept.get_value(), records))
 
 
-def _merge(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+def _merge(a: dict[str, Tree], b: dict[str, Tree]) -> dict[str, Tree]:
     return {name: a.get(name, ()) + b.get(name, ()) for name in (a | b)}
 
 
-def collect(module: Any, trace: Trace) -> dict[str, Any]:
+def collect(module, trace: Trace) -> dict[str, Tree]:
     """Take the records out of a module, in the order in which its layers ran."""
-    found: dict[str, Any] = {}
+    found: dict[str, Tree] = {}
     for _, kept in nnx.to_flat_state(nnx.pop(module, Recording)):
         found = _merge(found, kept.get_value())
     return {name: found[name] for name in dict.fromkeys(trace.order) if name in found}

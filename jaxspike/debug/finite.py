@@ -1,7 +1,6 @@
 """`check_finite`: find the layers and the time steps where NaNs or infinities appear."""
 
 from collections import OrderedDict
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ from .record import Layers, record, refuse_traced, require_sequence
 
 
 def first_nonfinite(
-    net: SpikingModule, state: Tree, x_seq: Array, *args: Any, layers: Layers = None
+    net: SpikingModule, state: Tree, x_seq: Array, *args, layers: Layers = None
 ) -> OrderedDict[str, dict[str, Array]]:
     """The first time step at which the input, state or output of a layer is not finite.
 
@@ -68,7 +67,7 @@ def _found(net, state, x_seq, args):
     return first_nonfinite(net, state, x_seq, *args)
 
 
-def check_finite(net: SpikingModule, state: Tree, x_seq: Array, *args: Any) -> None:
+def check_finite(net: SpikingModule, state: Tree, x_seq: Array, *args) -> None:
     """Raise if anything in a layer of neurons is NaN or infinite, naming layers and time steps.
 
     Call it when a loss or gradient is NaN, or now and then during training; it runs the network

@@ -3,7 +3,6 @@
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 from flax import nnx
@@ -70,7 +69,7 @@ def firing_rates(
     net: SpikingModule,
     state: Tree,
     x_seq: Array,
-    *args: Any,
+    *args,
     layers: Layers = None,
     silent: float = 0.001,
     saturated: float = 0.95,

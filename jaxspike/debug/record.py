@@ -22,10 +22,10 @@ def record(
     net: SpikingModule,
     state: Tree,
     x: Array,
-    *args: Any,
+    *args,
     layers: Layers = None,
     fields: Sequence[str] = ("output",),
-) -> tuple[Tree, Any, OrderedDict[str, dict[str, Any]]]:
+) -> tuple[Tree, Tree, OrderedDict[str, dict[str, Tree]]]:
     """Run ``net(state, x)`` and also return what its layers did.
 
     It runs a copy of the network whose layers keep their outputs, so ``net`` does not change, not
@@ -75,7 +75,7 @@ def record(
             "`flax.nnx.remat` instead of those of JAX, and give a module that scans its layers "
             "an `init_state`."
         ) from e
-    records: OrderedDict[str, dict[str, Any]] = OrderedDict()  # which `jit` leaves in order
+    records: OrderedDict[str, dict[str, Tree]] = OrderedDict()  # which `jit` leaves in order
     for name, calls in collect(recorded, trace).items():
         for i, call in enumerate(calls):
             records[name if not i else f"{name}#{i + 1}"] = call
@@ -88,7 +88,7 @@ def record(
     return new, y, records
 
 
-def order_of_layers(net: SpikingModule, state: Tree, x: Array, *args: Any) -> list[str]:
+def order_of_layers(net: SpikingModule, state: Tree, x: Array, *args) -> list[str]:
     """The paths of all layers of ``net``, in the order in which they first run."""
     trace, modules = Trace(), layers_of(net, "order_of_layers")
     names = [name for name, module in modules.items() if callable(module)]
@@ -96,7 +96,7 @@ def order_of_layers(net: SpikingModule, state: Tree, x: Array, *args: Any) -> li
     return list(dict.fromkeys(trace.order))
 
 
-def require_sequence(name: str, net: SpikingModule, state: Tree, x: Array, args: Any) -> None:
+def require_sequence(name: str, net: SpikingModule, state: Tree, x: Array, args) -> None:
     """Refuse a single step, or the state of another network."""
     layers_of(net, name)
     shape = jnp.shape(x)
@@ -109,7 +109,7 @@ def require_sequence(name: str, net: SpikingModule, state: Tree, x: Array, args:
 
 
 def neuron_rates(
-    net: SpikingModule, state: Tree, x_seq: Array, args: Any, layers: Layers = None
+    net: SpikingModule, state: Tree, x_seq: Array, args, layers: Layers = None
 ) -> OrderedDict[str, tuple[Array, Array]]:
     """The firing rate of every neuron of each layer.
 
@@ -136,7 +136,7 @@ def layers_of(net: SpikingModule, caller: str) -> dict[str, Any]:
     return named_layers(net)
 
 
-def refuse_traced(name: str, instead: str, net: Any, *values: Any) -> None:
+def refuse_traced(name: str, instead: str, net, *values) -> None:
     """Refuse tracers, in the parameters of ``net`` too: reports are printed, errors go by value."""
     variables = nnx.state(net) if isinstance(net, nnx.Module) else None
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((variables, values))):
@@ -145,7 +145,7 @@ def refuse_traced(name: str, instead: str, net: Any, *values: Any) -> None:
         )
 
 
-def _recorded_copy(net: Any, names: list[str], fields: tuple[str, ...], trace: Trace) -> Any:
+def _recorded_copy(net, names: list[str], fields: tuple[str, ...], trace: Trace):
     net = nnx.clone(net)
     modules = layers_of(net, "record")
     watch(net, {name: modules[name] for name in names}, fields, trace)
@@ -171,6 +171,6 @@ def _choose(modules: dict[str, Any], layers: Layers) -> list[str]:
     return chosen
 
 
-def _is_a(module: Any, kind: type) -> bool:
+def _is_a(module, kind: type) -> bool:
     neuron = isinstance(module, Spiking) and isinstance(module.neuron, kind)
     return neuron or (isinstance(module, kind) and callable(module))

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import html
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +36,7 @@ class LayerSummary:
     """
 
     type: str
-    output: Any
+    output: Tree
     parameters: int = 0
     state_size: int = 0
     state_bytes: int = 0
@@ -100,7 +99,7 @@ class Summary:
         return f"<table>{''.join(body)}</table>"
 
 
-def summary(net: SpikingModule, state_or_shape: Tree, x: Any = None, *args: Any) -> Summary:
+def summary(net: SpikingModule, state_or_shape: Tree, x=None, *args) -> Summary:
     """A table of the layers of a network: output shapes, parameters, states, and firing rates.
 
     The network is traced, not run, unless ``x`` is given; it is left unchanged either way. A state
@@ -167,14 +166,14 @@ def summary(net: SpikingModule, state_or_shape: Tree, x: Any = None, *args: Any)
     return Summary(layers, sum(parameters.values()), *_sizes(state))
 
 
-def _is_shape(value: Any) -> bool:
+def _is_shape(value) -> bool:
     if isinstance(value, dict):
         return bool(value) and all(map(_is_shape, value.values()))
     sizes = isinstance(value, tuple | list) and len(value) > 0
     return sizes and all(isinstance(n, int | np.integer) for n in value)
 
 
-def _shape_of_step(net: SpikingModule, state: Tree, x: Any, args: Any) -> Any:
+def _shape_of_step(net: SpikingModule, state: Tree, x, args):
     """The shape of the steps that ``state`` was built for: ``x`` is one, or a sequence of them."""
     shape = jax.tree.map(jnp.shape, x)
     one = jax.tree.map(lambda a: jnp.shape(a)[1:], x)
@@ -190,7 +189,7 @@ def _shape_of_step(net: SpikingModule, state: Tree, x: Any, args: Any) -> Any:
     )
 
 
-def _outputs(net: Any, modules: dict[str, Any], shape: Any, args: Any) -> dict[str, Any]:
+def _outputs(net, modules, shape, args) -> dict[str, Tree]:
     """The shapes of the outputs, by the path of the layer, in the order in which they run."""
     names = [name for name, module in modules.items() if callable(module)]
     graph, variables = nnx.split(net)
@@ -212,7 +211,7 @@ def _outputs(net: Any, modules: dict[str, Any], shape: Any, args: Any) -> dict[s
     return {name: jax.tree.map(jnp.shape, found[name]) for name in trace.order if name in found}
 
 
-def _parameters(net: Any, modules: dict[str, Any]) -> dict[str, int]:
+def _parameters(net, modules) -> dict[str, int]:
     """The number of parameters of each layer, without those of the layers inside it."""
     found: dict[str, int] = {}
     for path, param in nnx.to_flat_state(nnx.state(net, nnx.Param)):
@@ -229,22 +228,20 @@ def _activity(net, state, x, args):
     return {name: ((y != 0).mean(), (y == jnp.round(y)).all()) for name, y in outputs.items()}
 
 
-def _rates(
-    net: Any, modules: dict[str, Any], state: Tree, x: Array, args: Any
-) -> dict[str, float | None]:
+def _rates(net, modules, state: Tree, x: Array, args) -> dict[str, float | None]:
     if not any(isinstance(module, Spiking) for module in modules.values()):
         return {}
     found = jax.device_get(_activity(net, state, x, args))
     return {name: float(rate) if spikes else None for name, (rate, spikes) in found.items()}
 
 
-def _is_layer(module: Any) -> bool:
+def _is_layer(module) -> bool:
     """Whether there are no layers inside it that would have rows of their own."""
     inside = [m for _, m in nnx.iter_modules(module) if m is not module]
     return callable(module) and all(isinstance(m, nnx.List | nnx.Dict) for m in inside)
 
 
-def _kind(module: Any) -> str:
+def _kind(module) -> str:
     return type(module.neuron if isinstance(module, Spiking) else module).__name__
 
 
@@ -259,8 +256,7 @@ def _sizes(tree: Tree) -> tuple[int, int]:
 def _size(elements: int, n_bytes: int) -> str:
     if not elements:
         return ""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000 or unit == "GB":
-            break
-        n_bytes /= 1000
-    return f"{elements:,} ({n_bytes:,.3g} {unit})"
+    size, units = float(n_bytes), ["B", "kB", "MB", "GB"]
+    while size >= 1000 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{elements:,} ({size:,.3g} {units[0]})"

@@ -1,7 +1,6 @@
 """`init_state` of a composite: its `__call__`, traced with placeholders for the states."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +31,7 @@ class StatePlaceholder:
     layer may be used in several places.
     """
 
-    def __init__(self, owner: str, shape: Any, place: int | None = None):
+    def __init__(self, owner: str, shape, place: int | None = None):
         self.owner, self.shape, self.place = owner, shape, place
 
     def __eq__(self, other: object) -> bool:
@@ -46,24 +45,24 @@ class StatePlaceholder:
         return f"the state of `{self.owner}`{where}"
 
 
-def is_placeholder(leaf: Any) -> bool:
+def is_placeholder(leaf) -> bool:
     """Whether ``leaf`` stands for a state that does not exist yet."""
     return leaf is NOT_BUILT or isinstance(leaf, StatePlaceholder)
 
 
-def each_shape(f: Callable[[Shape], Any], shape: Any) -> Any:
+def each_shape(f: Callable[[Shape], Tree], shape):
     """``f`` of a shape, or of each of several inputs."""
     return jax.tree.map(f, shape, is_leaf=lambda s: isinstance(s, tuple))
 
 
-def step_shape(name: str, shape: Any) -> Any:
+def step_shape(name: str, shape):
     """The checked shape of one step of input, or a dictionary of them."""
     if isinstance(shape, dict):
         return {key: check_shape(name, s) for key, s in shape.items()}
     return check_shape(name, shape)
 
 
-def trace_states(name: str, call: Callable[[Any, Any], tuple[Any, Any]], shape: Any) -> Tree:
+def trace_states(name: str, call: Callable[[Tree, Tree], tuple[Tree, Tree]], shape) -> Tree:
     """A placeholder for the state of each layer, in the structure in which ``call`` returns them.
 
     ``call(state, x)`` is traced twice: on one step, to see which layer owns which entry; then on a
@@ -75,7 +74,7 @@ def trace_states(name: str, call: Callable[[Any, Any], tuple[Any, Any]], shape: 
         call: The call of the network, which returns the new state and the output.
         shape: The shape of one step of input, or a dictionary of them.
     """
-    states: list[Any] = []
+    states: list[Tree] = []
 
     def output_shapes(state, *time):
         def output(x):

@@ -20,10 +20,10 @@ class SealedState:
         new: Whether a layer has just returned it.
     """
 
-    def __init__(self, value: Any, new: bool = False):
+    def __init__(self, value, new: bool = False):
         self.value, self.new = value, new
 
-    def __getitem__(self, key: Any) -> "SealedState":
+    def __getitem__(self, key) -> "SealedState":
         return self._entry(lambda value: value[key], key)
 
     def __getattr__(self, name: str) -> "SealedState":
@@ -31,7 +31,7 @@ class SealedState:
             raise AttributeError(name)
         return self._entry(lambda value: getattr(value, name), name)
 
-    def _entry(self, get: Callable[[Any], Any], key: Any) -> "SealedState":
+    def _entry(self, get: Callable[[Any], Any], key) -> "SealedState":
         if is_placeholder(self.value):
             return self
         try:
@@ -42,7 +42,7 @@ class SealedState:
                 "Build it with `net.init_state(shape)`, from a `__call__` that returns that entry."
             ) from e
 
-    def __iter__(self) -> Any:
+    def __iter__(self):
         if self.value is NOT_BUILT:
             raise TypeError(
                 "`init_state` traces `__call__` before there is a state, so the state cannot be "
@@ -53,7 +53,7 @@ class SealedState:
     def __repr__(self) -> str:
         return f"SealedState({describe(self.value)})"
 
-    def _refuse(self, *_: Any, **__: Any) -> Any:
+    def _refuse(self, *_, **__):
         raise TypeError(
             "A SpikingModule without an `init_state` of its own may only hand its state on to its "
             "layers. To read a membrane use `jaxspike.LI`, or scan a step that returns it; "
@@ -74,7 +74,7 @@ register_pytree_node(
 )
 
 
-def unseal(state: Any) -> Any:
+def unseal(state):
     """The state itself."""
 
     def sealed(leaf):
@@ -83,13 +83,13 @@ def unseal(state: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.value if sealed(leaf) else leaf, state, is_leaf=sealed)
 
 
-def refuse_sealed(y: Any) -> None:
+def refuse_sealed(y) -> None:
     """Refuse an output with a state in it: in a sequence it would be the last state only."""
     for leaf in jax.tree.leaves(y, is_leaf=lambda leaf: isinstance(leaf, SealedState)):
         if isinstance(leaf, SealedState):
             leaf._refuse()
 
 
-def describe(state: Any) -> str:
+def describe(state) -> str:
     """The structure and the shapes of a state, for errors."""
     return str(jax.tree.map(jax.numpy.shape, state))

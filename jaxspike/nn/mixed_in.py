@@ -1,9 +1,7 @@
 """`mixed_in`: another class for one object, in front of its own."""
 
 import functools
-from typing import TypeVar
-
-Module = TypeVar("Module")
+from typing import Any
 
 
 @functools.cache
@@ -12,7 +10,8 @@ def mixed_in(mixin: type, cls: type) -> type:
     return type(cls.__name__, (mixin, cls), {})
 
 
-def mix_in(mixin: type, module: Module) -> Module:
+def mix_in(mixin: type, module):
     """Give ``module`` the methods of ``mixin`` before those of its own class."""
-    object.__setattr__(module, "__class__", mixed_in(mixin, type(module)))
+    cls: Any = type(module)
+    object.__setattr__(module, "__class__", mixed_in(mixin, cls))
     return module

@@ -13,16 +13,16 @@ from flax.nnx import reprlib
 
 from .._check import instance
 from .._state import compute_dtype, layout, shape_mismatch
-from .._types import Array, Shape, Tree
+from .._types import Array, DType, Shape, Tree
 from ..engine import api_boundary, scan
 from ..engine.network_size import inside_network
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
 from ..surrogate import Surrogate
 from ._init_state import NOT_BUILT, is_placeholder, step_shape, trace_layer, trace_states
-from ._sealed import SealedState, describe, refuse_sealed, unseal
+from ._sealed import SealedState, describe, refuse_sealed, unseal as unseal
 from .empty_state import EmptyState
-from .paths import dotted, named_layers
+from .paths import Key, dotted, named_layers
 
 
 class SpikingModule(nnx.Module):
@@ -64,14 +64,14 @@ class SpikingModule(nnx.Module):
 
     _path: str | None = None  # in the network; set on the copy that `init_state` traces
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
         if "__call__" in vars(cls):
             if "sequence" not in vars(cls):  # that of a parent would run the parent's step
                 cls.sequence = SpikingModule.sequence  # type: ignore[method-assign]
             cls.__call__ = takes_steps_and_sequences(vars(cls)["__call__"])  # type: ignore[method-assign]
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value) -> None:
         if isinstance(value, list | tuple | nnx.List) and any(map(_is_neuron, value)):
             value = nnx.List([_as_layer(item) for item in value])
         value = _as_layer(value)
@@ -82,7 +82,7 @@ class SpikingModule(nnx.Module):
             )
         super().__setattr__(name, value)
 
-    def init_state(self, shape: Any, dtype: Any = jnp.float32, *args: Any, **kwargs: Any) -> Tree:
+    def init_state(self, shape, dtype: DType = jnp.float32, *args, **kwargs) -> Tree:
         """State at rest, found by tracing ``__call__`` in evaluation mode.
 
         Args:
@@ -97,14 +97,14 @@ class SpikingModule(nnx.Module):
             ValueError: If it passes a layer the state of another one, or indexes axes from the
                 front where that changes a shape, so that a sequence would not run as its steps do.
         """
-        layers: Any = named_layers(self)
+        layers = named_layers(self)
         return jax.tree.map(
             lambda s: layers[s.owner].init_state(s.shape, dtype),
             _state_placeholders(self, shape, args, kwargs),
             is_leaf=is_placeholder,
         )
 
-    def sequence(self, state: Tree, xs: Array, *args: Any, **kwargs: Any) -> tuple[Tree, Array]:
+    def sequence(self, state: Tree, xs: Tree, *args, **kwargs) -> tuple[Tree, Tree]:
         """Run ``[T, N, *]`` as a scan of the step, for a module with a state of its own.
 
         Args:
@@ -121,17 +121,17 @@ class SpikingModule(nnx.Module):
         step.__name__ = type(self).__name__  # for errors
         return scan(step, state, xs)
 
-    def _trace_step(self, step: Callable[..., Any], x: Array, *args: Any, **kwargs: Any) -> Array:
+    def _trace_step(self, step: Callable[..., Any], x: Tree, *args, **kwargs) -> Tree:
         """The output of one step, so that the trace of ``init_state`` can continue."""
         state = self.init_state(jax.tree.map(jnp.shape, x))
         return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
 
 
-def _is_neuron(value: Any) -> bool:
+def _is_neuron(value) -> bool:
     return isinstance(value, Neuron | SequenceNeuron)
 
 
-def _as_layer(value: Any) -> Any:
+def _as_layer(value):
     return Spiking(value) if _is_neuron(value) else value
 
 
@@ -175,7 +175,7 @@ def takes_steps_and_sequences(step: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _check_arguments(self: SpikingModule, state: Any, x: Any) -> None:
+def _check_arguments(self: SpikingModule, state, x) -> None:
     name = type(self).__name__
     if x is _MISSING:
         raise TypeError(
@@ -199,7 +199,7 @@ def _check_arguments(self: SpikingModule, state: Any, x: Any) -> None:
         )
 
 
-def _is_sequence(self: SpikingModule, state: Tree, x: Any) -> bool:
+def _is_sequence(self: SpikingModule, state: Tree, x) -> bool:
     """Whether ``x`` is a sequence for a module whose own state is ``state``, or one step."""
     name, shape = type(self).__name__, jax.tree.map(jnp.shape, x)
     one, given = jax.tree.map(lambda a: a.shape[1:], x), layout(state)
@@ -221,7 +221,7 @@ def _is_sequence(self: SpikingModule, state: Tree, x: Any) -> bool:
     raise shape_mismatch(name, state, shape)
 
 
-def eval_copy(graph: Any, variables: Any) -> Any:
+def eval_copy(graph, variables):
     """A copy of a split network, in evaluation mode, to trace; its layers know their paths."""
     net = nnx.merge(graph, variables, copy=True)  # else the trace writes into the real one
     net.eval()  # no statistics, no random keys
@@ -231,12 +231,12 @@ def eval_copy(graph: Any, variables: Any) -> Any:
     return net
 
 
-def call_without_state(net: Any, x: Any, *args: Any) -> Any:
+def call_without_state(net, x, *args):
     """The output of one step of an `eval_copy`, traced before there is a state."""
     return net(SealedState(NOT_BUILT), x, *args)[1]
 
 
-def _state_placeholders(net: SpikingModule, shape: Any, args: Any, kwargs: Any) -> Tree:
+def _state_placeholders(net: SpikingModule, shape, args, kwargs) -> Tree:
     """Placeholders for the states of the layers of a composite, in the structure of its state."""
     name = type(net).__name__
     shape = step_shape(name, shape)
@@ -250,9 +250,7 @@ def _state_placeholders(net: SpikingModule, shape: Any, args: Any, kwargs: Any) 
     return trace_states(name, call, shape)
 
 
-def states_by_layer(
-    net: SpikingModule, shape: Any, state: Tree, *args: Any
-) -> list[tuple[str, Tree]]:
+def states_by_layer(net: SpikingModule, shape, state: Tree, *args) -> list[tuple[str, Tree]]:
     """The path of the layer and its state, for each entry of the state of a network.
 
     Args:
@@ -263,7 +261,7 @@ def states_by_layer(
     """
     if owns_state(net):
         return [(dotted(net, ()), state)]
-    found: list[Any] = []
+    found: list[tuple[str, Tree]] = []
     places = _state_placeholders(net, shape, args, {})
     jax.tree.map(lambda p, s: found.append((p.owner, s)), places, state, is_leaf=is_placeholder)
     return found
@@ -280,7 +278,7 @@ def _loops(network: SpikingModule) -> int:
     return sum(isinstance(child, SpikingModule) and owns_state(child) for child in layers)
 
 
-def _pair(name: str, out: Any) -> tuple[Any, Any]:
+def _pair(name: str, out) -> tuple[Tree, Tree]:
     if not isinstance(out, tuple | list) or len(out) != 2:
         raise TypeError(
             f"`{name}.__call__` must return a pair `(state, y)`, got {type(out).__name__}."
@@ -290,7 +288,7 @@ def _pair(name: str, out: Any) -> tuple[Any, Any]:
 
 def check_keeps_time(module: nnx.Module) -> None:
     """Refuse layers that would silently normalize over the time axis of ``[T, N, *]``."""
-    inside: list[Any] = []
+    inside: list[tuple[Key, ...]] = []
     for path, child in nnx.iter_modules(module):
         if isinstance(child, SpikingModule) and owns_state(child):
             inside.append(path)  # folded, or run step by step
@@ -375,7 +373,7 @@ class Spiking(SpikingModule):
                 setattr(self, name, Constant(jnp.asarray(leaf)))
 
     @property
-    def neuron(self) -> Any:
+    def neuron(self):
         """The neuron with the current values of its learned fields: a plain pytree."""
         fields = self._fields()
 
@@ -393,7 +391,7 @@ class Spiking(SpikingModule):
     def _fields(self) -> dict[str, dataclasses.Field[Any]]:
         return _fields(jax.tree.unflatten(self.structure, self.numbers))
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value) -> None:
         if name in vars(self).get("names", ()) and not isinstance(value, nnx.Variable):
             raise AttributeError(
                 f"`Spiking.{name}` cannot be set: the neuron is immutable. Set the Param of a "
@@ -401,7 +399,7 @@ class Spiking(SpikingModule):
             )
         super().__setattr__(name, value)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str):
         if name in vars(self).get("names", ()):
             raise AttributeError(
                 f"`Spiking.{name}` is not an attribute of the layer. Read `layer.neuron.{name}`."
@@ -426,14 +424,14 @@ class Spiking(SpikingModule):
             content += f", learn={self.learn}"
         yield reprlib.Object(type(self), empty_repr=content)
 
-    def __treescope_repr__(self, path: str, subtree_renderer: Any) -> Any:
+    def __treescope_repr__(self, path: str, subtree_renderer):
         """The same for notebooks, where treescope renders modules."""
         import treescope
 
         line = treescope.rendering_parts.text(repr(self))
         return treescope.rendering_parts.build_one_line_tree_node(line, path)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> Tree:
         """State of the neuron at rest, for one step of input of ``shape``."""
         if isinstance(self.neuron, SequenceNeuron):
             return EmptyState(len(shape))
@@ -449,7 +447,7 @@ class Spiking(SpikingModule):
             return state, self.neuron(xs)
         return scan(self.neuron, state, xs)
 
-    def _trace_step(self, step: Callable[..., Any], x: Array, *args: Any, **kwargs: Any) -> Array:
+    def _trace_step(self, step: Callable[..., Any], x: Tree, *args, **kwargs) -> Tree:
         if isinstance(self.neuron, SequenceNeuron):
             return x
         return super()._trace_step(step, x, *args, **kwargs)
@@ -467,7 +465,7 @@ def _fields(neuron: Neuron | SequenceNeuron, prefix: str = "") -> dict[str, data
     return found
 
 
-def _names(learn: Any) -> tuple[str, ...]:
+def _names(learn) -> tuple[str, ...]:
     if not isinstance(learn, tuple | list) or not all(isinstance(name, str) for name in learn):
         raise TypeError(
             f"`Spiking(learn=...)` must be names of fields, got {learn!r}. "

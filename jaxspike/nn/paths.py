@@ -17,7 +17,7 @@ def dotted(net: nnx.Module, path: Sequence[Key]) -> str:
     That of ``net`` itself is the name of its class.
     """
     names: list[str] = []
-    inside: Any = net
+    inside = net
     for key in path:
         if not (key == "layers" and _is_sequential(inside)):
             names.append(str(key))
@@ -25,7 +25,7 @@ def dotted(net: nnx.Module, path: Sequence[Key]) -> str:
     return ".".join(names) or type(net).__name__
 
 
-def named_layers(net: nnx.Module) -> dict[str, nnx.Module]:
+def named_layers(net: nnx.Module) -> dict[str, Any]:
     """The modules in ``net``, and last ``net`` itself, by their dotted paths."""
     return {
         dotted(net, path): module
@@ -48,11 +48,11 @@ def locate(net: nnx.Module, path: str) -> tuple[Any, Key, Any]:
     return holder, key, inside
 
 
-def _is_sequential(holder: Any) -> bool:
+def _is_sequential(holder) -> bool:
     return isinstance(holder, nnx.Sequential) or getattr(holder, "_is_sequential", False)
 
 
-def _enter(holder: Any, key: Key) -> Any:
+def _enter(holder, key: Key):
     """What ``holder`` has under ``key``; None if nothing."""
     try:
         return holder[key] if isinstance(key, int) else getattr(holder, key)

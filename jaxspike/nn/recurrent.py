@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from flax import nnx
 
 from .._check import instance
 from .._state import output_dtype
-from .._types import Array, Shape, Tree
+from .._types import Array, DType, Shape, Tree
 from ..neurons import Neuron
 from .module import Spiking, SpikingModule
 
@@ -48,6 +48,8 @@ class Recurrent(SpikingModule):
     nnx.Linear(m, n, use_bias=False)))``, the two halves of its weight.
     """
 
+    neuron: SpikingModule
+
     def __init__(
         self,
         neuron: Neuron | SpikingModule,
@@ -63,14 +65,13 @@ class Recurrent(SpikingModule):
             )
         what = "a function of x and the feedback"
         instance("`Recurrent(combine=...)`", combine, Callable, what, "Give `operator.add`.")
-        self.neuron = neuron
+        self.neuron = neuron  # type: ignore[assignment]
         self.feedback = feedback
         self.combine = combine
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> RecurrentState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> RecurrentState:
         """State at rest, for one step of input of ``shape``."""
-        neuron: Any = self.neuron
-        state = neuron.init_state(shape, dtype)
+        state = self.neuron.init_state(shape, dtype)
         return RecurrentState(state, jnp.zeros(self._output_shape(state, shape), dtype))
 
     def __call__(self, state: RecurrentState, x: Array) -> tuple[RecurrentState, Array]:
@@ -87,8 +88,7 @@ class Recurrent(SpikingModule):
             raise ValueError(
                 f"`Recurrent(combine=...)` must keep the shape of x, {back.shape}, got {x.shape}."
             )
-        neuron: Any = self.neuron
-        new, y = neuron(state.neuron, x)
+        new, y = self.neuron(state.neuron, x)
         return RecurrentState(new, y.astype(state.y.dtype)), y
 
     def _output_shape(self, state: Tree, shape: Shape) -> Shape:
@@ -98,7 +98,7 @@ class Recurrent(SpikingModule):
         graph, variables = nnx.split(self.neuron)
 
         def output():
-            neuron: Any = nnx.merge(graph, variables, copy=True)
+            neuron = nnx.merge(graph, variables, copy=True)
             neuron.eval()
             return neuron(state, jnp.zeros(shape))[1]
 

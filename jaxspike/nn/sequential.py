@@ -5,7 +5,7 @@ from typing import Any
 
 from flax import nnx
 
-from .._types import Array, Tree
+from .._types import Tree
 from ..engine import fold_batch
 from ..neurons import Neuron, SequenceNeuron
 from .module import Spiking, SpikingModule, check_keeps_time
@@ -51,9 +51,9 @@ class Sequential(SpikingModule):
         )
         check_keeps_time(self)
 
-    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+    def __call__(self, state: Tree, x):
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
-        new: list[Any] = []
+        new: list[Tree] = []
         for i, layer in enumerate(self.layers):
             if isinstance(layer, SpikingModule):
                 s, x = layer(state[i], x)
@@ -63,12 +63,12 @@ class Sequential(SpikingModule):
         return tuple(new), x
 
 
-def _apply(layer: Callable[..., Any], x: Any) -> Any:
+def _apply(layer: Callable[..., Any], x):
     """``layer(x)``; a matrix product with its batch axes merged where that is faster."""
     return fold_batch(layer, x) if type(layer) is nnx.Linear else layer(x)
 
 
-def _describe(layer: Any) -> str:
+def _describe(layer) -> str:
     if isinstance(layer, type):
         return f"the class {layer.__name__}"
     return f"a {type(layer).__name__}" if isinstance(layer, list | tuple) else repr(layer)

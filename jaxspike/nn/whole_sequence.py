@@ -5,12 +5,12 @@ from typing import Any, NoReturn
 
 import jax.numpy as jnp
 
-from .._types import Array, Shape, Tree
+from .._types import Array, DType, Shape, Tree
 from .empty_state import EmptyState
 from .module import SpikingModule
 
 
-def check_steps(layer: Any, xs: Array) -> None:
+def check_steps(layer, xs: Array) -> None:
     """Refuse a sequence whose number of time steps is not ``layer.steps``."""
     if len(xs) != layer.steps:
         raise ValueError(
@@ -19,7 +19,7 @@ def check_steps(layer: Any, xs: Array) -> None:
         )
 
 
-def check_features(layer: Any, argument: str, x: Array) -> None:
+def check_features(layer, argument: str, x: Array) -> None:
     """Refuse an input whose last axis is not of the size that ``argument`` of the layer gives."""
     size = getattr(layer, argument)
     if x.shape[-1] != size:
@@ -46,7 +46,7 @@ class WholeSequence(SpikingModule):
 
     steps: int | None = None
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> Tree:
         """The number of axes of one step of input, and nothing else."""
         return EmptyState(len(shape))
 
@@ -57,6 +57,6 @@ class WholeSequence(SpikingModule):
             f"{x.shape}: it has no single step. Call `net(state, x_seq)`."
         )
 
-    def _trace_step(self, step: Callable[..., Any], x: Array, *args: Any, **kwargs: Any) -> Array:
+    def _trace_step(self, step: Callable[..., Any], x: Array, *args, **kwargs) -> Array:
         xs = jnp.broadcast_to(x, (self.steps or 1, *x.shape))
         return self.sequence(self.init_state(x.shape), xs, *args, **kwargs)[1][0]

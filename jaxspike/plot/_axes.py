@@ -4,24 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .. import _check
+from .._check import package
 
 Axes = Any  # matplotlib.axes.Axes, which is not imported before it is needed
 INK, MARK, QUIET = "#1f2933", "#d9480f", "#9fb3c8"
 LINES = (INK, MARK, "#1971c2", "#2f9e44", "#9c36b5", "#e8a100", "#0c8599", "#868e96")
 
 
-def axes(ax: Axes | None, **figure: Any) -> Axes:
+def axes(ax: Axes | None, **figure: object) -> Axes:
     """``ax``, or the axes of a new figure, without the top and right spines."""
     if ax is None:
-        plt = _check.package("`jaxspike.plot`", "matplotlib.pyplot", "plot")
+        plt = package("`jaxspike.plot`", "matplotlib.pyplot", "plot")
         _, ax = plt.subplots(layout="constrained", **figure)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
-def whole_numbers(axis: Any) -> None:
+def whole_numbers(axis: Axes) -> None:
     """Put the ticks of an axis at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
@@ -39,7 +40,7 @@ def time_axis(ax: Axes, steps: int) -> None:
     whole_numbers(ax.xaxis)
 
 
-def array(where: str, value: Any, *ranks: int, layout: str) -> np.ndarray:
+def array(where: str, value: ArrayLike, *ranks: int, layout: str):
     """``value`` as a NumPy array of finite numbers with one of ``ranks`` many axes."""
     a = np.asarray(value)
     if a.dtype.kind in "cOSUmM":
@@ -57,8 +58,7 @@ def dots(steps: int) -> str:
     return "o" if steps == 1 else ""
 
 
-def named(where: str, values: Any) -> Mapping[str, Any]:
-    """``values``, which must be a nonempty dict."""
+def named(where: str, values: Mapping[str, object]) -> None:
+    """Refuse ``values`` that are not a nonempty dict."""
     if not isinstance(values, Mapping) or not values:
         raise TypeError(f"{where} must be a dict from names to values, got {values!r:.60}.")
-    return values

@@ -1,7 +1,6 @@
 """Spikes and membranes over time."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -127,7 +126,7 @@ def membrane(
     return ax
 
 
-def spike_counts(spikes: ArrayLike | Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
+def spike_counts(spikes: ArrayLike | Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Axes:
     """Number of spikes per time step: the sum over all neurons, averaged over the samples.
 
     Args:

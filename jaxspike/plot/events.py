@@ -3,13 +3,11 @@
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from .. import _check
-from .._check import in_range, integer
+from .._check import in_range, integer, package
 from ._axes import Axes, array, axes
 
 OFF, ON = np.array([217, 72, 15]), np.array([25, 113, 194])
@@ -49,11 +47,12 @@ def event_frames(
     gap = max(1, round(0.03 * width))
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
     ax = axes(ax, figsize=(8, max(1.0, 8 * sheet.shape[0] / sheet.shape[1])))
+    rectangle = package("`jaxspike.plot`", "matplotlib.patches", "plot").Rectangle
     for t, image in enumerate(images):
         y, x = (t // columns) * (height + gap), (t % columns) * (width + gap)
         sheet[y : y + height, x : x + width] = image
         frame = {"fill": False, "edgecolor": "#b8c4ce", "linewidth": 0.8}
-        ax.add_patch(_rectangle((x - 0.5, y - 0.5), width, height, **frame))
+        ax.add_patch(rectangle((x - 0.5, y - 0.5), width, height, **frame))
         ax.annotate(
             f"{t}",
             (x, y),
@@ -108,14 +107,14 @@ def event_animation(
         raise ValueError(f"`event_animation(fps=...)` must be from 0.01 to 50, got {fps}.")
     scale = integer("`event_animation(scale=...)`", scale, low=1)
     images = _images("event_animation", frames, vmax)
-    pillow = _check.package("`event_animation`", "PIL.Image", "plot")
+    image = package("`jaxspike.plot`", "PIL.Image", "plot")
     large = images.repeat(scale, axis=1).repeat(scale, axis=2)
-    first, *rest = [pillow.fromarray(image) for image in large]
+    first, *rest = [image.fromarray(pixels) for pixels in large]
     first.save(path, save_all=True, append_images=rest, duration=10 * round(100 / fps), loop=0)
     return path
 
 
-def _images(name: str, frames: Any, vmax: float | None) -> np.ndarray:
+def _images(name: str, frames: ArrayLike, vmax: float | None) -> NDArray[np.uint8]:
     """Colors ``[T, H, W, 3]`` of events ``[T, H, W, 2]``."""
     a = array(f"`{name}(frames=...)`", frames, 4, layout="[T, H, W, 2]").astype(np.float64)
     if a.shape[-1] != 2:
@@ -128,9 +127,3 @@ def _images(name: str, frames: Any, vmax: float | None) -> np.ndarray:
     share = np.minimum(a / vmax, 1.0)
     ink = share[..., :1] * (255 - OFF) + share[..., 1:] * (255 - ON)
     return np.round(255 - np.minimum(ink, 255)).astype(np.uint8)
-
-
-def _rectangle(corner: tuple[float, float], width: float, height: float, **style: Any) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(corner, width, height, **style)

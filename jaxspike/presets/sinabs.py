@@ -1,7 +1,6 @@
 """The neurons of Sinabs 3.1, which may fire several times per step."""
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 
@@ -134,5 +133,5 @@ def _neuron(name, membrane, tau_syn, threshold, most, reset_fn, min_v_mem, surro
     )
 
 
-def _decay(tau: Param) -> Any:
+def _decay(tau):
     return math.exp(-1 / tau) if isinstance(tau, int | float) else jnp.exp(-1 / tau)

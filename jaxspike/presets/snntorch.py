@@ -1,7 +1,6 @@
 """The neurons of snnTorch 1.0.0."""
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 
@@ -166,7 +165,7 @@ def lapicque(
             _check.in_range(f"`{name}({field}=...)`", value, above=0)
     if beta is not None and not _check.all_known(beta, lambda beta: beta < 1):
         raise ValueError(f"`{name}(beta=...)` must be less than 1, got {beta}.")
-    rc: Any = R * C if beta is None else time_step / -_log(beta)  # type: ignore[operator]
+    rc = R * C if beta is None else time_step / -_log(beta)  # type: ignore[operator]
     if not _check.all_known(time_step / rc, lambda ratio: ratio <= 2):
         raise ValueError(
             f"`{name}(time_step=...)` must be at most 2 * R * C = {2 * rc}, got {time_step}. "
@@ -249,5 +248,5 @@ def _neuron(name, beta, threshold, mechanism, delay, late, surrogate, fields=Non
     )
 
 
-def _log(x: Param) -> Any:
+def _log(x):
     return math.log(x) if isinstance(x, int | float) else jnp.log(x)

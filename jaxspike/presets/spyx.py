@@ -1,7 +1,5 @@
 """The neurons of spyx 1.0.0, whose spikes are those of the membrane before the step."""
 
-from typing import Any
-
 from .. import _check
 from .._types import Param
 from ..neurons import DiscreteLIF
@@ -120,7 +118,7 @@ def li(beta: Param = 0.8) -> DiscreteLIF:
     return DiscreteLIF(v_decay=beta, v_threshold=None, v_reset=None)
 
 
-def _spiking(name: str, threshold: Param, surrogate: Surrogate) -> dict[str, Any]:
+def _spiking(name, threshold, surrogate):
     _check.in_range(f"`{name}(threshold=...)`", threshold, above=0)
     return {
         "v_threshold": threshold,

@@ -16,7 +16,7 @@ Net = TypeVar("Net", bound=SpikingModule)
 OCTAVES, HALVINGS, CLOSE = 24, 16, 0.01  # how far and how finely to search for a scale
 
 
-def scale_to_firing_rate(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) -> Net:
+def scale_to_firing_rate(net: Net, x_seq: Array, *args, rate: float = 0.1) -> Net:
     """A copy of ``net`` whose weights are scaled so that every layer fires at a given rate.
 
     With standard initialization a deep spiking network is often silent: each layer fires less than
@@ -75,7 +75,7 @@ def scale_to_firing_rate(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) 
         rate, whole = activity(nnx.state(net))[name]
         return float(rate), bool(whole)
 
-    group: list[Any] = []
+    group: list[nnx.Module] = []
     scaled = False
     for name in order_of_layers(net, state, x_seq, *args):
         group.append(modules[name])
@@ -92,10 +92,10 @@ def scale_to_firing_rate(net: Net, x_seq: Array, *args: Any, rate: float = 0.1) 
     return net
 
 
-def _to_scale(modules: list[Any]) -> list[nnx.Param[Array]]:
+def _to_scale(modules: list[nnx.Module]) -> list[nnx.Param[Array]]:
     """The parameters to scale: those of the normalizations, else the weights."""
 
-    def having(weight: str) -> list[Any]:
+    def having(weight: str):
         owners = [m for m in modules if isinstance(getattr(m, weight, None), nnx.Param)]
         found = [getattr(m, name, None) for m in owners for name in (weight, "bias")]
         return [p for p in found if isinstance(p, nnx.Param) and p.get_value() is not None]

@@ -1,5 +1,6 @@
 """Laws that hold for every neuron model."""
 
+import dataclasses
 import inspect
 
 import chex
@@ -41,6 +42,14 @@ def test_every_model_has_a_row():
         if inspect.isclass(value) and issubclass(value, js.Neuron) and value is not js.Neuron
     }
     assert models == {type(row.neuron).__name__ for row in ROWS.values()}
+
+
+@every_neuron
+def test_only_the_main_field_is_given_by_position(row):
+    parameters = inspect.signature(type(row.neuron)).parameters.values()
+    by_position = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    first = dataclasses.fields(row.neuron)[0].name
+    assert by_position == (["neuron", "steps"] if first == "neuron" else [first])
 
 
 @every_neuron

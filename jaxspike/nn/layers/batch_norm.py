@@ -1,7 +1,6 @@
 """Batch normalization for spiking networks: scaled to the threshold, or per time step."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ from flax import nnx
 
 from ..._check import at_least_float32, in_range, integer
 from ..._state import output_dtype
-from ..._types import Array, Shape, Tree
+from ..._types import Array, DType, Shape, Tree
 from ..empty_state import EmptyState
 from ..module import SpikingModule
 from ..whole_sequence import check_features, check_steps, refuse_training_step
@@ -53,7 +52,7 @@ class ThresholdDependentBatchNorm(nnx.BatchNorm):
         alpha: float = 1.0,
         *,
         rngs: nnx.Rngs,
-        **options: Any,
+        **options,
     ):
         for argument, value in (("v_threshold", v_threshold), ("alpha", alpha)):
             in_range(f"`ThresholdDependentBatchNorm({argument}=...)`", value, above=0)
@@ -68,7 +67,7 @@ class _PerStepNorm(SpikingModule):
     steps: int
     use_running_average: bool | None
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> Tree:
         """The number of steps done, which is 0, and the number of axes of one step of input."""
         return jnp.zeros((), jnp.int32), EmptyState(len(shape))
 
@@ -133,7 +132,7 @@ class TemporalEffectiveBatchNorm(_PerStepNorm, nnx.BatchNorm):  # type: ignore[m
     networks", NeurIPS 2022; SpikingJelly ``layer.TemporalEffectiveBatchNorm2d``.
     """
 
-    def __init__(self, num_features: int, steps: int, *, rngs: nnx.Rngs, **options: Any):
+    def __init__(self, num_features: int, steps: int, *, rngs: nnx.Rngs, **options):
         self.steps = integer("`TemporalEffectiveBatchNorm(steps=...)`", steps, low=1)
         nnx.BatchNorm.__init__(self, num_features, rngs=rngs, **options)
         self.temporal_scale = nnx.Param(jnp.ones(self.steps, self.param_dtype))

@@ -1,12 +1,10 @@
 """`DropConnectLinear`: a linear layer that drops weights for a whole sequence."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._types import Array, Shape
+from ..._types import Array, DType, Shape
 from ..empty_state import EmptyState
 from ..module import SpikingModule
 from ..whole_sequence import refuse_training_step
@@ -53,14 +51,14 @@ class DropConnectLinear(SpikingModule, nnx.Linear):
         rate: float = 0.5,
         *,
         rngs: nnx.Rngs,
-        **options: Any,
+        **options,
     ):
         self.rate = check_rate("DropConnectLinear", rate)
         self.deterministic = False  # what `net.eval()` and `net.train()` set
         self.rngs = own_keys("DropConnectLinear", rngs)
         nnx.Linear.__init__(self, in_features, out_features, rngs=rngs, **options)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EmptyState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> EmptyState:
         """The number of axes of one step of input, and nothing else."""
         return EmptyState(len(shape))
 

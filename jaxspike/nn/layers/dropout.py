@@ -1,7 +1,6 @@
 """`Dropout`: one mask for a whole sequence."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +8,13 @@ import numpy as np
 from flax import nnx
 
 from ..._check import instance
-from ..._types import Array, Shape
+from ..._types import Array, DType, Shape
 from ..empty_state import EmptyState
 from ..module import SpikingModule
 from ..whole_sequence import refuse_training_step
 
 
-def check_rate(name: str, rate: Any) -> float:
+def check_rate(name: str, rate) -> float:
     """A checked probability to drop."""
     number = not isinstance(rate, bool) and isinstance(rate, int | float | np.floating)
     if not number or not 0 <= rate < 1:
@@ -23,7 +22,7 @@ def check_rate(name: str, rate: Any) -> float:
     return float(rate)
 
 
-def own_keys(name: str, rngs: Any) -> nnx.RngStream:
+def own_keys(name: str, rngs) -> nnx.RngStream:
     """The layer's own source of keys, from the stream ``dropout`` or the default stream."""
     kinds, fix = nnx.Rngs | nnx.RngStream, "Give `rngs=nnx.Rngs(0)`."
     instance(f"`{name}(rngs=...)`", rngs, kinds, "an nnx.Rngs", fix)
@@ -79,7 +78,7 @@ class Dropout(SpikingModule):
         self.deterministic = False  # what `net.eval()` and `net.train()` set
         self.rngs = own_keys("Dropout", rngs)
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EmptyState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> EmptyState:
         """The number of axes of one step of input, and nothing else."""
         return EmptyState(len(shape))
 

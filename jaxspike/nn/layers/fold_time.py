@@ -1,12 +1,11 @@
 """`fold_time`: applies a single-batch-axis layer to sequences."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._types import Array, Shape
+from ..._types import Array, DType, Shape
 from ...neurons import Neuron, SequenceNeuron
 from ..empty_state import EmptyState
 from ..mixed_in import mix_in, mixed_in
@@ -41,8 +40,7 @@ def fold_time(layer: nnx.Module | Callable[[Array], Array]) -> SpikingModule:
         )
     if not isinstance(layer, nnx.Module):
         layer = _Function(layer)
-    folded: Any = mix_in(_FoldTime, nnx.clone(layer))
-    return folded
+    return mix_in(_FoldTime, nnx.clone(layer))
 
 
 class _Function(nnx.Module):
@@ -58,7 +56,7 @@ class _Function(nnx.Module):
 class _FoldTime(SpikingModule):
     """Mixed into the class of a layer: it folds time into the batch."""
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> EmptyState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> EmptyState:
         return EmptyState(len(shape))
 
     def __call__(self, state: EmptyState, x: Array) -> tuple[EmptyState, Array]:
@@ -70,10 +68,10 @@ class _FoldTime(SpikingModule):
         y = super().__call__(xs.swapaxes(0, 1).reshape(batch * steps, *xs.shape[2:]))
         return state, y.reshape(batch, steps, *y.shape[1:]).swapaxes(0, 1)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self):
         return _empty, type(self).__bases__[1:], dict(vars(self))
 
 
-def _empty(cls: type) -> Any:
+def _empty(cls: type):
     """A folded layer without attributes, which pickle fills."""
     return object.__new__(mixed_in(_FoldTime, cls))

@@ -76,12 +76,12 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
     return net
 
 
-def _is_conv(layer: Any) -> bool:
+def _is_conv(layer) -> bool:
     # a subclass may use its kernel differently
     return type(layer) in (nnx.Conv, nnx.ConvTranspose, nnx.Linear)
 
 
-def _is_norm(layer: Any) -> bool:
+def _is_norm(layer) -> bool:
     return isinstance(layer, nnx.BatchNorm) and not isinstance(layer, SpikingModule)
 
 
@@ -107,7 +107,7 @@ class _Places:
     def __init__(self, *where: tuple[Any, Key]):
         self.where = where
 
-    def __getitem__(self, i: int) -> Any:
+    def __getitem__(self, i: int):
         holder, key = self.where[i]
         return holder[key] if isinstance(key, int) else getattr(holder, key)
 
@@ -119,7 +119,7 @@ class _Places:
             setattr(holder, key, value)
 
 
-def _named(net: nnx.Module, names: Any, places: Counter[int]) -> tuple[Any, int, int]:
+def _named(net: nnx.Module, names, places: Counter[int]) -> tuple[Any, int, int]:
     if not isinstance(names, tuple | list) or len(names) != 2:
         raise ValueError(
             f"`fuse_conv_bn(pairs=...)` must be pairs of paths, got {names!r}. "
@@ -141,7 +141,7 @@ def _named(net: nnx.Module, names: Any, places: Counter[int]) -> tuple[Any, int,
     return _Places(*where), 0, 1
 
 
-def _fold(conv: Any, norm: Any) -> None:
+def _fold(conv, norm) -> None:
     """Change ``conv`` so that it includes what ``norm`` does to its output."""
     g = 1 / jnp.sqrt(norm.var[...] + norm.epsilon)
     if norm.scale is not None:

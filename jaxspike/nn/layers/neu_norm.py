@@ -1,7 +1,6 @@
 """`NeuNorm`: subtract a leaky trace of all channels from each."""
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ from flax import nnx
 
 from ..._check import at_least_float32, in_range
 from ..._state import output_dtype
-from ..._types import Array, Shape
+from ..._types import Array, DType, Shape
 from ..module import SpikingModule
 
 
@@ -61,7 +60,7 @@ class NeuNorm(SpikingModule):
             jax.random.uniform(rngs.params(), size, minval=-bound, maxval=bound)
         )
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Array:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> Array:
         """The trace at rest, for one step of input of ``shape``."""
         return jnp.zeros((*shape[:-1], 1), dtype)
 

@@ -8,7 +8,7 @@ from flax import nnx
 
 from ..._check import instance, integer
 from ..._state import output_dtype
-from ..._types import Array, Shape, Tree
+from ..._types import Array, DType, Shape, Tree
 from ...neurons import Neuron
 from ...surrogate import Erf, Surrogate, spike
 from ..module import SpikingModule
@@ -21,7 +21,7 @@ class _Gates(Neuron):
     gate: Surrogate
     candidate: Surrogate
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> Tree:
         return ()
 
     def step(self, state: Tree, x: Array) -> tuple[Tree, Array]:
@@ -123,7 +123,7 @@ class SpikingLSTM(_SpikingCell):
 
     gates = 4
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> LSTMState:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> LSTMState:
         """Zeros, for one step of input of ``shape``."""
         size = (*shape[:-1], self.features)
         return LSTMState(jnp.zeros(size, dtype), jnp.zeros(size, dtype))
@@ -175,7 +175,7 @@ class SpikingGRU(_SpikingCell):
 
     gates = 3
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Array:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> Array:
         """Zeros, for one step of input of ``shape``."""
         return jnp.zeros((*shape[:-1], self.features), dtype)
 
@@ -217,22 +217,21 @@ class Bidirectional(WholeSequence):
     ``rnn.SpikingLSTM(bidirectional=True)``.
     """
 
+    forward: SpikingModule
+    backward: SpikingModule
+
     def __init__(self, forward: Neuron | SpikingModule, backward: Neuron | SpikingModule):
         for argument, layer in (("forward", forward), ("backward", backward)):
             where, kinds = f"`Bidirectional({argument}=...)`", Neuron | SpikingModule
             instance(where, layer, kinds, "a layer with state", "Give a neuron or a SpikingModule.")
-        self.forward, self.backward = forward, backward
+        self.forward, self.backward = forward, backward  # type: ignore[assignment]
 
-    def init_state(self, shape: Shape, dtype: Any = jnp.float32) -> Tree:
+    def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> Tree:
         """The states of both at rest, for one step of input of ``shape``."""
-        forward: Any = self.forward
-        backward: Any = self.backward
-        return forward.init_state(shape, dtype), backward.init_state(shape, dtype)
+        return self.forward.init_state(shape, dtype), self.backward.init_state(shape, dtype)
 
     def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
         """Run ``[T, N, *]`` in both directions."""
-        forward: Any = self.forward
-        backward: Any = self.backward
-        first, y = forward(state[0], xs)
-        second, z = backward(state[1], xs[::-1])
+        first, y = self.forward(state[0], xs)
+        second, z = self.backward(state[1], xs[::-1])
         return (first, second), jnp.concatenate((y, z[::-1]), -1)

@@ -57,7 +57,7 @@ class WSConv(_WeightStandardized, nnx.Conv):  # type: ignore[misc]
     ``layer.WSConv2d``.
     """
 
-    def __init__(self, *args: Any, use_gain: bool = True, epsilon: float = 1e-4, **options: Any):
+    def __init__(self, *args, use_gain: bool = True, epsilon: float = 1e-4, **options):
         super().__init__(*args, **options)
         self._add_gain(self.out_features, use_gain, epsilon)
 
@@ -81,6 +81,6 @@ class WSLinear(_WeightStandardized, nnx.Linear):  # type: ignore[misc]
     Source: SpikingJelly ``layer.WSLinear``; that of `WSConv`.
     """
 
-    def __init__(self, *args: Any, use_gain: bool = True, epsilon: float = 1e-4, **options: Any):
+    def __init__(self, *args, use_gain: bool = True, epsilon: float = 1e-4, **options):
         super().__init__(*args, **options)
         self._add_gain(self.out_features, use_gain, epsilon)
