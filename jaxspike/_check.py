@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable
-from types import ModuleType, UnionType
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -39,9 +39,7 @@ def one_of(where: str, value: object, choices: tuple[object, ...]) -> None:
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
 
 
-def instance(
-    where: str, value: object, kinds: type | UnionType | tuple[type, ...], what: str, fix: str
-) -> None:
+def instance(where: str, value: object, kinds, what: str, fix: str) -> None:
     """Refuse a ``value`` of another type than ``kinds``, which an error calls ``what``."""
     if not isinstance(value, kinds):
         raise TypeError(f"{where} must be {what}, got {value!r}. {fix}")
@@ -75,7 +73,7 @@ def broadcasts(where: str, value: ArrayLike, shape: Shape) -> None:
 
 def in_range(
     where: str,
-    value: object,
+    value: ArrayLike | None,
     *,
     above: float | None = None,
     low: float | None = None,
@@ -91,9 +89,9 @@ def in_range(
     )
     given = [(name, limit, holds) for name, limit, holds in limits if limit is not None]
     if not all(np.all(holds(value, limit)) for _, limit, holds in given):
-        says = " and ".join(f"{name} {limit:g}" for name, limit, _ in given)
-        says = f"between {low:g} and {high:g}" if None not in (low, high) else says
-        raise ValueError(f"{where} must be {says}, got {value}.")
+        range_ = " and ".join(f"{name} {limit:g}" for name, limit, _ in given)
+        range_ = f"between {low:g} and {high:g}" if None not in (low, high) else range_
+        raise ValueError(f"{where} must be {range_}, got {value}.")
 
 
 def floating(where: str, x: ArrayLike) -> Array:

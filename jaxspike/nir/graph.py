@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -189,7 +189,7 @@ def _metadata(tree: Tree) -> Tree:
     return dict(found) if isinstance(found, dict) else {}
 
 
-def _pairs(edges: Sequence[object], where: str) -> list[tuple[str, str]]:
+def _pairs(edges, where: str) -> list[tuple[str, str]]:
     pairs = []
     for edge in np.asarray(edges, object).tolist() if len(edges) else []:
         ends = [e.decode("utf8") if isinstance(e, bytes) else e for e in np.atleast_1d(edge)]

@@ -17,7 +17,7 @@ from .graph import Node
 from .layout import channels_last
 from .shapes import Array, full_parameter
 
-Parameters = dict[str, Array]
+Parameters = Tree  # arrays, some of them NumPy scalars
 
 
 class NIRNeuron(DiscreteLIF):

@@ -18,7 +18,7 @@ def infer_shapes(graph: FlatGraph) -> Shapes:
     Batch axes left in the Inputs are dropped if the graph fits only without them. The axes of a
     Flatten may count the batch, with a warning, if the graph fits only then.
     """
-    full = {name: declared_shape(graph.nodes[name]) for name in graph.inputs}
+    full = {name: sizes(graph.nodes[name], "shape") for name in graph.inputs}
     axes = min(map(len, full.values()))
     first: ValueError | None = None
     for counts_batch in (False, True):
@@ -49,10 +49,8 @@ def _walk(graph: FlatGraph, inputs: dict[str, Shape], counts_batch: bool) -> Sha
     for name, sources in graph.sources.items():
         for source in sources:
             if shapes[source][1] != shapes[name][0]:
-                raise graph.nodes[name].error(
-                    f"get one shape from all that feed it, {shapes[name][0]}",
-                    f"{shapes[source][1]} from {source!r}",
-                )
+                must = f"get one shape from all that feed it, {shapes[name][0]}"
+                raise graph.nodes[name].error(must, f"{shapes[source][1]} from {source!r}")
     return shapes
 
 
@@ -63,17 +61,12 @@ def _check_declared(graph: FlatGraph, shapes: Shapes) -> None:
     for name, node in graph.nodes.items():
         if node.kind not in ("Input", "Output") or name in graph.inputs:
             continue
-        declared, got = declared_shape(node), shapes[name][0]
+        declared, got = sizes(node, "shape"), shapes[name][0]
         if declared[len(declared) - len(got) :] == got or math.prod(declared) == 0:
             continue
         if name in graph.outputs and not loose:
             raise node.error(f"get its shape {declared}", f"{got}")
         node.warn(f"has the shape {declared}, but gets {got}, which is used")
-
-
-def declared_shape(node: Node) -> Shape:
-    """The shape that an Input or Output declares, a batch axis included if it has one."""
-    return sizes(node, "shape")
 
 
 def sizes(node: Node, field: str, length: int | None = None, low: int = 0) -> Shape:

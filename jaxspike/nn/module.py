@@ -104,7 +104,7 @@ class SpikingModule(nnx.Module):
             is_leaf=is_placeholder,
         )
 
-    def sequence(self, state: Tree, xs: Array, *args, **kwargs) -> tuple[Tree, Array]:
+    def sequence(self, state: Tree, xs: Tree, *args, **kwargs) -> tuple[Tree, Tree]:
         """Run ``[T, N, *]`` as a scan of the step, for a module with a state of its own.
 
         Args:
@@ -121,7 +121,7 @@ class SpikingModule(nnx.Module):
         step.__name__ = type(self).__name__  # for errors
         return scan(step, state, xs)
 
-    def _trace_step(self, step: Callable[..., Any], x: Array, *args, **kwargs) -> Array:
+    def _trace_step(self, step: Callable[..., Any], x: Tree, *args, **kwargs) -> Tree:
         """The output of one step, so that the trace of ``init_state`` can continue."""
         state = self.init_state(jax.tree.map(jnp.shape, x))
         return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
@@ -447,7 +447,7 @@ class Spiking(SpikingModule):
             return state, self.neuron(xs)
         return scan(self.neuron, state, xs)
 
-    def _trace_step(self, step: Callable[..., Any], x: Array, *args, **kwargs) -> Array:
+    def _trace_step(self, step: Callable[..., Any], x: Tree, *args, **kwargs) -> Tree:
         if isinstance(self.neuron, SequenceNeuron):
             return x
         return super()._trace_step(step, x, *args, **kwargs)

@@ -5,7 +5,7 @@ from typing import Any
 
 from flax import nnx
 
-from .._types import Array, Tree
+from .._types import Tree
 from ..engine import fold_batch
 from ..neurons import Neuron, SequenceNeuron
 from .module import Spiking, SpikingModule, check_keeps_time
@@ -51,7 +51,7 @@ class Sequential(SpikingModule):
         )
         check_keeps_time(self)
 
-    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+    def __call__(self, state: Tree, x):
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
         new: list[Tree] = []
         for i, layer in enumerate(self.layers):

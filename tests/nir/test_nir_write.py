@@ -191,6 +191,23 @@ def test_a_loss_leaves_a_note(tmp_path):
         assert js.nir.from_nir(changed)["alif"].neuron.v_threshold == 2
 
 
+def test_a_model_counts_only_while_its_node_is_unchanged():
+    def neuron(change):
+        graph = js.nir.to_nir(js.LIF(tau=3.0), (3,), dt=1e-3)
+        change(graph)
+        return js.nir.from_nir(graph)["lif"].neuron
+
+    def in_float32(graph):
+        node = graph.nodes["lif"]
+        node.tau, node.r = node.tau.astype(np.float32), node.r.astype(np.float32)
+
+    assert type(neuron(in_float32)) is js.LIF
+    slower = neuron(lambda graph: setattr(graph.nodes["lif"], "tau", graph.nodes["lif"].tau * 2))
+    assert type(slower) is js.nir.NIRNeuron and slower.v_decay == pytest.approx(1 - 1 / 6)
+    finer = neuron(lambda graph: graph.metadata.update(dt=5e-4))
+    assert type(finer) is js.nir.NIRNeuron and finer.v_decay == pytest.approx(1 - 1 / 6)
+
+
 REFUSED = [
     (js.LIF(v_reset=None), (3,), "got soft reset at 'lif'. To write the nearest node"),
     (js.ALIF(), (3,), "got the model ALIF at 'alif'. To write the nearest node"),

@@ -1,5 +1,6 @@
 """`from_nir`: a NIR graph as a network."""
 
+import contextlib
 import dataclasses
 import os
 
@@ -8,8 +9,8 @@ import numpy as np
 from ... import _check
 from ...nn import Spiking
 from ...surrogate import Surrogate
-from ..convention import CHOICES, Convention
-from ..file import Path, Tree, read_tree
+from ..convention import Convention
+from ..file import Tree, read_tree
 from ..graph import NEURONS, flat_graph
 from ..graph_module import Graph, Origin
 from ..shapes import infer_shapes
@@ -99,7 +100,7 @@ def from_nir(
     )
 
 
-def _as_tree(graph: Path) -> Tree:
+def _as_tree(graph) -> Tree:
     if isinstance(graph, str | os.PathLike):
         return read_tree(graph)
     if not hasattr(graph, "to_dict"):
@@ -109,19 +110,14 @@ def _as_tree(graph: Path) -> Tree:
 
 
 def _hints(metadata: Tree) -> Tree:
-    """The valid entries with the names of the fields of a `Convention`."""
+    """The entries that are valid fields of a `Convention`."""
     found: Tree = {}
-    for field in dataclasses.fields(Convention):
-        value = metadata.get(field.name)
-        if isinstance(value, bytes):
-            value = value.decode("utf8")
-        if field.name == "max_spike_count":
-            if isinstance(value, int | np.integer) and value >= 0:
-                found[field.name] = int(value) or None  # 0 stands for no limit
-        elif isinstance(value, str) and value in CHOICES.get(field.name, ()):
-            found[field.name] = value
-        elif not isinstance(value, float | np.floating) or not np.isfinite(value):
-            continue
-        elif field.name == "start" or (field.name == "dt" and value > 0):
-            found[field.name] = float(value)
+    for name in {field.name for field in dataclasses.fields(Convention)} & metadata.keys():
+        value = metadata[name]
+        value = value.item() if isinstance(value, np.generic) else value
+        with contextlib.suppress(TypeError, ValueError):
+            if name == "max_spike_count":
+                value = value or None  # 0 stands for no limit
+            Convention(**{name: value})
+            found[name] = value
     return found

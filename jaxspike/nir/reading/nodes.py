@@ -176,7 +176,6 @@ def _check_neuron(node: Node, p: Parameters, convention: Convention) -> None:
 def _check_r(node: Node, p: Parameters, convention: Convention) -> None:
     """Warn about a resistance that no library writes, as in a file made for another ``dt``."""
     dt, kind = convention.dt, node.kind
-    usual: tuple[float | Array, ...]
     if kind == "IF" and convention.if_convention == "auto" and per_step_r(kind, p["r"], convention):
         if dt != 1:
             what = f"has r = 1, taken as 1 per step, not 1 per second, which would be {dt:g}"
@@ -184,10 +183,10 @@ def _check_r(node: Node, p: Parameters, convention: Convention) -> None:
         return
     if kind == "I":  # that no library writes
         return
-    tau = p.get("tau", p.get("tau_mem", 1))
     if kind == "IF":
-        usual, names = (1, 1 / dt), f"1 and 1 / dt = {1 / dt:g}"
+        usual, names = [1, 1 / dt], f"1 and 1 / dt = {1 / dt:g}"
     else:  # the last is Rockpool's
-        usual, names = (1, tau / dt, tau / dt * np.exp(-dt / tau)), "1 and tau / dt"
+        tau = p["tau_mem" if kind.startswith("Cuba") else "tau"]
+        usual, names = [1, tau / dt, tau / dt * np.exp(-dt / tau)], "1 and tau / dt"
     if not any(np.allclose(p["r"], u, rtol=1e-3, atol=0) for u in usual):
         node.warn(f"has r={np.mean(p['r']):g}, where libraries write {names}; check dt")

@@ -87,7 +87,8 @@ def _delay(neuron: Delay | Delays, p: Parameters, dt: float) -> NeuronNode:
 
 
 def _discrete(neuron: DiscreteLIF, p: Parameters, dt: float) -> NeuronNode | None:
-    leak, start = p["v_leak"], p.get("v_start", p["v_leak"])
+    leak = p["v_leak"]
+    start = p["v_start"] if isinstance(neuron, NIRNeuron) else leak
     spikes = neuron.v_threshold is not None
     if neuron.c_decay is not None:
         if np.any(p["x_gain"] != 0):
@@ -109,7 +110,7 @@ def _discrete(neuron: DiscreteLIF, p: Parameters, dt: float) -> NeuronNode | Non
         if start.size > 1:
             node.lost.append("v_start")
         else:
-            node.hints["start"] = float(start)
+            node.hints["start"] = start.item()
     if neuron.v_min is not None:
         node.lost.append("v_min")
     if spikes:
