@@ -21,14 +21,8 @@ from xla import QUICK, as_flags
 import jaxspike as js
 from jaxspike.train.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("mixed_dtypes")  # the optimizers of Optax mix them
 STEPS = 6
-
-
-@pytest.fixture(autouse=True, scope="module")
-def mixed_dtypes():
-    """The optimizers of Optax mix dtypes, in fixtures of this module too."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
 
 
 def make(optimizer=None, dtype=None):
