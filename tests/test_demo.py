@@ -16,6 +16,8 @@ import jaxspike as js
 from jaxspike.demo import data, train
 from jaxspike.demo.__main__ import main
 
+pytestmark = pytest.mark.usefixtures("mixed_dtypes")  # the optimizers of Optax mix them
+
 NAMES = list(data.FILES.values())
 QUICK = ["--epochs", "1", "--hidden", "8", "--steps", "2"]
 
