@@ -314,7 +314,7 @@ def test_a_run_that_diverges_is_a_line(tmp_path):
     code, _, err = run(*QUICK, "--lr", "nan", "--out", tmp_path)
     assert code == 2
     assert "jaxspike.demo: error: `fit` stopped in epoch 0, batch 0: the update made" in err
-    assert "Look at the optimizer, its learning rate first" in err
+    assert "Look at the optimizer, first at its learning rate" in err
 
 
 def test_too_little_memory_is_a_line(monkeypatch, tmp_path):
