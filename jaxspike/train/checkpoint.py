@@ -14,7 +14,7 @@ from flax import nnx
 from jax.sharding import NamedSharding
 
 from .. import _check
-from .._types import Array, Tree
+from .._types import Tree
 from ..nn.paths import dotted
 
 
@@ -46,7 +46,7 @@ def keep_placement(
     restore(net, optimizer, jax.tree.unflatten(tree, kept))
 
 
-def named(net: nnx.Module, arrays: Tree) -> dict[str, Array]:
+def named(net: nnx.Module, arrays: Tree) -> dict[str, Tree]:
     """The arrays of a `snapshot` by path: ``0.kernel``, ``optimizer.opt_state.0.mu.0.kernel``."""
     of_net, of_optimizer = map(_by_keys, arrays.values())
     names = {keys: dotted(net, keys) for keys in of_net}
@@ -59,14 +59,14 @@ def named(net: nnx.Module, arrays: Tree) -> dict[str, Array]:
     return found
 
 
-def _by_keys(tree: Tree) -> dict[tuple[str | int, ...], Array]:
+def _by_keys(tree: Tree) -> dict[tuple[str | int, ...], Tree]:
     paths = jax.tree_util.tree_leaves_with_path(tree)
     texts = [[jax.tree_util.keystr((key,), simple=True) for key in path] for path, _ in paths]
     keys = [tuple(int(k) if k.isdigit() else k for k in path) for path in texts]
     return dict(zip(keys, (a for _, a in paths), strict=True))
 
 
-def _kind(a: Array | jax.ShapeDtypeStruct) -> str:
+def _kind(a: Tree) -> str:
     if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):  # stored as its key data
         a = jax.eval_shape(jax.random.key_data, a)
     return f"{a.dtype}{list(a.shape)}"
@@ -140,7 +140,7 @@ class Checkpoints:
                 "Delete it to resume from the one before."
             ) from e
 
-    def _compare(self, there: dict[str, Array], here: dict[str, Array]) -> None:
+    def _compare(self, there: dict[str, Tree], here: dict[str, Tree]) -> None:
         """Refuse the checkpoint of another network or optimizer."""
         for path in [*here, *there]:
             a, b = (_kind(tree[path]) if path in tree else "nothing" for tree in (there, here))
