@@ -578,7 +578,7 @@ class Feedback(js.nn.SpikingModule):
 
 
 SEALED = (
-    "A SpikingModule without an `init_state` of its own may only hand its state on to its layers. "
+    "A SpikingModule without an `init_state` of its own may only pass its state on to its layers. "
     "To read a membrane use `jaxspike.LI`, or scan a step that returns it; "
     "to compute with the state, define `init_state(self, shape, dtype)`."
 )
@@ -631,7 +631,7 @@ OWN = "Return the state of every layer under the entry that it is read from."
             "twice",
             TypeError,
             "`Spiking(state=...)` must be an entry of the state, got what a layer has just "
-            "returned. A layer can run once a step; give a second layer for a second run.",
+            "returned. A layer can run once per step; use a second layer for a second run.",
         ),
         ("read", TypeError, SEALED),
         ("output", TypeError, SEALED),

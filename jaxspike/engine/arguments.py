@@ -17,9 +17,7 @@ def name(f: Callable[..., Any]) -> str:
     return getattr(f, "__name__", type(f).__name__)
 
 
-def check(
-    f: Callable[..., Any], xs: Tree, length: Any, order: Any, segment: Any, unroll: Any, policy: Any
-) -> int:
+def check(f: Callable[..., Any], xs: Tree, length, order, segment, unroll, policy) -> int:
     """Check the arguments of `scan`; return the number of steps."""
     if isinstance(f, type):
         raise TypeError(
@@ -106,11 +104,11 @@ def check_dtypes(name: str, state: Tree, out: Tree) -> None:
             )
 
 
-def is_count(n: Any) -> bool:
+def is_count(n) -> bool:
     """Whether ``n`` is a positive integer."""
     return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n >= 1)
 
 
-def as_int(n: Any) -> Any:
+def as_int(n):
     """A NumPy integer as a Python one."""
     return int(n) if isinstance(n, np.integer) else n

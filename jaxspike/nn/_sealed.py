@@ -55,7 +55,7 @@ class SealedState:
 
     def _refuse(self, *_, **__):
         raise TypeError(
-            "A SpikingModule without an `init_state` of its own may only hand its state on to its "
+            "A SpikingModule without an `init_state` of its own may only pass its state on to its "
             "layers. To read a membrane use `jaxspike.LI`, or scan a step that returns it; "
             "to compute with the state, define `init_state(self, shape, dtype)`."
         )

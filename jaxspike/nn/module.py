@@ -195,7 +195,7 @@ def _check_arguments(self: SpikingModule, state, x) -> None:
     if isinstance(state, SealedState) and state.new:
         raise TypeError(
             f"`{name}(state=...)` must be an entry of the state, got what a layer has just "
-            "returned. A layer can run once a step; give a second layer for a second run."
+            "returned. A layer can run once per step; use a second layer for a second run."
         )
 
 

@@ -42,6 +42,7 @@ def test_it_shows_something_whatever_its_variables_hold(learn):
     assert "tau=None" in repr(nnx.merge(graph, jax.tree.map(lambda _: None, state)))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of treescope, with the newest NumPy
 def test_it_is_the_same_in_a_notebook():
     treescope = pytest.importorskip("treescope")
     net = js.nn.Sequential(js.nn.Spiking(js.LIF(tau=3.0), learn=("tau",)))

@@ -17,6 +17,7 @@ from ..program.jaxpr import type_of
 from ..program.loop import Loop
 from .buffers import (
     EVERYTHING,
+    Buffer,
     Index,
     Span,
     Window,
@@ -47,7 +48,7 @@ class ReadsBack(NamedTuple):
     pull: Callable[..., Any]
     next_state: Callable[..., Any]
     residuals: Residuals
-    g_ys: list[Any]
+    g_ys: list[Buffer | int]
 
 
 class Deferred(NamedTuple):
@@ -69,7 +70,7 @@ class Cotangents(NamedTuple):
 
     state: Arrays
     consts: Arrays
-    xs: list[Any]
+    xs: list[Buffer]
 
 
 def pull_back(
@@ -107,7 +108,7 @@ def _pull_back(loop, plan, needs, residuals, g, g_ys):
     eqns, in_loop = deferred_contractions(loop, needs), accumulated_in_loop(loop, needs)
     deferred = Deferred(eqns, [operands(step, e)[1] for e in eqns], vjp.already_stored())
     sums = [_sum_of(c) for c in select(in_loop, broadcast_constants(loop, consts))]
-    gx: list[Any] = buffers(length, plan.segment, select(needs.xs, step.xs))
+    gx = buffers(length, plan.segment, select(needs.xs, step.xs))
     if plan.in_place and length > plan.segment:
         gx, g_ys = _in_place(gx, g_ys)
     reads = ReadsBack(EVERYTHING, vjp.function(), loop.next_state, residuals, g_ys)
@@ -254,14 +255,14 @@ def _rows(a: Array | list[Array], start: Index, length: int) -> Array:
     return a if len(a) == length else lax.dynamic_slice_in_dim(a, start, length)
 
 
-def _in_place(gx: list[Any], g_ys: list[Array]) -> tuple[list[Any], list[Any]]:
+def _in_place(gx: list[Buffer], g_ys: list[Buffer]) -> tuple[list[Buffer], list[Buffer]]:
     """Let cotangents of inputs take the place of cotangents of outputs, row by row.
 
     Returns:
         The buffers for the inputs; and for the outputs their cotangents, or the position of the
         buffer that holds them.
     """
-    gx, sources = list(gx), list[Any](g_ys)
+    gx, sources = list(gx), list(g_ys)
     for i, b in enumerate(gx):
         for j, a in enumerate(sources):
             if not isinstance(a, int) and (a.shape, a.dtype) == (b.shape, b.dtype):

@@ -7,19 +7,19 @@ it is known while tracing.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Literal
 
-from ..._types import Array, Shape
+from ..._types import Array, Shape, Tree
 from ..program.jaxpr import Atom
 
 Index = int | Array
 #: Rows over time: an array ``[T, *]``, or a Python list of rows where all indices are known.
-Buffer = Array | list[Any]
+Buffer = Tree
 C = TypeVar("C")
 
 
@@ -45,7 +45,7 @@ class Window:
         """Row ``t`` of each sequence."""
         return [self._read(b, t) for b in buffers]
 
-    def write(self, buffers: Sequence[Buffer], rows: Sequence[Array], t: Index) -> list[Any]:
+    def write(self, buffers: Sequence[Buffer], rows: Sequence[Array], t: Index) -> list[Buffer]:
         """The sequences with row ``t`` replaced."""
         return [self._write(b, r, t) for b, r in zip(buffers, rows, strict=True)]
 
@@ -77,15 +77,15 @@ class Window:
 EVERYTHING = Window()
 
 
-def _slice(a: Array, start: Sequence[Any], size: Shape) -> Array:
+def _slice(a: Array, start, size: Shape) -> Array:
     return lax.dynamic_slice(a, start, size, allow_negative_indices=False)
 
 
-def _update(a: Array, part: Array, start: Sequence[Any]) -> Array:
+def _update(a: Array, part: Array, start) -> Array:
     return lax.dynamic_update_slice(a, part, start, allow_negative_indices=False)
 
 
-def buffer(length: int, like: Any) -> Array:
+def buffer(length: int, like) -> Array:
     """Room for ``length`` rows like ``like``, an array or its type, on the devices it is on."""
     like = jax.typeof(like) if isinstance(like, jax.Array) else like
     sharding = getattr(like, "sharding", None)  # a type has one under an explicit mesh only
@@ -97,7 +97,7 @@ def buffer(length: int, like: Any) -> Array:
     return lax.pcast(zeros, varying, to="varying") if varying else zeros
 
 
-def buffers(length: int, segment: int, atoms: Sequence[Atom]) -> list[Any]:
+def buffers(length: int, segment: int, atoms: Sequence[Atom]) -> list[Buffer]:
     """Room for a sequence of each of ``atoms``: lists where the loop is fully unrolled."""
     if length <= segment:
         return [[None] * length for _ in atoms]

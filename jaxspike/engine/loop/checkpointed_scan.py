@@ -1,15 +1,13 @@
 """A scan whose backward pass stores a state every few steps and recomputes the rest."""
 
 import functools
-from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from ..._types import Array
+from ..._types import Array, Tree
 from ..policy import Plan
 from ..program.compat import effects
 from ..program.loop import Loop
@@ -107,13 +105,13 @@ def _check_effects(loop: Loop) -> None:
             )
 
 
-def _is_inexact(a: Any) -> bool:
+def _is_inexact(a) -> bool:
     return jnp.issubdtype(a.dtype, jnp.inexact)
 
 
-def _perturbed(args: Sequence[Any]) -> list[Any]:
+def _perturbed(args) -> list[Tree]:
     return [None if a.perturbed and _is_inexact(a.value) else () for a in args]
 
 
-def _values(args: Sequence[Any]) -> list[Array]:
+def _values(args) -> list[Array]:
     return [a.value for a in args]

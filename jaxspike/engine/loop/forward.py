@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..._types import Array
 from ..policy import Plan
@@ -10,6 +10,7 @@ from ..program.compat import barrier
 from ..program.loop import Loop
 from .buffers import (
     EVERYTHING,
+    Buffer,
     Span,
     Window,
     as_arrays,
@@ -52,9 +53,9 @@ class Reads(NamedTuple):
 class Rows(NamedTuple):
     """What a forward pass writes: outputs and, where there is room, residuals."""
 
-    ys: list[Any]
-    starts: list[Any] | None = None
-    stored: list[Any] | None = None
+    ys: list[Buffer]
+    starts: list[Buffer] | None = None
+    stored: list[Buffer] | None = None
 
 
 def infer(loop: Loop, plan: Plan, consts: Arrays, state: Arrays, xs: Arrays) -> Results:
@@ -130,15 +131,17 @@ def _run_tiled(loop, plan, consts, state, xs, store=False):
 
 def room(
     loop: Loop, plan: Plan, state: Arrays, length: int | None = None
-) -> tuple[list[Any], list[Any]]:
+) -> tuple[list[Buffer], list[Buffer]]:
     """Room for the state of every segment and for contractions, of ``length`` or all steps."""
     length = length or loop.length
     n = n_segments(length, plan.segment)
-    starts: list[Any] = [[None]] * len(state) if n == 1 else [buffer(n, a) for a in state]
+    starts: list[Buffer] = [[None]] * len(state) if n == 1 else [buffer(n, a) for a in state]
     return starts, buffers(length, plan.segment, loop.contraction_outputs)
 
 
-def run_span(plan: Plan, reads: Reads, span: Span, state: Arrays, rows: Rows) -> tuple[Any, Rows]:
+def run_span(
+    plan: Plan, reads: Reads, span: Span, state: Arrays, rows: Rows
+) -> tuple[Arrays, Rows]:
     """Run the steps of a span; return the last state and the rows with what they wrote."""
     window, step, consts, xs = reads
     n_ys = len(rows.ys)

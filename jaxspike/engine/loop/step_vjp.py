@@ -92,7 +92,7 @@ class StepVJP:
 
     def already_stored(self) -> list[tuple[str, int] | None]:
         """For each of the ``rows`` the "state", "x" or "g_x" that it is, by position, or None."""
-        inputs: list[Any] = jax.tree.unflatten(self.in_tree, self.invars[len(self.values) :])
+        inputs = jax.tree.unflatten(self.in_tree, self.invars[len(self.values) :])
         _, g_x, _, rows = jax.tree.unflatten(self.out_tree, self.outvars)
         places: dict[str, list[Atom]] = {"state": inputs[1], "x": inputs[2], "g_x": g_x}
         found = {v: (name, i) for name, vs in places.items() for i, v in enumerate(vs) if is_var(v)}

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import jax
 from jax import lax
-from jax.extend.core import JaxprEqn
+from jax.extend.core import Effect, JaxprEqn
+
+from ..._types import Tree
 
 try:
     from jax._src import traceback_util
@@ -19,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @jax.custom_jvp
-def barrier(values: Any) -> Any:
+def barrier(values: Tree) -> Tree:
     """`jax.lax.optimization_barrier` without a barrier over the tangents.
 
     JAX 0.12 cannot transpose one over tangents and constants, which loops make of zero tangents.
@@ -30,7 +32,7 @@ def barrier(values: Any) -> Any:
 barrier.defjvp(lambda primals, tangents: (barrier(*primals), *tangents))
 
 
-def effects(eqn: JaxprEqn) -> list[Any]:
+def effects(eqn: JaxprEqn) -> list[Effect]:
     """The side effects of an equation; naming a mapped axis (`lax.psum`) is not one."""
     return [e for e in eqn.effects if type(e) is not _named_axis_effect()]
 
@@ -54,7 +56,7 @@ def _no_sharding() -> type:
     return type(eqn.params["in_shardings"][0])
 
 
-def trace_context_error() -> Any:
+def trace_context_error() -> type[Exception] | tuple[()]:
     """What Flax raises where a trace changes its variables; () if Flax has not been imported."""
     return getattr(sys.modules.get("flax.errors"), "TraceContextError", ())
 
