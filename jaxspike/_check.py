@@ -80,7 +80,7 @@ def in_range(
     high: float | None = None,
     below: float | None = None,
 ) -> None:
-    """Refuse a number or an array with an entry outside of a range; None and tracers pass."""
+    """Refuse a number or an array with an entry outside a range; None and tracers pass."""
     if value is None or isinstance(value, jax.core.Tracer):
         return
     limits = (

@@ -17,7 +17,7 @@ from ..nn.module import call_without_state, eval_copy
 from ..nn.paths import dotted
 from .layers import NORMS
 
-#: Layers that neither flatten nor take images, so that the order of features is no question.
+#: Layers that neither flatten nor take images, which keep the order of features.
 OF_ROWS = nnx.Linear | NORMS | Spiking | Dropout | nnx.Dropout
 CONTAINERS = Sequential | nnx.Sequential
 MARK = "jaxspike.convert:"
@@ -101,7 +101,7 @@ def _order_of(eqn, var, producers, known):
         merged = _merges_axes(image.aval.shape, size) and not moved and not orders[0]
         return image.aval.shape[-1] if merged else UNKNOWN
     return _join(
-        # nothing is known of a part of the features of a flat image
+        # the order of only some features of a flat image is not determined
         order if v.aval.shape[-1] == size else order and UNKNOWN
         for v, order in zip(operands, orders, strict=True)
     )

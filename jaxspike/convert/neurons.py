@@ -75,7 +75,7 @@ def _snntorch(call: str, path: str, layer: Spiking) -> dict[str, Slot]:
     never, soft = getattr(neuron, "reset_time", None) == "never", neuron.v_reset is None
     reset = 2 if never else 0 if soft else 1 if np.all(neuron.v_reset == 0) else np.nan
     found["reset_mechanism_val"] = constant_slot(
-        f"The reset of `{path}` (0 subtracts, 1 is to zero, 2 is none)", reset
+        f"The reset of `{path}` (0: subtract, 1: to zero, 2: none)", reset
     )
     return found
 

@@ -66,7 +66,7 @@ def _by_keys(tree: Tree) -> dict[tuple[str | int, ...], Tree]:
     return dict(zip(keys, (a for _, a in paths), strict=True))
 
 
-def _kind(a) -> str:
+def _kind(a: Tree) -> str:
     if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):  # stored as its key data
         a = jax.eval_shape(jax.random.key_data, a)
     return f"{a.dtype}{list(a.shape)}"

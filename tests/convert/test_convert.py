@@ -277,7 +277,7 @@ def test_snntorch_with_the_reset_one_step_late():
         ),
         (
             lambda: immediate(v_reset=None),
-            "The reset of `lif2` (0 subtracts, 1 is to zero, 2 is none) must be what the weights "
+            "The reset of `lif2` (0: subtract, 1: to zero, 2: none) must be what the weights "
             "were trained with, 1, got 0. Make the network with that value.",
         ),
     ],
