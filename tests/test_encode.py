@@ -141,7 +141,7 @@ def test_phase_weights_are_the_gradient_of_its_inverse():
 
 
 def test_delta_there_and_back():
-    moves = jax.random.randint(KEY, (30, 4), -1, 2)
+    moves = jax.random.randint(KEY, (30, 4), -1, 2).astype(float)
     x = 0.25 * jnp.cumsum(moves, 0)
     spikes = encode.delta(x, 0.25, off_spike=True)
     np.testing.assert_array_equal(spikes, moves)
