@@ -81,17 +81,21 @@ def _mapped_together(loop: Loop, inputs: list[Array], out: Results) -> Results:
     JAX sums the cotangent of an input that is not mapped over the batch. The share of a result that
     is not mapped either would be in every term, and so count as often as the batch is large.
     """
-    n = len(out[0])
+    n, independent = len(out[0]), loop.independent_of
+    if not (others := sorted({i for places in independent for i in places})):
+        return out
+    nothing = functools.reduce(jnp.logical_or, [_nothing(inputs[i]) for i in others])
     results = [
-        functools.reduce(_mapped_with, (inputs[i] for i in independent), a)
-        for a, independent in zip([*out[0], *out[1]], loop.independent_of, strict=True)
+        lax.select(nothing, a, a) if places else a
+        for a, places in zip([*out[0], *out[1]], independent, strict=True)
     ]
     return results[:n], results[n:]
 
 
-def _mapped_with(a: Array, other: Array) -> Array:
-    none = (other if other.ndim else other[None])[:0]
-    return lax.select((none != none).any(), a, a)
+def _nothing(a: Array) -> Array:
+    """False, mapped as ``a`` is."""
+    none = (a if a.ndim else a[None])[:0]
+    return (none != none).any()
 
 
 def _check_effects(loop: Loop) -> None:

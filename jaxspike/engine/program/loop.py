@@ -5,7 +5,6 @@ import functools
 import math
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 from jax.extend.core import JaxprEqn, Var
 
 from ..._types import Shape
@@ -34,7 +33,7 @@ class Loop:
         return max(known, default=0)
 
     @functools.cached_property
-    def dtypes(self) -> set[jnp.dtype]:
+    def dtypes(self) -> set[object]:
         """The dtypes of its state, inputs and outputs."""
         step = self.step
         return {type_of(v).dtype for v in [*step.state, *step.xs, *filter(is_var, step.ys)]}
