@@ -165,7 +165,7 @@ def test_forward_over_reverse(data, policy):
             def step(state, x):
                 v, count = state
                 v = jnp.tanh(v + (x - v) / 2.0)
-                return (v, count + (v > 0)), v
+                return (v, count + (v > 0).astype(jnp.int32)), v
 
             state = jnp.zeros_like(x[0]), jnp.zeros_like(x[0], jnp.int32)
             return (scan(step, state, x, policy=policy)[1] ** 3).sum()
@@ -180,7 +180,7 @@ def test_collectives_over_a_mapped_axis(data):
 
     def step(s, x):
         s = 0.5 * s + x - jax.lax.pmean(x, "batch")
-        return s, s * jax.lax.axis_index("batch")
+        return s, s * jax.lax.axis_index("batch").astype(s.dtype)
 
     def transform(scan):
         def f(x):
@@ -219,6 +219,7 @@ def test_no_state_and_no_result():
         assert_equal(js.scan(lambda s, x: (s + x, None), x[0], x, order=order)[0], x[0] + x.sum(0))
 
 
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_python_numbers_as_state_take_the_type_of_the_step():
     x = jnp.ones((4, 2), jnp.bfloat16)
     for first in (0, 0.0, jnp.zeros((), jnp.bfloat16)):
