@@ -157,6 +157,7 @@ def test_second_order_where_only_some_of_the_state_has_a_tangent(order):
 
 
 @pytest.mark.parametrize("policy", [None, js.Policy(tile=5, parallel=True)])
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_forward_over_reverse(data, policy):
     _, _, x = data
 
@@ -175,6 +176,7 @@ def test_forward_over_reverse(data, policy):
     both(transform, x[:3, :2, :3])
 
 
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_collectives_over_a_mapped_axis(data):
     _, _, x = data
 
@@ -219,6 +221,7 @@ def test_no_state_and_no_result():
         assert_equal(js.scan(lambda s, x: (s + x, None), x[0], x, order=order)[0], x[0] + x.sum(0))
 
 
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_python_numbers_as_state_take_the_type_of_the_step():
     x = jnp.ones((4, 2), jnp.bfloat16)
     for first in (0, 0.0, jnp.zeros((), jnp.bfloat16)):
