@@ -157,6 +157,7 @@ def test_second_order_where_only_some_of_the_state_has_a_tangent(order):
 
 
 @pytest.mark.parametrize("policy", [None, js.Policy(tile=5, parallel=True)])
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_forward_over_reverse(data, policy):
     _, _, x = data
 
@@ -175,6 +176,7 @@ def test_forward_over_reverse(data, policy):
     both(transform, x[:3, :2, :3])
 
 
+@pytest.mark.usefixtures("mixed_dtypes")
 def test_collectives_over_a_mapped_axis(data):
     _, _, x = data
 
