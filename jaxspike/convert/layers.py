@@ -98,15 +98,26 @@ def slots(
     """
     if isinstance(module, Spiking):
         found = neurons.slots(call, path, module, snntorch)
-        vectors = not isinstance(module.neuron, SequenceNeuron)  # whose arrays have time axes
     else:
-        found, vectors = _layer(call, path, module), isinstance(module, NORMS)
+        found = _layer(call, path, module)
     if not channels:
         return found
     if isinstance(module, nnx.Linear):
         return found | {"weight": _flattened(found["weight"], channels, 1)}
-    flat = {k: _flattened(e, channels, 0) for k, e in found.items() if vectors and e.value.ndim}
-    return found | flat
+    per_feature = found if _is_per_feature(module) else {}
+    return found | {k: _flattened(e, channels, 0) for k, e in per_feature.items() if e.value.ndim}
+
+
+def features(module: nnx.Module) -> set[int]:
+    """The numbers of features of the arrays of a norm or a neuron, which has one value for each."""
+    own = own_variables(module).values() if _is_per_feature(module) else ()
+    return {v.shape[-1] for v in own if v.shape}
+
+
+def _is_per_feature(module: nnx.Module) -> bool:
+    if isinstance(module, Spiking):
+        return not isinstance(module.neuron, SequenceNeuron)  # whose arrays have time axes
+    return isinstance(module, NORMS)
 
 
 def _layer(call: str, path: str, module: nnx.Module) -> dict[str, Slot]:

@@ -160,9 +160,11 @@ def _flat(
 ) -> dict[str, int]:
     """The channels of the flattened images that layers get, by path."""
     linears = {path: m for _, path, m in modules(net) if isinstance(m, nnx.Linear)}
-    missing = [path for path in linears if path not in given]
     flat = dict(given)
-    if linears and shape is not None:
+    missing = [path for path in linears if path not in given]
+    sizes = {m.in_features for path, m in linears.items() if given.get(path, 0) > 1}
+    missing += [p for _, p, m in modules(net) if p not in given and layers.features(m) & sizes]
+    if shape is not None:
         unknown = dict.fromkeys(linears, flattened.UNKNOWN)
         flat = unknown | flattened.channels(net, shape) | flat
     elif missing and not flattened.only_rows(net):

@@ -464,6 +464,26 @@ def test_names_and_channels_answer_the_errors():
     np.testing.assert_array_equal(by_hand.layers[1].kernel[:, 0], [0, 4, 1, 5, 2, 6, 3, 7])
 
 
+@pytest.mark.parametrize(
+    "layer", [lambda: norm(8), lambda: js.nn.Spiking(js.LIF(tau=jnp.arange(2.0, 10)), learn="tau")]
+)
+def test_channels_of_a_linear_alone_do_not_order_the_layers_before_it(layer):
+    net = js.nn.Sequential(js.nn.Flatten(), layer(), linear(8))
+    with pytest.raises(ValueError, match="and `1` may get a flattened image"):
+        js.convert.to_torch(net, channels={"2": 2})
+    by_hand = js.convert.to_torch(net, channels={"1": 2, "2": 2})
+    traced = js.convert.to_torch(net, (1, 2, 2, 2))
+    assert by_hand.keys() == traced.keys()
+    assert all(np.array_equal(by_hand[name], traced[name]) for name in traced)
+
+
+def test_a_shape_orders_the_features_without_a_linear():
+    net = js.nn.Sequential(js.nn.Flatten(), norm(8))
+    net.layers[1].scale.set_value(jnp.arange(8.0))
+    scale = js.convert.to_torch(net, (1, 2, 2, 2))["1.weight"]
+    np.testing.assert_array_equal(scale, [0, 2, 4, 6, 1, 3, 5, 7])
+
+
 def test_flattened_by_hand():
     """Rows would pass too, but the order of the features depends on the input."""
 
