@@ -45,10 +45,10 @@ def instance(where: str, value: object, kinds, what: str, fix: str) -> None:
         raise TypeError(f"{where} must be {what}, got {value!r}. {fix}")
 
 
-def function(where: str, value: object) -> None:
+def function(where: str, value: object, fix: str = "") -> None:
     """Refuse a ``value`` that cannot be called."""
     if not callable(value):
-        raise TypeError(f"{where} must be a function, got {value!r}.")
+        raise TypeError(f"{where} must be a function, got {value!r}.{fix and f' {fix}'}")
 
 
 def all_known(value: object, holds: Callable[..., ArrayLike]) -> bool:

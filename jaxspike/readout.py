@@ -178,7 +178,6 @@ def voting(x: Array, classes: int) -> Array:
     size = x.shape[-1] if x.ndim else 0
     if not size or size % classes:
         raise ValueError(
-            f"`voting(classes=...)` must divide the last axis, got {classes} for the shape "
-            f"{x.shape}."
+            f"`voting(classes=...)` must divide the last axis of {x.shape}, got {classes}."
         )
     return x.reshape(*x.shape[:-1], classes, size // classes).mean(-1)

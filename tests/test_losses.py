@@ -350,8 +350,7 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
-            "`van_rossum(targets=...)` must have the shape of the spikes, (9, 4, 6), "
-            "got (9, 4, 3).",
+            "`van_rossum(targets=...)` must have the shape of `spikes`, (9, 4, 6), got (9, 4, 3).",
             lambda: losses.van_rossum(V, V[..., :3], 4.0),
         ),
         (

@@ -104,7 +104,7 @@ def test_jit_vmap_and_gradient(name):
         ),
         (
             ValueError,
-            "`voting(classes=...)` must divide the last axis, got 4 for the shape (7, 4, 6).",
+            "`voting(classes=...)` must divide the last axis of (7, 4, 6), got 4.",
             lambda: readout.voting(V, 4),
         ),
         (

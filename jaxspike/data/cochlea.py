@@ -59,8 +59,7 @@ def cochlea(
     sound = np.asarray(audio)
     if sound.ndim != 1 or sound.dtype.kind not in "iuf":
         raise TypeError(
-            f"`cochlea(audio=...)` must be real numbers [samples], got {sound.dtype} "
-            f"{list(sound.shape)}."
+            f"`cochlea(audio=...)` must be real [samples], got {sound.dtype} {list(sound.shape)}."
         )
     sound = sound.astype(np.float64)
     if not np.isfinite(sound).all():

@@ -126,8 +126,7 @@ def _steps(
     """The number of time steps, and the step of each event."""
     if (steps is None) == (duration is None):
         raise TypeError(
-            "`to_frames` must have either `steps` or `duration`, "
-            f"got steps={steps} and duration={duration}."
+            f"`to_frames` must have either `steps` or `duration`, got {steps} and {duration}."
         )
     if split_by == "count" and (steps is None or start is not None):
         raise TypeError('`to_frames(split_by="count")` needs `steps`, and no `start`.')

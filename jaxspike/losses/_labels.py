@@ -25,11 +25,8 @@ def read(owner: str, x: ArrayLike, readout: Readout | None) -> Array:
     x = non_empty(f"`{owner}({name}=...)`", x, "[T, N, C]")
     if readout is None:
         return x
-    if not callable(readout):
-        raise TypeError(
-            f"`{owner}(readout=...)` must be a function, got {readout!r}. "
-            "Give one of `jaxspike.readout`, such as `rate`."
-        )
+    fix = "Give one of `jaxspike.readout`, such as `rate`."
+    _check.function(f"`{owner}(readout=...)`", readout, fix)
     y = readout(x)
     if y.ndim != 2 or len(y) != x.shape[1]:
         raise ValueError(

@@ -43,8 +43,7 @@ def van_rossum(spikes: Array, targets: Array, tau: Param) -> Array:
     _check.broadcasts("`van_rossum(tau=...)`", tau, x.shape[1:])
     if x.shape != y.shape:
         raise ValueError(
-            f"`van_rossum(targets=...)` must have the shape of the spikes, {x.shape}, "
-            f"got {y.shape}."
+            f"`van_rossum(targets=...)` must have the shape of `spikes`, {x.shape}, got {y.shape}."
         )
     decay = jnp.exp(-1 / jnp.asarray(tau, x.dtype))
 

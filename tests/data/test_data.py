@@ -142,7 +142,7 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.to_frames(events(), SIZE),
             TypeError,
-            "`to_frames` must have either `steps` or `duration`, got steps=None and duration=None.",
+            "`to_frames` must have either `steps` or `duration`, got None and None.",
         ),
         (
             lambda: data.to_frames(events(), SIZE, duration=3, split_by="count"),
@@ -258,7 +258,7 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.cochlea(1j * np.zeros(9), 8000),
             TypeError,
-            "`cochlea(audio=...)` must be real numbers [samples], got complex128 [9].",
+            "`cochlea(audio=...)` must be real [samples], got complex128 [9].",
         ),
         (
             lambda: data.cochlea(np.zeros(9), 999, high=300),
