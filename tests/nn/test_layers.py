@@ -47,7 +47,7 @@ def test_parameters_of_each_step_and_a_step_too_late(per_step):
     by_step = js.scan(per_step, state, ones, order="step")[1]
     np.testing.assert_allclose(by_step, y, rtol=1e-5)
     sentence = (
-        "`TemporalEffectiveBatchNorm(steps=5)` must get 5 time steps in all, got 6. "
+        "`TemporalEffectiveBatchNorm(steps=5)` must get that many steps in all, got 6. "
         "Start each sequence from `net.init_state(shape)`."
     )
     raises(ValueError, sentence, per_step, last, ones[0])
