@@ -166,7 +166,7 @@ def test_forward_over_reverse(data, policy):
             def step(state, x):
                 v, count = state
                 v = jnp.tanh(v + (x - v) / 2.0)
-                return (v, count + (v > 0)), v
+                return (v, count + (v > 0).astype(jnp.int32)), v
 
             state = jnp.zeros_like(x[0]), jnp.zeros_like(x[0], jnp.int32)
             return (scan(step, state, x, policy=policy)[1] ** 3).sum()
@@ -182,7 +182,7 @@ def test_collectives_over_a_mapped_axis(data):
 
     def step(s, x):
         s = 0.5 * s + x - jax.lax.pmean(x, "batch")
-        return s, s * jax.lax.axis_index("batch")
+        return s, s * jax.lax.axis_index("batch").astype(s.dtype)
 
     def transform(scan):
         def f(x):
