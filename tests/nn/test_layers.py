@@ -259,10 +259,7 @@ def test_a_shared_layer_is_not_folded_by_itself():
     fused = js.nn.fuse_conv_bn(net)
     assert type(fused.layers[1]) is nnx.BatchNorm
     assert type(fused.layers[4]).__name__ == "Identity"
-    sentence = (
-        "`fuse_conv_bn(pairs=...)` must name layers that are used once, got 'layers.0', which is "
-        "in several places. Leave it out."
-    )
+    sentence = "`fuse_conv_bn(pairs=...)` must be layers used once, got 'layers.0'. Leave it out."
     raises(ValueError, sentence, js.nn.fuse_conv_bn, net, [("layers.0", "layers.1")])
 
 
