@@ -39,10 +39,28 @@ def one_of(where: str, value: object, choices: tuple[object, ...]) -> None:
         raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
 
 
-def instance(where: str, value: object, kinds, what: str, fix: str) -> None:
+def kind(value: object) -> str:
+    """A value by its type, for errors that cannot print it."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+
+
+def instance(
+    where: str, value: object, kinds, what: str, fix: str, show: Callable[[object], str] = repr
+) -> None:
     """Refuse a ``value`` of another type than ``kinds``, which an error calls ``what``."""
     if not isinstance(value, kinds):
-        raise TypeError(f"{where} must be {what}, got {value!r}. {fix}")
+        raise TypeError(f"{where} must be {what}, got {show(value)}. {fix}")
+
+
+def axes(where: str, x: Array | np.ndarray, *sizes: int | str, fix: str = "") -> None:
+    """Refuse an array of other axes than ``sizes``: a name is any size, "..." are any axes."""
+    known = [n for n in sizes if n != "..."]
+    shape = x.shape[-len(known) :] if sizes[0] == "..." else x.shape
+    shape = shape[: len(known)] if sizes[-1] == "..." else shape
+    same = (not isinstance(n, int) or n == m for n, m in zip(known, shape, strict=False))
+    if len(shape) != len(known) or not all(same):
+        layout = ", ".join(map(str, sizes))
+        raise ValueError(f"{where} must be [{layout}], got the shape {x.shape}. {fix}".rstrip())
 
 
 def function(where: str, value: object, fix: str = "") -> None:

@@ -314,7 +314,7 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.membrane(ONES((3, 2)), v_threshold=ONES(2)),
             TypeError,
-            f"`membrane(v_threshold=...)` must be one number, {SHAPE} (2,).",
+            "`membrane(v_threshold=...)` must be one number, got [1. 1.].",
         ),
         (
             lambda: js.plot.spike_counts({}),
@@ -334,18 +334,18 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.surrogate(js.surrogate.ATan(), x=[]),
             ValueError,
-            "`surrogate(x=...)` must increase from below 0 to above 0, along one axis.",
+            "`surrogate(x=...)` must increase from below 0 to above 0 on one axis.",
         ),
         (
             lambda: js.plot.surrogate(js.surrogate.ATan(), x=[-np.inf, 0, np.inf]),
             ValueError,
-            "`surrogate(x=...)` must increase from below 0 to above 0, along one axis.",
+            "`surrogate(x=...)` must increase from below 0 to above 0 on one axis.",
         ),
         (
             lambda: js.plot.training_curves({"loss": [1.0, 0.0]}, log=True),
             ValueError,
-            "`training_curves(curves=...)['loss']` must be above 0 on a logarithmic scale, got 0. "
-            "Draw it with `log=False`.",
+            "`training_curves(curves=...)['loss']` with `log=True` must be greater than 0, got "
+            "0.0.",
         ),
         (
             lambda: js.plot.training_curves({"loss": [1.0, np.nan]}),
@@ -360,7 +360,7 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.membrane(ONES((3, 2)), spikes=ONES(3)),
             ValueError,
-            "`membrane(spikes=...)` must have the shape of v, (3, 2), got (3,).",
+            "`membrane(spikes=...)` must be [3, 2], got the shape (3,).",
         ),
         (
             lambda: js.plot.spike_counts({"a": ONES(3)}),
@@ -386,7 +386,7 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.event_frames(-ONES((2, 4, 4, 2))),
             ValueError,
-            "`event_frames(frames=...)` must be numbers of events, got negative ones.",
+            "`event_frames(frames=...)` must be at least 0, got -1.0.",
         ),
         (
             lambda: js.plot.event_frames(ONES((2, 4, 4, 2)), columns=0),
@@ -401,7 +401,7 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.event_animation(ONES((2, 4, 4, 2)), "events.gif", fps=60),
             ValueError,
-            "`event_animation(fps=...)` must be from 0.01 to 50, got 60.",
+            "`event_animation(fps=...)` must be between 0.01 and 50, got 60.",
         ),
         (
             lambda: js.plot.event_animation(ONES((2, 4, 4, 2)), "events.gif", vmax=0),
@@ -417,7 +417,7 @@ SHAPE = "got the shape"
         (
             lambda: js.plot.surrogate(js.surrogate.ATan(), x=[0.0, 1.0]),
             ValueError,
-            "`surrogate(x=...)` must increase from below 0 to above 0, along one axis.",
+            "`surrogate(x=...)` must increase from below 0 to above 0 on one axis.",
         ),
         (
             lambda: js.plot.training_curves([1.0, 2.0]),

@@ -92,20 +92,23 @@ def trace_states(name: str, call: Callable[[Tree, Tree], tuple[Tree, Tree]], sha
             kind = "an array" if hasattr(entry, "dtype") else type(entry).__name__
             got = "an entry that no layer used" if entry is NOT_BUILT else kind
             raise TypeError(
-                f"`{name}.__call__` must return the states that its layers "
-                f"return, got {got} among them. A module with a state of its own must "
-                "define `init_state(self, shape, dtype)`."
+                f"`{name}.__call__` must return the states that its layers return, got {got} among "
+                "them. A module with a state of its own must define `init_state(shape, dtype)`."
             )
     placed = [StatePlaceholder(s.owner, s.shape, i) for i, s in enumerate(entries)]
     over_time = output_shapes(jax.tree.unflatten(structure, placed), T)
     for want, got in zip([(T, *s) for s in one_step], over_time, strict=True):
-        if want != got:
-            raise ValueError(
-                f"`{name}.__call__` must give a sequence of T = {T} steps the "
-                f"shape {want}, got {got}. "
-                "Count axes from the end: `[T, N, *]` has one more."
-            )
+        _check_over_time(f"`{name}.__call__`", "return", want, got)
     return jax.tree.unflatten(structure, placed)
+
+
+def _check_over_time(where: str, verb: str, want, got) -> None:
+    """Refuse shapes that have another size than the sequence that is traced."""
+    if want != got:
+        raise ValueError(
+            f"{where} must {verb} {want} in a sequence of T = {T} steps, got {got}. "
+            "Count axes from the end: `[T, N, *]` has one more."
+        )
 
 
 def trace_layer(layer, step, value, x, args, kwargs):
@@ -126,10 +129,6 @@ def trace_layer(layer, step, value, x, args, kwargs):
             "Return the state of every layer under the entry that it is read from."
         )
     want = each_shape(lambda s: (T, *s), value.shape)
-    if (shape := jax.tree.map(jnp.shape, x)) != want:
-        raise ValueError(
-            f"The layer `{layer._path}` must get {want} in a sequence of T = {T} steps, "
-            f"got {shape}. Count axes from the end: `[T, N, *]` has one more."
-        )
+    _check_over_time(f"The layer `{layer._path}`", "get", want, jax.tree.map(jnp.shape, x))
     y = layer._trace_step(step, jax.tree.map(lambda a: a[0], x), *args, **kwargs)
     return value, jax.tree.map(lambda a: jnp.broadcast_to(a, (T, *a.shape)), y)

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from flax.nnx import reprlib
 
-from .._check import instance
+from .._check import instance, kind
 from .._state import compute_dtype, layout, shape_mismatch
 from .._types import Array, DType, Shape, Tree
 from ..engine import api_boundary, scan
@@ -76,10 +76,8 @@ class SpikingModule(nnx.Module):
             value = nnx.List([_as_layer(item) for item in value])
         value = _as_layer(value)
         if isinstance(value, type) and issubclass(value, Neuron | SequenceNeuron | SpikingModule):
-            raise TypeError(
-                f"`{type(self).__name__}.{name}` must be a layer, got the class {value.__name__}. "
-                f"Give an instance: `{value.__name__}(...)`."
-            )
+            where, got = f"`{type(self).__name__}.{name}`", value.__name__
+            raise TypeError(f"{where} must be a layer, got the class {got}. Give `{got}(...)`.")
         super().__setattr__(name, value)
 
     def init_state(self, shape, dtype: DType = jnp.float32, *args, **kwargs) -> Tree:
@@ -136,6 +134,8 @@ def _as_layer(value):
 
 
 _MISSING = object()
+BUILD = "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
+STATE_FIRST = "State comes first: `state, y = net(net.init_state(x.shape), x)` for one step x."
 
 
 def takes_steps_and_sequences(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -167,8 +167,7 @@ def takes_steps_and_sequences(step: Callable[..., Any]) -> Callable[..., Any]:
         if value is not NOT_BUILT and layout(new) != layout(value):
             raise ValueError(
                 f"`{name}` must return a state of the structure and shapes that it was given, "
-                f"{describe(value)}, got {describe(new)}. If the state is of another network, "
-                "build it with `net.init_state(shape)`."
+                f"{describe(value)}, got {describe(new)}. {BUILD}"
             )
         return SealedState(new, new=True) if sealed else new, y
 
@@ -179,19 +178,13 @@ def _check_arguments(self: SpikingModule, state, x) -> None:
     name = type(self).__name__
     if x is _MISSING:
         raise TypeError(
-            f"`{name}(state, x)` must get a state and an input, got one argument. "
-            "State comes first: `state, y = net(net.init_state(x.shape), x)` for one step x."
+            f"`{name}(state, x)` must get a state and an input, got one argument. {STATE_FIRST}"
         )
     if state is None:
-        raise TypeError(
-            f"`{name}(state=...)` must be a state, got None. "
-            "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
-        )
+        raise TypeError(f"`{name}(state=...)` must be a state, got None. {BUILD}")
     if isinstance(x, list | tuple) and owns_state(self):
-        raise TypeError(
-            f"`{name}(x=...)` must be an array, got a {type(x).__name__}. "
-            "Stack it: `jnp.stack(x)`, time first."
-        )
+        got = f"a {type(x).__name__}. Stack it: `jnp.stack(x)`, time first."
+        raise TypeError(f"`{name}(x=...)` must be an array, got {got}")
     if isinstance(state, SealedState) and state.new:
         raise TypeError(
             f"`{name}(state=...)` must be an entry of the state, got what a layer has just "
@@ -216,7 +209,7 @@ def _is_sequence(self: SpikingModule, state: Tree, x) -> bool:
     if given[0] not in structures:
         raise TypeError(
             f"`{name}(state=...)` must be a state of this layer, {structures[0]}, got {given[0]}. "
-            "Build it with `net.init_state(shape)`, the shape of one step `[N, *]`."
+            f"{BUILD}"
         )
     raise shape_mismatch(name, state, shape)
 
@@ -280,9 +273,7 @@ def _loops(network: SpikingModule) -> int:
 
 def _pair(name: str, out) -> tuple[Tree, Tree]:
     if not isinstance(out, tuple | list) or len(out) != 2:
-        raise TypeError(
-            f"`{name}.__call__` must return a pair `(state, y)`, got {type(out).__name__}."
-        )
+        raise TypeError(f"`{name}.__call__` must return `(state, y)`, got {kind(out)}.")
     return out[0], out[1]
 
 
@@ -295,11 +286,10 @@ def check_keeps_time(module: nnx.Module) -> None:
     for path, child in nnx.iter_modules(module):
         within = any(path[: len(p)] == p for p in inside)
         if isinstance(child, nnx.GroupNorm | nnx.InstanceNorm) and not within:
-            kind = type(child).__name__
+            norm = f"nnx.{type(child).__name__}"
             raise TypeError(
-                f"`{type(module).__name__}.{dotted(module, path)}` must keep time steps apart, "
-                f"got nnx.{kind}, which normalizes over the time axis of `[T, N, *]`. "
-                f"Give `jaxspike.nn.fold_time(nnx.{kind}(...))`."
+                f"`{type(module).__name__}.{dotted(module, path)}` must keep time steps apart, got "
+                f"{norm}, which normalizes over time. Give `jaxspike.nn.fold_time({norm}(...))`."
             )
 
 
@@ -362,10 +352,8 @@ class Spiking(SpikingModule):
             if name in self.learn:
                 raw = to_raw(fields[name], jnp.asarray(leaf, dtype))
                 if not isinstance(raw, jax.core.Tracer) and not np.all(np.isfinite(raw)):
-                    raise ValueError(
-                        f"`Spiking(learn={self.learn})` must start from finite values inside their "
-                        f"range, got {name}={leaf}."
-                    )
+                    where = f"`Spiking(learn={self.learn})`"
+                    raise ValueError(f"{where} must start inside the range, got {name}={leaf}.")
                 setattr(self, f"{name}_raw", nnx.Param(raw))
             elif name in fields and is_learned(fields[name]):
                 setattr(self, name, nnx.Param(jnp.asarray(leaf, dtype)))
@@ -467,8 +455,5 @@ def _fields(neuron: Neuron | SequenceNeuron, prefix: str = "") -> dict[str, data
 
 def _names(learn) -> tuple[str, ...]:
     if not isinstance(learn, tuple | list) or not all(isinstance(name, str) for name in learn):
-        raise TypeError(
-            f"`Spiking(learn=...)` must be names of fields, got {learn!r}. "
-            'Give a tuple, such as ("tau",).'
-        )
+        raise TypeError(f"`Spiking(learn=...)` must be names such as ('tau',), got {learn!r}.")
     return tuple(learn)

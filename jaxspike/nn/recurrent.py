@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .._check import instance
+from .._check import axes, instance
 from .._state import output_dtype
 from .._types import Array, DType, Shape, Tree
 from ..neurons import Neuron
@@ -78,16 +78,10 @@ class Recurrent(SpikingModule):
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
         x = x.astype(output_dtype(x))
         back = self.feedback(state.y.astype(x.dtype))
-        if back.shape != x.shape:
-            raise ValueError(
-                f"`Recurrent(feedback=...)` must keep the shape of x, {x.shape}, got {back.shape}. "
-                f"Give a layer with {x.shape[-1]} outputs."
-            )
+        fix = f"Give a layer with {x.shape[-1]} outputs."
+        axes("`Recurrent(feedback=...)(y)`", back, *x.shape, fix=fix)
         x = self.combine(x, back)
-        if x.shape != back.shape:
-            raise ValueError(
-                f"`Recurrent(combine=...)` must keep the shape of x, {back.shape}, got {x.shape}."
-            )
+        axes("`Recurrent(combine=...)(x, feedback(y))`", x, *back.shape)
         new, y = self.neuron(state.neuron, x)
         return RecurrentState(new, y.astype(state.y.dtype)), y
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from flax import nnx
 
+from .._check import kind
 from .._types import Tree
 from ..engine import fold_batch
 from ..neurons import Neuron, SequenceNeuron
@@ -42,10 +43,9 @@ class Sequential(SpikingModule):
     def __init__(self, *layers: Neuron | SequenceNeuron | Callable[..., Any]):
         for layer in layers:
             if not callable(layer) or isinstance(layer, type):
-                raise TypeError(
-                    f"`Sequential(layers=...)` must be layers, got {_describe(layer)}. "
-                    "Give them one by one: `Sequential(nnx.Linear(...), LIF(), ...)`."
-                )
+                got = kind(layer) if isinstance(layer, type | list | tuple) else repr(layer)
+                fix = "Give them one by one: `Sequential(nnx.Linear(...), LIF(), ...)`."
+                raise TypeError(f"`Sequential(layers=...)` must be layers, got {got}. {fix}")
         self.layers = nnx.List(
             [Spiking(x) if isinstance(x, Neuron | SequenceNeuron) else x for x in layers]
         )
@@ -66,9 +66,3 @@ class Sequential(SpikingModule):
 def _apply(layer: Callable[..., Any], x):
     """``layer(x)``; a matrix product with its batch axes merged where that is faster."""
     return fold_batch(layer, x) if type(layer) is nnx.Linear else layer(x)
-
-
-def _describe(layer) -> str:
-    if isinstance(layer, type):
-        return f"the class {layer.__name__}"
-    return f"a {type(layer).__name__}" if isinstance(layer, list | tuple) else repr(layer)

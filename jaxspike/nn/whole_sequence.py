@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 import jax.numpy as jnp
 
+from .._check import axes
 from .._types import Array, DType, Shape, Tree
 from .empty_state import EmptyState
 from .module import SpikingModule
@@ -12,29 +13,30 @@ from .module import SpikingModule
 
 def check_steps(layer, xs: Array) -> None:
     """Refuse a sequence whose number of time steps is not ``layer.steps``."""
-    if len(xs) != layer.steps:
-        raise ValueError(
-            f"`{type(layer).__name__}(steps={layer.steps})` must get sequences of {layer.steps} "
-            f"time steps, got shape {xs.shape}. Its parameters are made for that length."
-        )
+    where, fix = (
+        f"`{type(layer).__name__}(steps={layer.steps})(x=...)`",
+        "Its parameters are for that T.",
+    )
+    axes(where, xs, layer.steps, "...", fix=fix)
 
 
 def check_features(layer, argument: str, x: Array) -> None:
     """Refuse an input whose last axis is not of the size that ``argument`` of the layer gives."""
     size = getattr(layer, argument)
-    if x.shape[-1] != size:
-        raise ValueError(
-            f"`{type(layer).__name__}({argument}={size})` must get {size} features on the last "
-            f"axis, got shape {x.shape}."
-        )
+    axes(f"`{type(layer).__name__}({argument}={size})(x=...)`", x, "...", size)
 
 
-def refuse_training_step(call: str, x: Array, why: str = "") -> NoReturn:
-    """Raise for one step of a layer that, in training mode, needs the whole sequence."""
+def refuse_step(layer, x: Array, mode: str = "", fix: str = "") -> NoReturn:
+    """Raise for one step of a layer that, always or in a mode, needs the whole sequence."""
     raise ValueError(
-        f"`{call}` in training mode must get a whole sequence `[T, N, *]`{why}, got one step of "
-        f"shape {x.shape}. Call `net(state, x_seq)`, or freeze it with `net.eval()`."
+        f"`{type(layer).__name__}`{mode} must get a whole sequence `[T, N, *]`, got one step of "
+        f"shape {x.shape}. Call `net(state, x_seq)`{fix}."
     )
+
+
+def refuse_training_step(layer, x: Array) -> NoReturn:
+    """Raise for one step of a layer that, in training mode, needs the whole sequence."""
+    refuse_step(layer, x, " in training mode", ", or freeze it with `net.eval()`")
 
 
 class WholeSequence(SpikingModule):
@@ -52,10 +54,7 @@ class WholeSequence(SpikingModule):
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """A sequence ``[T, N, *]``."""
-        raise ValueError(
-            f"`{type(self).__name__}` must get a whole sequence `[T, N, *]`, got one step of shape "
-            f"{x.shape}: it has no single step. Call `net(state, x_seq)`."
-        )
+        refuse_step(self, x)
 
     def _trace_step(self, step: Callable[..., Any], x: Array, *args, **kwargs) -> Array:
         xs = jnp.broadcast_to(x, (self.steps or 1, *x.shape))

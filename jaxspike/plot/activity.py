@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._check import integer
+from .._check import axes as check_axes, integer
 from ._axes import (
     INK,
     LINES,
@@ -94,16 +94,9 @@ def membrane(
     fired = np.zeros_like(potential)
     if spikes is not None:
         fired = array("`membrane(spikes=...)`", spikes, 1, 2, layout="[T] or [T, neurons]")
-    if fired.shape != potential.shape:
-        raise ValueError(
-            f"`membrane(spikes=...)` must have the shape of v, {potential.shape}, "
-            f"got {fired.shape}."
-        )
+    check_axes("`membrane(spikes=...)`", fired, *potential.shape)
     if v_threshold is not None and np.ndim(v_threshold):
-        raise TypeError(
-            "`membrane(v_threshold=...)` must be one number, got the shape "
-            f"{np.shape(v_threshold)}."
-        )
+        raise TypeError(f"`membrane(v_threshold=...)` must be one number, got {v_threshold}.")
     steps = len(potential)
     potential, fired = potential.reshape(steps, -1), fired.reshape(steps, -1)
     ax = axes(ax, figsize=(7, 3))

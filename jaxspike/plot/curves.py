@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .._check import in_range
 from ._axes import LINES, Axes, array, axes, legend_above, named, whole_numbers
 
 
@@ -38,11 +39,7 @@ def training_curves(
     for i, (name, values) in enumerate(curves.items()):
         where = f"`training_curves(curves=...)[{name!r}]`"
         y = array(where, values, 1, layout="a list of numbers")
-        if log and y.min() <= 0:
-            raise ValueError(
-                f"{where} must be above 0 on a logarithmic scale, got {y.min():g}. "
-                "Draw it with `log=False`."
-            )
+        in_range(f"{where} with `log=True`", y.min() if log else None, above=0)
         ax.plot(
             np.arange(1, len(y) + 1),
             y,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._check import in_range, integer, package
+from .._check import axes as check_axes, in_range, integer, package
 from ._axes import Axes, array, axes
 
 OFF, ON = np.array([217, 72, 15]), np.array([25, 113, 194])
@@ -103,8 +103,7 @@ def event_animation(
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ValueError(f"`event_animation(path=...)` must end in .gif, got {path.name!r}.")
-    if not 0.01 <= fps <= 50:
-        raise ValueError(f"`event_animation(fps=...)` must be from 0.01 to 50, got {fps}.")
+    in_range("`event_animation(fps=...)`", fps, low=0.01, high=50)
     scale = integer("`event_animation(scale=...)`", scale, low=1)
     images = _images("event_animation", frames, vmax)
     image = package("`jaxspike.plot`", "PIL.Image", "plot")
@@ -117,10 +116,8 @@ def event_animation(
 def _images(name: str, frames: ArrayLike, vmax: float | None) -> NDArray[np.uint8]:
     """Colors ``[T, H, W, 3]`` of events ``[T, H, W, 2]``."""
     a = array(f"`{name}(frames=...)`", frames, 4, layout="[T, H, W, 2]").astype(np.float64)
-    if a.shape[-1] != 2:
-        raise ValueError(f"`{name}(frames=...)` must be [T, H, W, 2], got the shape {a.shape}.")
-    if not (a >= 0).all():
-        raise ValueError(f"`{name}(frames=...)` must be numbers of events, got negative ones.")
+    check_axes(f"`{name}(frames=...)`", a, "T", "H", "W", 2)
+    in_range(f"`{name}(frames=...)`", a.min(), low=0)
     in_range(f"`{name}(vmax=...)`", vmax, above=0)
     if vmax is None:
         vmax = float(np.percentile(a[a > 0], 99)) if a.any() else 1.0

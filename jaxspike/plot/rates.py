@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._check import instance, kind
 from ..debug import FiringReport
 from ._axes import MARK, QUIET, Axes, axes
 
@@ -25,11 +26,8 @@ def firing_rates(report: FiringReport, *, ax: Axes | None = None) -> Axes:
         >>> state, x_seq = net.init_state((2, 8)), jnp.full((10, 2, 8), 0.5)
         >>> ax = js.plot.firing_rates(js.debug.firing_rates(net, state, x_seq))
     """
-    if not isinstance(report, FiringReport):
-        raise TypeError(
-            f"`firing_rates(report=...)` must be a report, got a {type(report).__name__}. "
-            "Make one: `jaxspike.debug.firing_rates(net, state, x_seq)`."
-        )
+    fix = "Make one: `jaxspike.debug.firing_rates(net, state, x_seq)`."
+    instance("`firing_rates(report=...)`", report, FiringReport, "a report", fix, kind)
     if not report.layers:
         raise ValueError("`firing_rates(report=...)` must have a layer that spikes, got none.")
     ax = axes(ax, figsize=(6, 0.8 + 0.3 * len(report.layers)))

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._check import instance
 from ..surrogate import Surrogate
 from ._axes import INK, MARK, QUIET, Axes, axes
 
@@ -27,17 +28,12 @@ def surrogate(surrogate: Surrogate, *, x: ArrayLike | None = None, ax: Axes | No
         >>> import jaxspike as js
         >>> ax = js.plot.surrogate(js.surrogate.ATan(alpha=2.0))
     """
-    if not isinstance(surrogate, Surrogate):
-        raise TypeError(
-            f"`surrogate(surrogate=...)` must be a Surrogate, got {surrogate!r}. "
-            "Give one of `jaxspike.surrogate`, such as `ATan()`."
-        )
+    fix = "Give one of `jaxspike.surrogate`, such as `ATan()`."
+    instance("`surrogate(surrogate=...)`", surrogate, Surrogate, "a Surrogate", fix)
     at = np.linspace(-3.0, 3.0, 1201) if x is None else np.asarray(x, np.float64)
     rises = at.ndim == 1 and at.size > 0 and np.isfinite(at).all() and (np.diff(at) > 0).all()
     if not (rises and at[0] < 0 < at[-1]):
-        raise ValueError(
-            "`surrogate(x=...)` must increase from below 0 to above 0, along one axis."
-        )
+        raise ValueError("`surrogate(x=...)` must increase from below 0 to above 0 on one axis.")
     slope = np.asarray(surrogate(jnp.asarray(at, jnp.float32)), np.float64)
     area = np.concatenate([[0.0], np.cumsum(np.diff(at) * (slope[1:] + slope[:-1]) / 2)])
     primitive = area - np.interp(0.0, at, area) + 0.5

@@ -47,7 +47,7 @@ def test_parameters_of_each_step_and_a_step_too_late(per_step):
     by_step = js.scan(per_step, state, ones, order="step")[1]
     np.testing.assert_allclose(by_step, y, rtol=1e-5)
     sentence = (
-        "`TemporalEffectiveBatchNorm(steps=5)` must get 5 time steps in all, got 6. "
+        "`TemporalEffectiveBatchNorm(steps=5)` must get that many steps in all, got 6. "
         "Start each sequence from `net.init_state(shape)`."
     )
     raises(ValueError, sentence, per_step, last, ones[0])
@@ -259,10 +259,7 @@ def test_a_shared_layer_is_not_folded_by_itself():
     fused = js.nn.fuse_conv_bn(net)
     assert type(fused.layers[1]) is nnx.BatchNorm
     assert type(fused.layers[4]).__name__ == "Identity"
-    sentence = (
-        "`fuse_conv_bn(pairs=...)` must name layers that are used once, got 'layers.0', which is "
-        "in several places. Leave it out."
-    )
+    sentence = "`fuse_conv_bn(pairs=...)` must be layers used once, got 'layers.0'. Leave it out."
     raises(ValueError, sentence, js.nn.fuse_conv_bn, net, [("layers.0", "layers.1")])
 
 

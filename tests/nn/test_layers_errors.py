@@ -48,13 +48,13 @@ CASES = [
     ),
     (
         given(TEBN, ONES[1:]),
-        "`TemporalEffectiveBatchNorm(steps=5)` must get sequences of 5 time steps, got shape "
-        "(4, 3, 4). Its parameters are made for that length.",
+        "`TemporalEffectiveBatchNorm(steps=5)(x=...)` must be [5, ...], got the shape (4, 3, "
+        "4). Its parameters are for that T.",
     ),
     (
         given(BNTT, jnp.ones((6, N, C))),
-        "`BatchNormThroughTime(steps=5)` must get sequences of 5 time steps, got shape "
-        "(6, 3, 4). Its parameters are made for that length.",
+        "`BatchNormThroughTime(steps=5)(x=...)` must be [5, ...], got the shape (6, 3, 4). Its "
+        "parameters are for that T.",
     ),
     (
         given(BNTT, ONES[0], (N, C)),
@@ -63,8 +63,7 @@ CASES = [
     ),
     (
         given(BNTT, ONES[..., :1]),
-        "`BatchNormThroughTime(num_features=4)` must get 4 features on the last axis, got shape "
-        "(5, 3, 1).",
+        "`BatchNormThroughTime(num_features=4)(x=...)` must be [..., 4], got the shape (5, 3, 1).",
     ),
     (
         lambda: js.nn.NeuNorm((2, 3), k=1.5, rngs=RNGS),
@@ -72,11 +71,11 @@ CASES = [
     ),
     (
         lambda: js.nn.NeuNorm(3, rngs=RNGS),
-        "`NeuNorm(shape=...)` must be the shape of one sample, got 3. Give (H, W, C).",
+        "`NeuNorm(shape=...)` must be (H, W, C) of a sample, got 3.",
     ),
     (
         given(NEUNORM, jnp.ones((N, 3, C)), (N, 3, C)),
-        "`NeuNorm((2, 4))` must get steps `[N, 2, 4]`, got shape (3, 3, 4).",
+        "`NeuNorm((2, 4))(x=...)` must be [N, 2, 4], got the shape (3, 3, 4).",
     ),
     (
         lambda: js.nn.SpikingLSTM(C, 0, rngs=RNGS),
@@ -89,7 +88,7 @@ CASES = [
     ),
     (
         given(LSTM, ONES[..., :3]),
-        "`SpikingLSTM(in_features=4)` must get 4 features on the last axis, got shape (3, 3).",
+        "`SpikingLSTM(in_features=4)(x=...)` must be [..., 4], got the shape (3, 3).",
     ),
     (
         lambda: js.nn.Bidirectional(js.IF(), 3),
@@ -98,8 +97,8 @@ CASES = [
     ),
     (
         given(js.nn.Bidirectional(js.IF(), js.IF()), ONES[0], (N, C)),
-        "`Bidirectional` must get a whole sequence `[T, N, *]`, got one step of shape (3, 4): it "
-        "has no single step. Call `net(state, x_seq)`.",
+        "`Bidirectional` must get a whole sequence `[T, N, *]`, got one step of shape (3, 4). "
+        "Call `net(state, x_seq)`.",
     ),
     (
         lambda: js.nn.Recurrent(js.IF(), lambda y: y, combine="add"),
@@ -108,7 +107,7 @@ CASES = [
     ),
     (
         given(js.nn.Recurrent(js.IF(), lambda y: y, combine=lambda x, y: x[..., :1]), ONES),
-        "`Recurrent(combine=...)` must keep the shape of x, (3, 4), got (3, 1).",
+        "`Recurrent(combine=...)(x, feedback(y))` must be [3, 4], got the shape (3, 1).",
     ),
     (
         lambda: js.nn.TemporalWiseAttention(T, rngs=RNGS),
@@ -116,13 +115,13 @@ CASES = [
     ),
     (
         given(TWA, ONES[1:]),
-        "`TemporalWiseAttention(steps=5)` must get sequences of 5 time steps, got shape "
-        "(4, 3, 4). Its parameters are made for that length.",
+        "`TemporalWiseAttention(steps=5)(x=...)` must be [5, ...], got the shape (4, 3, 4). "
+        "Its parameters are for that T.",
     ),
     (
         given(TWA, ONES[0], (N, C)),
         "`TemporalWiseAttention` must get a whole sequence `[T, N, *]`, got one step of shape "
-        "(3, 4): it has no single step. Call `net(state, x_seq)`.",
+        "(3, 4). Call `net(state, x_seq)`.",
     ),
     (
         lambda: js.nn.MultiDimensionalAttention(T, C, 2, 5, rngs=RNGS),
@@ -136,12 +135,11 @@ CASES = [
         lambda: js.nn.MultiDimensionalAttention(
             T, C, use_temporal=False, use_channel=False, use_spatial=False, rngs=RNGS
         ),
-        "`MultiDimensionalAttention` must scale something, got use_temporal, use_channel and "
-        "use_spatial all False. Set one of them.",
+        "`MultiDimensionalAttention(use_temporal=..., ...)` must be True for one, got all False.",
     ),
     (
         given(MDA, ONES),
-        "`MultiDimensionalAttention(channels=4)` must get sequences `[T, N, H, W, 4]`, got shape "
+        "`MultiDimensionalAttention(channels=4)(x=...)` must be [T, N, H, W, 4], got the shape "
         "(5, 3, 4).",
     ),
     (
@@ -155,18 +153,16 @@ CASES = [
     ),
     (
         lambda: SSA.init_state((N, 6, C)),
-        "`SpikingSelfAttention(features=8)` must get 8 features on the last axis, got shape "
-        "(3, 6, 4).",
+        "`SpikingSelfAttention(features=8)(x=...)` must be [..., 8], got the shape (3, 6, 4).",
     ),
     (
         lambda: js.nn.DropConnectLinear(C, 2, rate=1.0, rngs=RNGS),
-        "`DropConnectLinear(rate=...)` must be a number in [0, 1), got 1.0.",
+        "`DropConnectLinear(rate=...)` must be at least 0 and less than 1, got 1.0.",
     ),
     (
         given(DROP, ONES[0], (N, C)),
-        "`DropConnectLinear(rate=0.5)` in training mode must get a whole sequence `[T, N, *]`, for "
-        "which it draws one mask per sample, got one step of shape (3, 4). Call "
-        "`net(state, x_seq)`, or freeze it with `net.eval()`.",
+        "`DropConnectLinear` in training mode must get a whole sequence `[T, N, *]`, got one "
+        "step of shape (3, 4). Call `net(state, x_seq)`, or freeze it with `net.eval()`.",
     ),
     (
         lambda: js.nn.Dropout(0.5, broadcast_dims=(1, 2), rngs=RNGS),
@@ -175,12 +171,11 @@ CASES = [
     ),
     (
         given(js.nn.Dropout(0.5, broadcast_dims=(-3,), rngs=RNGS), ONES),
-        "`Dropout(broadcast_dims=(-3,))` must be axes of one step, got steps of shape (3, 4).",
+        "`Dropout(broadcast_dims=...)` for steps of shape (3, 4) must be from -2 to -1, got -3.",
     ),
     (
         lambda: js.nn.Upsample((2, 0)),
-        "`Upsample(factor=...)` must be a tuple of positive integers, one per spatial axis, got "
-        "(2, 0). Give (2, 2) for images.",
+        "`Upsample(factor=...)` must be positive integers such as (2, 2), got (2, 0).",
     ),
     (
         lambda: js.nn.Upsample((2, 2), "cubic"),
@@ -188,28 +183,26 @@ CASES = [
     ),
     (
         lambda: js.nn.AdaptiveAvgPool(1),
-        "`AdaptiveAvgPool(size=...)` must be a tuple of positive integers, one per spatial axis, "
-        "got 1. Give (2, 2) for images.",
+        "`AdaptiveAvgPool(size=...)` must be positive integers such as (2, 2), got 1.",
     ),
     (
         lambda: js.nn.AdaptiveAvgPool((1, 1))(ONES[0]),
-        "`AdaptiveAvgPool(size=(1, 1))` must get at least 3 axes, got (3, 4). Give one entry for "
-        "each spatial axis.",
+        "`AdaptiveAvgPool(size=(1, 1))(x=...)` must be [..., *, *, C], got the shape (3, 4). "
+        "Pool before `Flatten`, and give one entry for each spatial axis.",
     ),
     (
         lambda: js.nn.fuse_conv_bn(CONV),
-        "`fuse_conv_bn(net)` must be in evaluation mode, got an nnx.BatchNorm in training. Call "
-        "`net.eval()` first.",
+        "`fuse_conv_bn(net)` must be in evaluation mode, got training. Call `net.eval()`.",
     ),
     (
         lambda: js.nn.fuse_conv_bn(LSTM),
-        "`fuse_conv_bn(net)` must have a convolution or linear layer followed by an nnx.BatchNorm "
-        'in a Sequential, got none. Name others: `pairs=[("conv1", "norm1")]`.',
+        "`fuse_conv_bn(net)` must have an nnx.Conv or nnx.Linear before an nnx.BatchNorm in a "
+        'Sequential, got none. Name them by their paths: `pairs=[("conv1", "norm1")]`.',
     ),
     (
         lambda: js.nn.fuse_conv_bn(LSTM, ["linear_ih"]),
-        "`fuse_conv_bn(pairs=...)` must be pairs of paths, got 'linear_ih'. Give "
-        '[("conv1", "norm1")].',
+        "`fuse_conv_bn(pairs=...)` must be pairs, got 'linear_ih'. Name them by their paths: "
+        '`pairs=[("conv1", "norm1")]`.',
     ),
     (
         lambda: js.nn.fuse_conv_bn(LSTM, [("linear_ih", "linear_hh")]),

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._check import integer
+from ..._check import axes, integer
 from ..._types import Array, Tree
 from ..whole_sequence import WholeSequence, check_steps
 
@@ -25,9 +25,9 @@ class _Excitation(nnx.Module):
 
 def _over_time(excitation: _Excitation, xs: Array) -> Array:
     """``xs`` with every time step of every sample scaled by its score."""
-    axes = tuple(range(2, xs.ndim))
-    scores = excitation(xs.mean(axes).T, xs.max(axes).T).T
-    return xs * jnp.expand_dims(scores, axes)
+    over = tuple(range(2, xs.ndim))
+    scores = excitation(xs.mean(over).T, xs.max(over).T).T
+    return xs * jnp.expand_dims(scores, over)
 
 
 class TemporalWiseAttention(WholeSequence):
@@ -119,8 +119,7 @@ class MultiDimensionalAttention(WholeSequence):
         name = "MultiDimensionalAttention"
         if not (use_temporal or use_channel or use_spatial):
             raise ValueError(
-                f"`{name}` must scale something, got use_temporal, use_channel and use_spatial all "
-                "False. Set one of them."
+                f"`{name}(use_temporal=..., ...)` must be True for one, got all False."
             )
         self.steps = integer(f"`{name}(steps=...)`", steps, low=1)
         self.channels = integer(f"`{name}(channels=...)`", channels, low=1)
@@ -140,17 +139,14 @@ class MultiDimensionalAttention(WholeSequence):
 
     def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
         """Scale ``[T, N, H, W, C]``."""
-        if xs.ndim != 5 or xs.shape[-1] != self.channels:
-            raise ValueError(
-                f"`MultiDimensionalAttention(channels={self.channels})` must get sequences "
-                f"`[T, N, H, W, {self.channels}]`, got shape {xs.shape}."
-            )
+        where = f"`MultiDimensionalAttention(channels={self.channels})(x=...)`"
+        axes(where, xs, "T", "N", "H", "W", self.channels)
         check_steps(self, xs)
         if self.temporal is not None:
             xs = _over_time(self.temporal, xs)
         if self.channel is not None:
-            axes = (0, 2, 3)
-            xs = xs * self.channel(xs.mean(axes), xs.max(axes))[:, None, None]
+            over = (0, 2, 3)
+            xs = xs * self.channel(xs.mean(over), xs.max(over))[:, None, None]
         if self.spatial is not None:
             summary = jnp.stack((xs.mean((0, -1)), xs.max((0, -1))), -1)
             xs = xs * nnx.sigmoid(self.spatial(summary))

@@ -74,7 +74,7 @@ class _PerStepNorm(SpikingModule):
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""
         if not self.use_running_average:
-            refuse_training_step(type(self).__name__, x)
+            refuse_training_step(self, x)
         state, y = self._run(state, x[None])
         return state, y[0]
 
@@ -84,11 +84,11 @@ class _PerStepNorm(SpikingModule):
         return self._run(state, xs)
 
     def _run(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
-        name, (done, rank) = type(self).__name__, state
+        done, rank = state
         check_features(self, "num_features", xs)
         if not isinstance(done, jax.core.Tracer) and done + len(xs) > self.steps:
             raise ValueError(
-                f"`{name}(steps={self.steps})` must get {self.steps} time steps in all, got "
+                f"`{type(self).__name__}(steps={self.steps})` must get that many steps in all, got "
                 f"{done + len(xs)}. Start each sequence from `net.init_state(shape)`."
             )
         index = done + jnp.arange(len(xs))

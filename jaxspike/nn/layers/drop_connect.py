@@ -65,8 +65,7 @@ class DropConnectLinear(SpikingModule, nnx.Linear):
     def __call__(self, state: EmptyState, x: Array) -> tuple[EmptyState, Array]:  # type: ignore[override]
         """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""
         if self._active():
-            why = ", for which it draws one mask per sample"
-            refuse_training_step(f"DropConnectLinear(rate={self.rate})", x, why)
+            refuse_training_step(self, x)
         return state, (1 - self.rate) * nnx.Linear.__call__(self, x)
 
     def sequence(self, state: EmptyState, xs: Array) -> tuple[EmptyState, Array]:

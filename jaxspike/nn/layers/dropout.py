@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from ..._check import instance
+from ..._check import in_range, instance, integer, number
 from ..._types import Array, DType, Shape
 from ..empty_state import EmptyState
 from ..module import SpikingModule
@@ -16,10 +15,9 @@ from ..whole_sequence import refuse_training_step
 
 def check_rate(name: str, rate) -> float:
     """A checked probability to drop."""
-    number = not isinstance(rate, bool) and isinstance(rate, int | float | np.floating)
-    if not number or not 0 <= rate < 1:
-        raise ValueError(f"`{name}(rate=...)` must be a number in [0, 1), got {rate!r}.")
-    return float(rate)
+    rate = number(f"`{name}(rate=...)`", rate)
+    in_range(f"`{name}(rate=...)`", rate, low=0, below=1)
+    return rate
 
 
 def own_keys(name: str, rngs) -> nnx.RngStream:
@@ -85,7 +83,7 @@ class Dropout(SpikingModule):
     def __call__(self, state: EmptyState, x: Array) -> tuple[EmptyState, Array]:
         """One step ``[N, *]`` in evaluation, or a sequence ``[T, N, *]``."""
         if self._active():
-            refuse_training_step(f"Dropout({self.rate})", x, ", for which it draws one mask")
+            refuse_training_step(self, x)
         return state, x
 
     def sequence(self, state: EmptyState, xs: Array) -> tuple[EmptyState, Array]:
@@ -93,13 +91,9 @@ class Dropout(SpikingModule):
         if not self._active():
             return state, xs
         shape = list(xs.shape[1:])
+        where = f"`Dropout(broadcast_dims=...)` for steps of shape {xs.shape[1:]}"
         for axis in self.broadcast_dims:
-            if -axis > len(shape):
-                raise ValueError(
-                    f"`Dropout(broadcast_dims={self.broadcast_dims})` must be axes of one step, "
-                    f"got steps of shape {xs.shape[1:]}."
-                )
-            shape[axis] = 1
+            shape[integer(where, axis, low=-len(shape), high=-1)] = 1
         keep = jax.random.bernoulli(self.rngs(), 1 - self.rate, shape)
         return state, jnp.where(keep, xs / (1 - self.rate), 0)
 

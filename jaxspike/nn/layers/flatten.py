@@ -2,7 +2,7 @@
 
 from flax import nnx
 
-from ..._check import integer
+from ..._check import axes, integer
 from ..._types import Array
 
 
@@ -24,9 +24,6 @@ class Flatten(nnx.Module):
         self.axes = integer("`Flatten(axes=...)`", axes, low=2)
 
     def __call__(self, x: Array) -> Array:
-        if x.ndim < self.axes:
-            raise ValueError(
-                f"`Flatten(axes={self.axes})` must get at least {self.axes} axes, got {x.shape}. "
-                "Give the number of axes that one sample has."
-            )
+        fix = "Give the number of axes that one sample has."
+        axes(f"`Flatten(axes={self.axes})(x=...)`", x, "...", *self.axes * "*", fix=fix)
         return x.reshape(*x.shape[: -self.axes], -1)

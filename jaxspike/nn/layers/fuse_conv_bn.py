@@ -22,6 +22,9 @@ class Identity(nnx.Module):
         return x
 
 
+NAME_PAIRS = 'Name them by their paths: `pairs=[("conv1", "norm1")]`.'
+
+
 def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
     """A copy of a network in evaluation mode, with batch normalizations folded into convolutions.
 
@@ -61,15 +64,13 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
         found.append(_named(net, names, places))
     if not found:
         raise ValueError(
-            "`fuse_conv_bn(net)` must have a convolution or linear layer followed by an "
-            "nnx.BatchNorm in a Sequential, got none. "
-            'Name others: `pairs=[("conv1", "norm1")]`.'
+            "`fuse_conv_bn(net)` must have an nnx.Conv or nnx.Linear before an nnx.BatchNorm in a "
+            f"Sequential, got none. {NAME_PAIRS}"
         )
     for layers, i, j in found:
         if not layers[j].use_running_average:
             raise ValueError(
-                "`fuse_conv_bn(net)` must be in evaluation mode, got an nnx.BatchNorm in training. "
-                "Call `net.eval()` first."
+                "`fuse_conv_bn(net)` must be in evaluation mode, got training. Call `net.eval()`."
             )
         _fold(layers[i], layers[j])
         layers[j] = Identity()
@@ -121,10 +122,7 @@ class _Places:
 
 def _named(net: nnx.Module, names, places: Counter[int]) -> tuple[Any, int, int]:
     if not isinstance(names, tuple | list) or len(names) != 2:
-        raise ValueError(
-            f"`fuse_conv_bn(pairs=...)` must be pairs of paths, got {names!r}. "
-            'Give [("conv1", "norm1")].'
-        )
+        raise ValueError(f"`fuse_conv_bn(pairs=...)` must be pairs, got {names!r}. {NAME_PAIRS}")
     where: list[tuple[Any, Key]] = []
     kinds = (_is_conv, "an nnx.Conv or nnx.Linear"), (_is_norm, "an nnx.BatchNorm")
     for path, (is_kind, kind) in zip(names, kinds, strict=True):
@@ -134,8 +132,7 @@ def _named(net: nnx.Module, names, places: Counter[int]) -> tuple[Any, int, int]
             raise ValueError(f"`fuse_conv_bn(pairs=...)` must name {kind}, got {got} at {path!r}.")
         if places[id(layer)] > 1:
             raise ValueError(
-                f"`fuse_conv_bn(pairs=...)` must name layers that are used once, got {path!r}, "
-                "which is in several places. Leave it out."
+                f"`fuse_conv_bn(pairs=...)` must be layers used once, got {path!r}. Leave it out."
             )
         where.append((holder, key))
     return _Places(*where), 0, 1

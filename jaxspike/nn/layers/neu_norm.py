@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._check import at_least_float32, in_range
+from ..._check import at_least_float32, axes, in_range
 from ..._state import output_dtype
 from ..._types import Array, DType, Shape
 from ..module import SpikingModule
@@ -48,10 +48,7 @@ class NeuNorm(SpikingModule):
     ):
         in_range("`NeuNorm(k=...)`", k, low=0, high=1)
         if not isinstance(shape, tuple | list) or len(shape) < 2:
-            raise ValueError(
-                f"`NeuNorm(shape=...)` must be the shape of one sample, got {shape!r}. "
-                "Give (H, W, C)."
-            )
+            raise ValueError(f"`NeuNorm(shape=...)` must be (H, W, C) of a sample, got {shape!r}.")
         self.shape, self.k = tuple(shape), k
         *space, channels = shape
         size = (*space, 1 if shared_across_channels else channels)
@@ -66,11 +63,7 @@ class NeuNorm(SpikingModule):
 
     def __call__(self, state: Array, x: Array) -> tuple[Array, Array]:
         """One step ``[N, H, W, C]``, or a sequence ``[T, N, H, W, C]``."""
-        if x.shape[1:] != self.shape:
-            sizes = ", ".join(map(str, self.shape))
-            raise ValueError(
-                f"`NeuNorm({self.shape})` must get steps `[N, {sizes}]`, got shape {x.shape}."
-            )
+        axes(f"`NeuNorm({self.shape})(x=...)`", x, "N", *self.shape)
         x = x.astype(output_dtype(x))
         wide = at_least_float32(x)
         total = wide.sum(-1, keepdims=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
-from ..._check import one_of
+from ..._check import axes, one_of
 from ..._state import output_dtype
 from ..._types import Array
 
@@ -29,21 +29,13 @@ class _Pool(nnx.Module):
         self.strides = self.window if strides is None else sizes(name, "strides", strides)
         if len(self.strides) != len(self.window):
             raise ValueError(
-                f"`{name}(strides=...)` must have one entry per axis of the window {self.window}, "
-                f"got {self.strides}."
+                f"`{name}(strides=...)` must be one per axis of {self.window}, got {self.strides}."
             )
         self.padding = padding if isinstance(padding, str) else _pairs(name, padding)
 
     def _space(self, x: Array) -> tuple[int, ...]:
         """The sizes of the spatial axes."""
-        space = x.shape[-1 - len(self.window) : -1]
-        if len(space) < len(self.window):
-            raise ValueError(
-                f"`{type(self).__name__}(x=...)` must be `[..., space, features]` with one spatial "
-                f"axis for each of the window {self.window}, got the shape {x.shape}. "
-                "Pool before `Flatten`, and give images `[N, H, W, C]`."
-            )
-        return space
+        return _space(type(self).__name__, "window", x, self.window)
 
 
 class MaxPool(_Pool):
@@ -192,8 +184,7 @@ def sizes(name: str, argument: str, given: Sequence[int]) -> tuple[int, ...]:
     ok = isinstance(given, Sequence) and all(isinstance(n, int) and n >= 1 for n in given)
     if not ok or not given:
         raise ValueError(
-            f"`{name}({argument}=...)` must be a tuple of positive integers, one per spatial axis, "
-            f"got {given!r}. Give (2, 2) for images."
+            f"`{name}({argument}=...)` must be positive integers such as (2, 2), got {given!r}."
         )
     return tuple(given)
 
@@ -212,10 +203,7 @@ def _pairs(name: str, padding: Sequence[tuple[int, int]]) -> tuple[tuple[int, in
 
 def _space(name: str, argument: str, x: Array, per_axis: tuple[int, ...]) -> tuple[int, ...]:
     """The sizes of the spatial axes of ``x``."""
-    axes = len(per_axis)
-    if x.ndim < axes + 1:
-        raise ValueError(
-            f"`{name}({argument}={per_axis})` must get at least {axes + 1} axes, got {x.shape}. "
-            "Give one entry for each spatial axis."
-        )
-    return x.shape[-axes - 1 : -1]
+    layout = ("...", *len(per_axis) * "*", "C")
+    fix = "Pool before `Flatten`, and give one entry for each spatial axis."
+    axes(f"`{name}({argument}={per_axis})(x=...)`", x, *layout, fix=fix)
+    return x.shape[-len(per_axis) - 1 : -1]
