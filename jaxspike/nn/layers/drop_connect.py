@@ -29,7 +29,7 @@ class DropConnectLinear(SpikingModule, nnx.Linear):
 
     Raises:
         ValueError: If ``rate`` is out of range, or a single step is given in training.
-        TypeError: If ``rngs`` is missing.
+        TypeError: If ``rate`` is not a number, or ``rngs`` is missing.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js

@@ -44,7 +44,7 @@ class Dropout(SpikingModule):
     Raises:
         ValueError: If ``rate`` is out of range, ``broadcast_dims`` are not negative or not axes of
             the input, or a single step is given in training.
-        TypeError: If ``rngs`` is missing.
+        TypeError: If ``rate`` is not a number, or ``rngs`` is missing.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
