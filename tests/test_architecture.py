@@ -129,14 +129,14 @@ def test_a_room_is_entered_by_its_door(module):
 
 @in_every_module
 def test_imports_are_at_the_top(module):
-    """A function imports an optional package and nothing else: a circle is not dodged."""
+    """A function imports an optional package and nothing else: a cycle is not dodged."""
     for found in house.imports(module):
         optional = not found.inside and found.module in OPTIONAL
         assert found.in_function == optional, found
         assert found.name != "*", found
 
 
-def test_no_import_goes_in_a_circle():
+def test_no_import_goes_in_a_cycle():
     arrows = {
         module: {i.module for i in house.imports(module) if i.inside and not i.in_function}
         for module in MODULES

@@ -158,7 +158,7 @@ def test_event_frames_lie_in_rows(ax):
     assert sheet(few).shape == (3, 2 * 4 + 1, 3)
 
 
-def test_the_colours_of_events(ax):
+def test_the_colors_of_events(ax):
     frames = np.zeros((1, 1, 3, 2))
     frames[0, 0, 0, 0], frames[0, 0, 1, 1] = 4, 4
     js.plot.event_frames(frames, ax=ax)

@@ -1,6 +1,6 @@
 """How the tests compile: quickly, and as users do where the last bit of a number decides.
 
-Most of the suite's time would be LLVM's. The graph is optimised either way; what `QUICK` saves is
+Most of the suite's time would be LLVM's. The graph is optimized either way; what `QUICK` saves is
 the work on the machine code of each kernel.
 """
 

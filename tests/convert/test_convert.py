@@ -521,7 +521,7 @@ def test_an_order_that_the_trace_does_not_determine():
 
 
 def test_a_flat_image_behind_other_layers():
-    """The order of features goes through neurons, normalisation and skips, up to a product."""
+    """The order of features goes through neurons, normalization and skips, up to a product."""
 
     class Net(js.nn.SpikingModule):
         def __init__(self):

@@ -184,7 +184,7 @@ def test_ten_silent_layers_fire_at_the_rate_asked_for():
 
 
 class Block(js.nn.SpikingModule):
-    """Convolutions and normalisations whose names say nothing about their order."""
+    """Convolutions and normalizations whose names say nothing about their order."""
 
     def __init__(self, rngs):
         self.z, self.y = (nnx.Conv(4, 4, (3, 3), rngs=rngs) for _ in range(2))
@@ -205,7 +205,7 @@ def images():
     return net, js.train.scale_to_firing_rate(net, x, rate=0.1), x
 
 
-def test_user_written_classes_with_normalisation_and_recurrence(images):
+def test_user_written_classes_with_normalization_and_recurrence(images):
     net, fired, x = images
     report, first = rates(fired, x), rates(net, x)
     assert list(report.layers) == ["0", "1.b", "1.a", "4.neuron"]

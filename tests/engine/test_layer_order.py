@@ -97,7 +97,7 @@ def test_no_product_in_a_loop(net, data):
 
 
 class Block(nnx.Module):
-    """Convolution, batch normalisation and a neuron, twice, and a skip."""
+    """Convolution, batch normalization and a neuron, twice, and a skip."""
 
     def __init__(self, c, *, rngs):
         self.conv1, self.bn1 = nnx.Conv(c, c, (3, 3), rngs=rngs), nnx.BatchNorm(c, rngs=rngs)

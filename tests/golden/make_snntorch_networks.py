@@ -49,7 +49,7 @@ class Net(nn.Module):
 
 
 def at_rest(lif):
-    """The first state; without it a neuron goes on from its last call."""
+    """The first state; without it a neuron continues from its last call."""
     state = lif.reset_mem()
     return state if isinstance(state, tuple) else (state,)
 

@@ -10,7 +10,7 @@ Made in the environment that `make_spikingjelly.py` describes. Everything is flo
     <case>|grad_x       the gradient of x
     <case>|param|<path> a parameter
     <case>|grad|<path>  its gradient
-    <case>|stat|<path>  a running statistic of batch normalisation after the call
+    <case>|stat|<path>  a running statistic of batch normalization after the call
     <case>|eval         the output of a second call, in evaluation
 """
 
@@ -60,7 +60,7 @@ def linear(path, module, bias=True):
 
 
 def norm(path, module):
-    """The parameters of a batch normalisation."""
+    """The parameters of a batch normalization."""
     return {f"{path}scale": ([module.weight], flat), f"{path}bias": ([module.bias], flat)}
 
 
@@ -99,7 +99,7 @@ def record(out, case, module, x, parameters=None, to=last, stats=None, randomise
 
 
 def norms(out):
-    """Batch normalisations over a sequence of images, and NeuNorm."""
+    """Batch normalizations over a sequence of images, and NeuNorm."""
     c, image = 3, (T, N, 3, 2, 3)
     x = 0.5 + normal(*image, scale=2.0)
     modules = {
@@ -197,7 +197,7 @@ def attention(out):
 
 
 def stateless(out):
-    """Weight standardisation, upsampling, adaptive pooling, DropConnect in evaluation."""
+    """Weight standardization, upsampling, adaptive pooling, DropConnect in evaluation."""
     module = layer.WSConv2d(4, 6, 3, padding=1, groups=2, step_mode="m")
     parameters = {
         "kernel": ([module.weight], kernel),

@@ -69,7 +69,7 @@ def test_the_neuron_of_the_paper(library, method, scale, tmp_path):
     want_v, want = PAPER[library].T
     np.testing.assert_array_equal(y[:, 0, 0], want != 0)
     quiet = want == 0  # some show the membrane before its reset
-    if library == "exact":  # it goes on from the instant of the spike, not from the end of the step
+    if library == "exact":  # from the instant of the spike, not the end of the step
         quiet &= np.cumsum(want) == 0
     np.testing.assert_allclose(scale * v[quiet, 0, 0], want_v[quiet], atol=2e-6 * scale)
 

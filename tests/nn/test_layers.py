@@ -1,4 +1,4 @@
-"""Layers of spiking networks: what they do over time, and the folding of normalisations."""
+"""Layers of spiking networks: what they do over time, and the folding of normalizations."""
 
 from functools import partial
 
@@ -170,7 +170,7 @@ def test_votes_are_a_layer():
     np.testing.assert_array_equal(net(state, xs)[1], want)
 
 
-def test_weight_standardisation_without_gain():
+def test_weight_standardization_without_gain():
     layer = js.nn.WSLinear(200, 3, use_gain=False, rngs=nnx.Rngs(0))
     assert set(nnx.state(layer, nnx.Param)) == {"kernel", "bias"}
     weight = layer(jnp.eye(200)) - layer(jnp.zeros((1, 200)))
@@ -182,7 +182,7 @@ def test_weight_standardisation_without_gain():
 
 
 def randomised(net):
-    """A network in evaluation whose normalisations do something."""
+    """A network in evaluation whose normalizations do something."""
     rng = np.random.default_rng(3)
     params, stats, others = nnx.state(net, nnx.Param, nnx.BatchStat, ...)
     params = jax.tree.map(lambda p: p + jnp.float32(rng.normal(0, 0.3, p.shape)), params)

@@ -1,4 +1,4 @@
-"""`jaxspike.train`: the numbers of the plain loop, and of a training that was never stopped."""
+"""`jaxspike.train`: the numbers of the plain loop, and of a run that was never stopped."""
 
 import functools
 import os

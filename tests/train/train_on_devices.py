@@ -1,6 +1,6 @@
 """Run by test_train.py: on several devices, and in two processes, the numbers of one device.
 
-What is stopped on Ctrl-C and goes on from FOLDER has those numbers too.
+A run stopped with Ctrl-C and resumed from FOLDER gives the same numbers.
 
 python train_on_devices.py FOLDER                   # the devices of this process
 python train_on_devices.py FOLDER ADDRESS PROCESS   # this is process 0 or 1 of two

@@ -19,7 +19,7 @@ KEY = jax.random.key(0)
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A neuron, and whether an output may hear a later input."""
+    """A neuron, and whether an output may depend on a later input."""
 
     neuron: js.SequenceNeuron
     looks_ahead: bool = False

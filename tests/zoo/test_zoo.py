@@ -173,8 +173,8 @@ def alpha(n, x):
     since = np.zeros(x.shape[1:], int)
     for t in range(len(x)):
         age = np.arange(t + 1)[:, None, None]
-        heard = np.where(t - age >= since, x[t - age[:, 0, 0]], 0)
-        exc, inh = ((decay**age * heard).sum(0) for decay in (n.exc_decay, n.inh_decay))
+        received = np.where(t - age >= since, x[t - age[:, 0, 0]], 0)
+        exc, inh = ((decay**age * received).sum(0) for decay in (n.exc_decay, n.inh_decay))
         margin = scale * (exc - inh) - n.v_threshold
         since = np.where(margin >= 0, t + 1, since)
         left = margin < 0
@@ -196,8 +196,8 @@ def refractory(n, x):
 
 def delay(n, x):
     for t in range(len(x)):
-        heard = np.concatenate([np.zeros((n.steps, *x.shape[1:])), x[: t + 1]])
-        yield heard[t], np.inf, tuple(heard[t + 1 :])
+        received = np.concatenate([np.zeros((n.steps, *x.shape[1:])), x[: t + 1]])
+        yield received[t], np.inf, tuple(received[t + 1 :])
 
 
 PAPERS = {  # reference, neuron, (shift, scale) of the input, time steps

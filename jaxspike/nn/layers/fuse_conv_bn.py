@@ -59,7 +59,7 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
     """
     net = nnx.clone(net)
     places = Counter(id(child) for _, m in nnx.iter_modules(net) for child in _children(m))
-    found = list(_neighbours(net, places))
+    found = list(_neighbors(net, places))
     for names in pairs:
         found.append(_named(net, names, places))
     if not found:
@@ -90,7 +90,7 @@ def _children(module: nnx.Module) -> list[Any]:
     return list(module) if isinstance(module, nnx.List) else list(vars(module).values())
 
 
-def _neighbours(net: nnx.Module, places: Counter[int]) -> Iterator[tuple[Any, int, int]]:
+def _neighbors(net: nnx.Module, places: Counter[int]) -> Iterator[tuple[Any, int, int]]:
     """The pairs in every Sequential, except layers that are also used elsewhere."""
     for _, module in nnx.iter_modules(net):
         if isinstance(module, Sequential | nnx.Sequential):
