@@ -48,6 +48,7 @@ MAY_IMPORT = {
         *("_types", "_pytree", "_check", "engine.device", "engine.network_size"),
         *("engine.program", "engine.policy", "engine.loop", "engine.order", "engine"),
     },
+    "learning": {"_types", "_check", "engine", "engine.program", "engine.order", "learning"},
     "nn": {*BASE, *NEURONS, "engine", "engine.network_size", "nn"},
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
     "debug": {*BASE, *NEURONS, "engine", "nn", "debug"},
@@ -70,6 +71,7 @@ OFFERS = {
     "neurons.base",
     "neurons.equations",
     "engine.network_size",
+    "engine.order",
     "engine.program",
     "nn.mixed_in",
     "nn.module",
@@ -173,7 +175,7 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 SPACES = (
     *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
-    *(js.field, js.neurons, js.convert, js.data, js.debug, js.nir, js.plot, js.train),
+    *(js.field, js.neurons, js.learning, js.convert, js.data, js.debug, js.nir, js.plot, js.train),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
 )
 PUBLIC = {
