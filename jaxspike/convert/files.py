@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 
 
-def read(call: str, source: object) -> dict[str, np.ndarray]:
+def read(call: str, source: Mapping[str, object] | str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The arrays of a mapping or of a ``.safetensors`` file.
 
     Raises:

@@ -1,6 +1,6 @@
 """Checks of the arguments that `fit` and `evaluate` share."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -24,7 +24,7 @@ def check(caller: str, net: object, encode: object, key: Array | None, **functio
         _check.key(f"`{caller}(key=...)`", key)
 
 
-def pairs(caller: str, data: Iterable[Sequence[Array]]) -> Iterator[tuple[Array, Array]]:
+def pairs(caller: str, data: Any) -> Iterator[tuple[Array, Array]]:
     """The batches of ``data``."""
     where, what = f"`{caller}(data=...)`", "batches, or a function of the epoch that returns them"
     fix = "`js.data.batches` cuts arrays into batches."

@@ -344,7 +344,10 @@ def two():
 
 
 W = np.ones((4, 4), np.float32)
-MAKE = "Use the same layers, and `Spiking(neuron, learn=...)` if it learned; if only names differ, give `names={there: here}`."
+MAKE = (
+    "Use the same layers, and `Spiking(neuron, learn=...)` if it learned; if only names differ, "
+    "give `names={there: here}`."
+)
 ERRORS = [
     (
         lambda: js.convert.from_torch(two(), {"0.weight": W, "2.weight": W, "3.w": W[0, 0]}),
