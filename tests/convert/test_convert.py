@@ -281,8 +281,8 @@ def test_snntorch_with_the_reset_one_step_late():
         ),
         (
             lambda: immediate(v_rest=0.5),
-            "The reset of `lif2` (0: subtract, 1: to zero, 2: none) must be what the weights "
-            "were trained with, 1, got nan. Make the network with that value.",
+            "The reset of `lif2` (0: subtract, 1: to zero, 2: none) must be 1, as in training, "
+            "got nan. Use that value.",
         ),
     ],
 )
