@@ -756,3 +756,37 @@ def test_eight_devices_and_two_processes(tmp_path):
     for run, text in zip(runs, texts, strict=True):
         assert run.returncode == 0, text
         assert text.endswith("equal\n"), text
+
+
+class WithActivity(js.nn.SpikingModule):
+    """A network that also returns the spikes of its neurons, for the loss."""
+
+    def __init__(self, net):
+        self.net = net
+
+    def __call__(self, state, x):
+        new, y, records = js.debug.record(self.net, state["net"], x, update=True)
+        return {"net": new}, (y, [record["output"] for record in records.values()])
+
+
+def test_hidden_spikes_for_the_loss_are_in_every_program(uninterrupted):
+    pytest.importorskip("tqdm")
+
+    def loss(out, y):
+        return LOSS(out[0], y)
+
+    def accuracy(out, y):
+        return js.losses.accuracy(out[0], y)
+
+    inner, _ = make()
+    net = WithActivity(inner)
+    optimizer = nnx.Optimizer(net, optax.adam(1e-2), wrt=nnx.Param)
+    options = {"data": batches, "epochs": 1, "test": batches, "progress": True}
+    history = fit(net, optimizer, loss=loss, accuracy=accuracy, **options)
+    np.testing.assert_allclose(history[0][:2], uninterrupted[1][0][:2], rtol=1e-5)
+    np.testing.assert_allclose(history[0].test, uninterrupted[1][0].test, rtol=1e-5)
+    x_seq = encode(KEY, samples()[0])
+    scaled = js.train.scale_to_firing_rate(net, x_seq, rate=0.2)
+    report = js.debug.firing_rates(scaled, scaled.init_state(x_seq.shape[1:]), x_seq)
+    assert list(report.layers) == ["net.2", "net.5"]
+    assert abs(report.layers["net.2"].rate - 0.2) < 0.01
