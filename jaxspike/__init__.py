@@ -14,6 +14,7 @@ from . import (
     debug as debug,
     encode as encode,
     field as field,
+    learning as learning,
     losses as losses,
     neurons as neurons,
     nir as nir,
