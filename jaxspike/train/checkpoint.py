@@ -135,19 +135,17 @@ class Checkpoints:
         try:
             yield
         except Exception as e:  # Orbax raises whatever the damage leads to
-            raise ValueError(
-                f"`fit(checkpoints=...)` cannot read {self.folder / str(step)}: it is damaged. "
-                "Delete it to resume from the one before."
-            ) from e
+            why = f"{self.folder / str(step)} is damaged. Delete it to resume from the one before"
+            raise ValueError(f"`fit(checkpoints=...)`: {why}.") from e
 
     def _compare(self, there: dict[str, Tree], here: dict[str, Tree]) -> None:
         """Refuse the checkpoint of another network or optimizer."""
         for path in [*here, *there]:
             a, b = (_kind(tree[path]) if path in tree else "nothing" for tree in (there, here))
             if a != b:
+                where, got = "`fit(checkpoints=...)`", f"{path}: {a} in {self.folder}, {b} here"
                 raise ValueError(
-                    "`fit(checkpoints=...)` must be of the same network and optimizer, got "
-                    f"{path}: {a} in {self.folder}, {b} here. Give another folder."
+                    f"{where} must be of this training, got {got}. Give another folder."
                 )
 
     def close(self) -> None:
