@@ -123,7 +123,7 @@ def test_values(kind, fields, sentence):
             js.LIF,
             {"surrogate_function": 4.0},
             "`LIF(surrogate_function=...)` is not a field of `LIF`. Use one of: "
-            "tau, v_threshold, v_reset, surrogate, decay_input, detach_reset.",
+            "tau, v_threshold, v_reset, v_rest, surrogate, decay_input, detach_reset.",
         ),
     ],
 )
