@@ -82,14 +82,22 @@ def charge_fire_reset(
 ) -> tuple[State, ...]:
     """Charge the membrane ``v``, fire, and reset at the time ``when``, one of `RESET_TIMES`.
 
+    "immediate_once" is also known: the reset is immediate, but a membrane that is above threshold
+    after it is reset before it fires again, and then not again by that spike.
+
     Returns:
-        The new membrane, its spikes, and the spikes of ``v``, or None if ``when`` is "immediate".
+        The new membrane, its spikes, and the spikes of ``v``, or None if the reset is immediate.
     """
     if when == "immediate":
         h = charge(v)
         s = fire(h)
         return reset(h, s), s, None
     last = fire(v)
+    if when == "immediate_once":
+        last = jax.lax.stop_gradient(last)
+        h = reset(charge(v), last)
+        s = fire(h)
+        return reset(h, s - last), s, None
     h = charge(reset(v, last) if when == "before_charge" else v)
     h = reset(h, last) if when == "after_charge" else h
     return h, fire(h), last

@@ -69,6 +69,7 @@ UNIT = {"r": full(1, 1 / DT), "v_threshold": full(1, 1.0)}  # v += x
         ({"fires": ">="}, [1, 0, 1, 0, 1]),  # 1 -> 0, 0.5, 1 -> 0, 0.5, 2.5
         ({"reset": "subtract"}, [0, 1, 0, 1, 1]),  # 1, 1.5 -> 0.5, 1, 1.5 -> 0.5, 2.5
         ({"reset": "subtract_delayed"}, [0, 1, 0, 1, 1]),
+        ({"reset": "subtract_once"}, [0, 1, 0, 1, 1]),
         ({"reset": "subtract", "max_spike_count": None, "fires": ">="}, [1, 0, 1, 0, 2]),
         ({"reset": "subtract", "max_spike_count": 1, "fires": ">="}, [1, 0, 1, 0, 1]),
     ],
