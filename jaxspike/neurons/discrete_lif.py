@@ -12,7 +12,7 @@ from .._types import Array, DType, Param, Shape
 from ..field import between, static
 from ..surrogate import Sigmoid, Surrogate, spike
 from .base import Neuron
-from .equations import RESET_TIMES, at_rest, charge_fire_reset, reset
+from .equations import RESET_TIMES, at_rest, charge_fire_reset, reset, reset_below_threshold
 
 
 class DiscreteLIFState(NamedTuple):
@@ -59,8 +59,8 @@ class DiscreteLIF(Neuron):
         v_gain: Factor of the current in the membrane.
         x_gain: Factor of the input in the membrane, bypassing the synapse.
         v_leak: Potential that the membrane leaks to and starts at.
-        v_threshold: Firing threshold; None for a leaky integrator, which outputs the membrane ``h``
-            and is never reset.
+        v_threshold: Firing threshold, above ``v_reset``; None for a leaky integrator, which outputs
+            the membrane ``h`` and is never reset.
         v_reset: Potential after a spike; None for a soft reset.
         v_min: Lower bound of the membrane after a step; None for no bound.
         surrogate: Derivative of the spike, a function of ``u - v_threshold``.
@@ -77,8 +77,8 @@ class DiscreteLIF(Neuron):
     Raises:
         TypeError: If ``max_spike_count`` is not an integer or None.
         ValueError: If ``spike_delay`` is given with an immediate reset or without a threshold,
-            "immediate_once" with a ``v_reset``, ``max_spike_count`` is below 1, or the threshold is
-            not above zero although spikes are counted.
+            "immediate_once" with a ``v_reset``, ``max_spike_count`` is below 1, the threshold is
+            not above ``v_reset``, or not above zero although spikes are counted.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -115,6 +115,8 @@ class DiscreteLIF(Neuron):
         most, threshold = self.max_spike_count, self.v_threshold
         if most is not None:
             _check.integer("`DiscreteLIF(max_spike_count=...)`", most, low=1)
+        if self.reset_time != "never":
+            reset_below_threshold(self)
         counts = most != 1 and threshold is not None
         if counts and not _check.all_known(threshold, lambda v: v > 0):
             raise ValueError(

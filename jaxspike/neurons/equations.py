@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import _check
 from .._state import check_shape
@@ -133,6 +134,19 @@ def exponential(v: Array, delta_t: Param, theta_rh: Param) -> Array:
 def adapt(w: Array, v: Array, s: Array, v_rest: Param, tau_w: Param, a: Param, b: Param) -> Array:
     """The adaptation current after a step: ``w + (a * (v - v_rest) - w) / tau_w + b * s``."""
     return w + (a * (v - v_rest) - w) / tau_w + b * s
+
+
+def reset_below_threshold(neuron, of_both_signs: bool = False) -> None:
+    """Check that ``v_reset`` of ``neuron`` is not where it would fire again, at every step."""
+    v_reset, threshold = neuron.v_reset, neuron.v_threshold
+    if v_reset is None or threshold is None or isinstance(threshold, jax.core.Tracer):
+        return
+    if not _check.all_known(
+        v_reset, lambda v: (abs(v) if of_both_signs else v) < np.asarray(threshold)
+    ):
+        what = f"closer to 0 than {threshold}" if of_both_signs else f"less than {threshold}"
+        must = f"must be {what}, its v_threshold, got {v_reset}"
+        raise ValueError(f"`{type(neuron).__name__}(v_reset=...)` {must}.")
 
 
 def square_weight(neuron) -> None:

@@ -195,8 +195,31 @@ def test_errors():
         "`DiscreteLIF(v_threshold=...)` must be greater than 0 to count spikes, got -50.0. "
         "Use `max_spike_count=1`.",
         v_threshold=-50.0,
+        v_reset=-60.0,
         max_spike_count=None,
     )
+
+
+@pytest.mark.parametrize("v_reset", [1.0, 2.0, np.inf, jnp.array([0.0, 1.5])])
+def test_a_reset_to_where_it_would_fire_again_is_refused(v_reset):
+    for neuron, what in (
+        (js.DiscreteLIF, "less than 1.0"),
+        (js.nir.NIRNeuron, "less than 1.0"),
+        (js.TernaryIF, "closer to 0 than 1.0"),
+        (js.TernaryLIF, "closer to 0 than 1.0"),
+    ):
+        must = f"`{neuron.__name__}(v_reset=...)` must be {what}, its v_threshold, got {v_reset}."
+        with pytest.raises(ValueError, match=re.escape(must)):
+            neuron(v_threshold=1.0, v_reset=v_reset)
+    with pytest.raises(
+        ValueError, match=re.escape("closer to 0 than 1.0, its v_threshold, got -1")
+    ):
+        js.TernaryIF(v_reset=-1.0)
+    js.DiscreteLIF(v_threshold=-50.0, v_reset=-52.0)
+    js.DiscreteLIF(v_threshold=1.0, v_reset=v_reset, reset_time="never")
+    js.presets.norse.lif(v_th=1.0, v_reset=0.5)
+    with pytest.raises(ValueError, match=re.escape("(v_reset=...)` must be less than 1.0, its")):
+        js.presets.norse.lif(v_th=1.0, v_reset=1.0)
 
 
 def test_a_leak_of_another_shape_is_refused_by_name():
