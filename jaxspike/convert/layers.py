@@ -10,7 +10,7 @@ from .._types import Array
 from ..neurons import SequenceNeuron
 from ..nn import Constant, Spiking
 from . import neurons
-from .slot import Layout, Slot, variable_slot
+from .slot import Layout, Slot, no_counterpart, variable_slot
 
 
 def _linear(layer: nnx.Linear) -> dict[str, Slot]:
@@ -126,11 +126,8 @@ def _layer(call: str, path: str, module: nnx.Module) -> dict[str, Slot]:
         if isinstance(module, kinds) and len(found := rule(module)) == len(own):
             return found
     if own:
-        raise TypeError(
-            f"`{call}(net=...)` must be made of layers with a counterpart in PyTorch, "
-            f"got a {type(module).__name__} with {sorted(own)} at `{path}`. Use nnx.Linear, Conv, "
-            "ConvTranspose, BatchNorm, LayerNorm, GroupNorm, InstanceNorm, RMSNorm or Embed."
-        )
+        fix = "Use nnx.Linear, Conv, ConvTranspose, Embed or one of its normalizations."
+        raise no_counterpart(call, path, module, f" with {sorted(own)}", "PyTorch", fix)
     return {}
 
 

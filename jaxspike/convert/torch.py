@@ -13,6 +13,7 @@ from . import files, flattened, layers
 from .transfer import Groups, Layers, load, modules
 
 Net = TypeVar("Net", bound=nnx.Module)
+ORDERS = "PyTorch flattens C, H, W and Flax H, W, C"
 
 
 def from_torch(
@@ -131,9 +132,9 @@ def _groups(call: str, arrays: dict[str, np.ndarray]) -> Groups:
         rows = group.get("conduct")
         if rows is not None and rows.ndim > group.get("linear_decay", rows).ndim:
             if not len(rows) or (rows != rows[0]).any():
+                got = f"a `{'.'.join(name)}.conduct` that changes"
                 raise ValueError(
-                    f"`{call}(source=...)` must have one `conduct` for all time steps, got a "
-                    f"`{'.'.join(name)}.conduct` that changes. A step does not know its time here."
+                    f"`{call}(source=...)` must have one value for all steps, got {got}."
                 )
             group["conduct"] = rows[0]
     return dict(groups)
@@ -169,16 +170,14 @@ def _flat(
         flat = unknown | flattened.channels(net, shape) | flat
     elif missing and not flattened.only_rows(net):
         raise ValueError(
-            f"`{call}(shape=...)` must be the shape of one step of input (N, *), got None, and "
-            f"`{missing[0]}` may get a flattened image: PyTorch flattens C, H, W and Flax H, W, C. "
-            "Give the shape that `init_state` gets."
+            f"`{call}(shape=...)` must be the shape that `init_state` gets, got None, and "
+            f"`{missing[0]}` may get a flattened image: {ORDERS}."
         )
     for path, channels in flat.items():
         size = linears[path].in_features if path in linears else 0
         if channels == flattened.UNKNOWN or (channels and size % channels):
             raise ValueError(
-                f"`{call}(channels=...)` must name `{path}`, whose order of features is not "
-                "determined: PyTorch flattens C, H, W and Flax H, W, C. "
-                f"Give `channels={{{path!r}: C}}`, those of the flattened image; 1 keeps the order."
+                f"`{call}(channels=...)` must name `{path}`, whose order of features is unknown: "
+                f"{ORDERS}. Give `channels={{{path!r}: C}}`; 1 keeps the order."
             )
     return flat

@@ -40,10 +40,10 @@ def cochlea(
         The events; t in microseconds, x is the filter, y is 0.
 
     Raises:
-        TypeError: If ``audio`` is not a flat array of numbers, or ``rate`` or ``channels`` are
-            not integers.
+        TypeError: If ``audio`` does not hold real numbers, or ``rate`` or ``channels`` are not
+            integers.
         ValueError: If ``0 < low < high < rate / 2`` or ``0 < level <= 1`` does not hold, or the
-            sound is not finite.
+            sound is not flat or not finite.
 
     Example:
         >>> import jaxspike.data, numpy as np
@@ -56,22 +56,15 @@ def cochlea(
     1987; Glasberg and Moore, Derivation of auditory filter shapes from notched-noise data, 1990.
     Send on change: Liu et al., Asynchronous binaural spatial audition sensor, 2014.
     """
-    sound = np.asarray(audio)
-    if sound.ndim != 1 or sound.dtype.kind not in "iuf":
-        raise TypeError(
-            f"`cochlea(audio=...)` must be real [samples], got {sound.dtype} {list(sound.shape)}."
-        )
-    sound = sound.astype(np.float64)
+    sound = _check.array("`cochlea(audio=...)`", audio, "samples", kinds="iuf").astype(np.float64)
     if not np.isfinite(sound).all():
         raise ValueError("`cochlea(audio=...)` must be finite, got a NaN or an infinity.")
     rate = _check.integer("`cochlea(rate=...)`", rate, low=STEP)
     channels = _check.integer("`cochlea(channels=...)`", channels, low=1)
     high = 0.45 * rate if high is None else high
-    if not 0 < low < high < rate / 2:
-        raise ValueError(
-            f"`cochlea(low=..., high=...)` must be 0 < low < high < {rate / 2:g}, half of the "
-            f"rate, got {low} and {high}."
-        )
+    half, of = rate / 2, ", half of the rate"
+    _check.in_range("`cochlea(low=...)`", low, above=0, below=half, of=of)
+    _check.in_range("`cochlea(high=...)`", high, above=low, below=half, of=of)
     _check.in_range("`cochlea(level=...)`", level, above=0, high=1)
     sound = sound / (np.abs(sound).max(initial=0) or 1)  # the scale does not matter
     loud = _envelopes(sound, rate, _centers(low, high, channels))

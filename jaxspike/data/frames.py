@@ -132,13 +132,9 @@ def _steps(
         raise TypeError('`to_frames(split_by="count")` needs `steps`, and no `start`.')
     first = int(t[0]) if len(t) else 0
     if start is not None:
-        start = _check.integer(
-            "`to_frames(start=...)`", start, low=-_events.TIME, high=_events.TIME
-        )
-        if len(t) and start > first:
-            raise ValueError(
-                f"`to_frames(start=...)` must not be after the first event at {first}, got {start}."
-            )
+        where, far = "`to_frames(start=...)`", _events.TIME
+        start = _check.integer(where, start, low=-far, high=far)
+        _check.in_range(where, start, high=first if len(t) else far, of=", the first event")
         first = start
     since = np.arange(len(t)) if split_by == "count" else t - first
     span = len(t) if split_by == "count" else int(since[-1]) if len(t) else 0

@@ -43,17 +43,15 @@ def read_idx(path: str | Path) -> Array:
             raise _file.damaged(path, len(content), "the .gz data is cut short") from e
         except (OSError, zlib.error) as e:
             raise _file.damaged(path, 0, f"the .gz data cannot be decompressed ({e})") from e
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in DTYPES:
-        raise _file.damaged(path, 0, "it does not begin as an IDX file does")
+    is_idx = len(content) >= 4 and content[:2] == b"\0\0" and content[2] in DTYPES
+    _file.require(path, is_idx, 0, "it does not begin as an IDX file does")
     dtype, start = np.dtype(DTYPES[content[2]]), 4 + 4 * content[3]
-    if len(content) < start:
-        raise _file.damaged(path, len(content), f"its {content[3]} lengths are cut short")
+    why = f"its {content[3]} lengths are cut short"
+    _file.require(path, len(content) >= start, len(content), why)
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
     announced, there = math.prod(shape) * dtype.itemsize, len(content) - start
-    if there != announced:
-        at = start + min(there, announced)
-        why = f"its header announces {announced} bytes of values, but {there} follow"
-        raise _file.damaged(path, at, why)
+    why = f"its header announces {announced} bytes of values, but {there} follow"
+    _file.require(path, there == announced, start + min(there, announced), why)
     try:
         values = np.frombuffer(content, dtype, offset=start).reshape(shape)
     except ValueError as e:

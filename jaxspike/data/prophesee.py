@@ -35,15 +35,13 @@ def read_dat(path: str | Path) -> Events:
     """
     content = Path(path).read_bytes()
     start = _file.header(path, content, b"%")
-    if start == 0 or len(content) < start + 2:
-        raise _file.damaged(path, start, "the header is missing or has no end")
+    why = "the header is missing or has no end"
+    _file.require(path, 0 < start <= len(content) - 2, start, why)
     kind, size = content[start], content[start + 1]
-    if kind not in (0, 12) or size != 8:
-        raise _file.damaged(path, start, f"events of type {kind}, {size} bytes, are not CD")
-    raw = _file.records(path, content, start + 2, "<u4").astype(np.int64)
-    if len(raw) % 2:
-        raise _file.damaged(path, len(content) - 4, "the last record has 4 of 8 bytes")
-    t, word = raw[0::2], raw[1::2]
+    why = f"events of type {kind}, {size} bytes, are not CD"
+    _file.require(path, kind in (0, 12) and size == 8, start, why)
+    raw = _file.records(path, content, start + 2, np.dtype(("<u4", 2))).astype(np.int64)
+    t, word = raw[:, 0], raw[:, 1]
     events = Events(t, word & 0x3FFF, word >> 14 & 0x3FFF, (word >> 28 > 0).astype(np.int64))
     offsets = start + 2 + 8 * np.arange(len(t))
     sizes = dict(re.findall(rb"% (Height|Width) (\d+)", content[:start]))

@@ -55,12 +55,10 @@ def read_shd(path: str | Path) -> tuple[list[Events], IntArray]:
         why = f"it cannot be read as HDF5 with spikes/times, spikes/units and labels ({e})"
         cut = "truncated file" in str(e)
         raise _file.damaged(path, content.stat().st_size if cut else 0, why) from e
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        why = f"its labels are not a list of integers but {labels.dtype} {list(labels.shape)}"
-        raise _file.damaged(path, 0, why)
-    if not len(times) == len(units) == len(labels):
-        why = f"it has {len(times)} times, {len(units)} units and {len(labels)} labels"
-        raise _file.damaged(path, 0, why)
+    why = f"its labels are not a list of integers but {labels.dtype} {list(labels.shape)}"
+    _file.require(path, labels.ndim == 1 and labels.dtype.kind in "iu", 0, why)
+    why = f"it has {len(times)} times, {len(units)} units and {len(labels)} labels"
+    _file.require(path, len(times) == len(units) == len(labels), 0, why)
     pairs = enumerate(zip(times, units, strict=True))
     return [_recording(path, n, t, x) for n, (t, x) in pairs], labels.astype(np.int64)
 
@@ -68,8 +66,7 @@ def read_shd(path: str | Path) -> tuple[list[Events], IntArray]:
 def _recording(path, n, seconds, units) -> Events:
     t, x = np.rint(np.asarray(seconds, np.float64) * 1e6), np.asarray(units)
     on_it = x.dtype.kind in "iu" and np.all((x >= 0) & (x < CHANNELS))
-    if len(t) != len(x) or not np.all(np.abs(t) < TIME) or not on_it:
-        why = f"recording {n} is not as many finite times as channels from 0 to {CHANNELS - 1}"
-        raise _file.damaged(path, 0, why)
+    why = f"recording {n} is not as many finite times as channels from 0 to {CHANNELS - 1}"
+    _file.require(path, on_it and len(t) == len(x) and np.all(np.abs(t) < TIME), 0, why)
     zeros = np.zeros(len(t), np.int64)
     return _file.by_time(Events(t.astype(np.int64), x.astype(np.int64), zeros, zeros))

@@ -13,7 +13,7 @@ from .._state import layout
 from .._types import Array, Tree
 from ..nn import Spiking, SpikingModule
 from ..nn.paths import named_layers
-from ._watch import Trace, collect, watch
+from ._watch import Recording, Trace, collect, keep, watch
 
 Layers = str | type | Sequence[str | type] | None
 
@@ -25,12 +25,14 @@ def record(
     *args,
     layers: Layers = None,
     fields: Sequence[str] = ("output",),
+    update: bool = False,
 ) -> tuple[Tree, Tree, OrderedDict[str, dict[str, Tree]]]:
     """Run ``net(state, x)`` and also return what its layers did.
 
     It runs a copy of the network whose layers keep their outputs, so ``net`` does not change, not
     even the statistics of a BatchNorm or the counts of its random keys. It is as pure as the
-    network: call it in `flax.nnx.jit` or in a scan, or differentiate it.
+    network: call it in `flax.nnx.jit` or in a scan, or differentiate it. A module may call it in
+    its ``__call__``, to return what its layers did, for a loss: in training with ``update=True``.
 
     Args:
         net: The network.
@@ -41,8 +43,11 @@ def record(
             `Sequential` ``"1"``; or types, of layers (`flax.nnx.Linear`) or of neurons (`LIF`).
             None for every neuron.
         fields: What to record of each: ``"output"``, ``"input"``, a state variable after the step,
-            such as ``"v"``, or ``"state"`` for all state variables. A layer without that variable
-            is recorded without it.
+            such as ``"v"``, ``"state"`` for all state variables, or ``"h"`` for the membrane before
+            the reset: what ``v`` would be had the neuron not fired in that step. A layer without
+            that variable is recorded without it.
+        update: Whether the statistics and random keys of ``net`` change as they do in
+            ``net(state, x)``.
 
     Returns:
         The new state and the output, those of ``net(state, x)``, and the records: a dict from the
@@ -75,8 +80,13 @@ def record(
             "`flax.nnx.remat` instead of those of JAX, and give a module that scans its layers "
             "an `init_state`."
         ) from e
+    found = collect(recorded)
+    if update:
+        changing = nnx.All(nnx.Not(nnx.Param), nnx.Not(Recording))
+        nnx.update(net, nnx.state(recorded, changing))
+    keep(net, {key: calls for key, calls in found.items() if key[0] != trace.number})
     records: OrderedDict[str, dict[str, Tree]] = OrderedDict()  # which `jit` leaves in order
-    for name, calls in collect(recorded, trace).items():
+    for name, calls in trace.records(found).items():
         for i, call in enumerate(calls):
             records[name if not i else f"{name}#{i + 1}"] = call
     for field in fields:

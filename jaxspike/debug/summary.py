@@ -200,7 +200,8 @@ def _outputs(net, modules, shape, args) -> dict[str, Tree]:
         layers = layers_of(copy, "summary")
         watch(copy, {name: layers[name] for name in names}, ("output",), trace)
         call_without_state(copy, x, *args)
-        return {name: calls[0]["output"] for name, calls in collect(copy, trace).items()}
+        records = trace.records(collect(copy))
+        return {name: calls[0]["output"] for name, calls in records.items()}
 
     x = jax.tree.map(
         lambda s: jax.ShapeDtypeStruct(s, jnp.float32),

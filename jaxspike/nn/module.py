@@ -19,7 +19,14 @@ from ..engine.network_size import inside_network
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
 from ..surrogate import Surrogate
-from ._init_state import NOT_BUILT, is_placeholder, step_shape, trace_layer, trace_states
+from ._init_state import (
+    NOT_BUILT as NOT_BUILT,
+    STEPS_TRACED as STEPS_TRACED,
+    is_placeholder as is_placeholder,
+    step_shape,
+    trace_layer,
+    trace_states,
+)
 from ._sealed import SealedState, describe, refuse_sealed, unseal as unseal
 from .empty_state import EmptyState
 from .paths import Key, dotted, named_layers

@@ -162,9 +162,13 @@ class Checkpoints:
         for path in [*here, *there]:
             a, b = (_kind(tree[path]) if path in tree else "nothing" for tree in (there, here))
             if a != b:
+                where, got = (
+                    "`fit(checkpoints=...)`",
+                    f"{path}: {a} in {self.folder.path}, {b} here",
+                )
                 raise ValueError(
-                    "`fit(checkpoints=...)` must be of the same network and optimizer, got "
-                    f"{path}: {a} in {self.folder.path}, {b} here. Give another folder."
+                    "`fit(checkpoints=...)` must be of this training, "
+                    f"got {got}. Give another folder."
                 )
 
     def close(self) -> None:

@@ -85,9 +85,9 @@ def fit(
             it was before that batch.
         ImportError: If ``checkpoints`` or ``progress`` need a package of ``jaxspike[train]`` that
             is missing.
-        TypeError: If an argument or a batch is of the wrong kind.
-        ValueError: If there is no data, a shape does not fit, a number is out of range, ``key``
-            is missing, or the checkpoint is of another network or call, or damaged.
+        TypeError: If an argument or a batch is of the wrong kind, or ``key`` is missing.
+        ValueError: If there is no data, a shape does not fit, a number is out of range, or the
+            checkpoint is of another network or call, or damaged.
         OSError: If a checkpoint cannot be written.
 
     Example:
@@ -149,15 +149,11 @@ def fit(
     return run.history
 
 
-def _check_optimizer(net: SpikingModule, optimizer: object) -> None:
-    if not isinstance(optimizer, nnx.Optimizer):
-        raise TypeError(
-            f"`fit(optimizer=...)` must be an nnx.Optimizer, got a value of type "
-            f"{type(optimizer).__name__}. "
-            "Give `nnx.Optimizer(net, optax.adam(1e-3), wrt=nnx.Param)`."
-        )
-    if not jax.tree.leaves(nnx.state(net, optimizer.wrt)):
-        raise ValueError(
-            f"`fit(optimizer=...)` must have something to learn, got wrt={optimizer.wrt!r}, of "
-            "which the network has none. Give `wrt=nnx.Param`."
-        )
+def _check_optimizer(net: SpikingModule, optimizer: nnx.Optimizer[Any]) -> None:
+    where, fix = "`fit(optimizer=...)`", "`nnx.Optimizer(net, optax.adam(1e-3), wrt=nnx.Param)`"
+    _check.instance(
+        where, optimizer, nnx.Optimizer, "an nnx.Optimizer", f"Give {fix}.", _check.kind
+    )
+    wrt = optimizer.wrt
+    if not jax.tree.leaves(nnx.state(net, wrt)):
+        raise ValueError(f"{where} must learn what the network has, got wrt={wrt!r}. Give {fix}.")

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from .. import _check
 from .._types import Array, Tree
 from . import arguments, fingerprint
 from .checkpoint import Checkpoints, keep_placement, named, placement, restore, snapshot
@@ -66,11 +67,8 @@ class Run:
         """Train on the remaining batches of the epoch; yields the number done, after each."""
         all_of_them, batches = batches, arguments.pairs("fit", batches)
         done = sum(1 for _ in itertools.islice(batches, self.batch))
-        if done < self.batch:
-            raise ValueError(
-                f"`fit(data=...)` must have the {self.batch} batches of epoch {self.epoch} that "
-                f"were trained on before the checkpoint, got {done}. Give the same data."
-            )
+        where = f"The number of batches of `fit(data=...)` in epoch {self.epoch}"
+        _check.integer(where, done, low=self.batch, of=", those done before the checkpoint")
         for x, labels in batches:
             x_seq = self._x_seq(x, self.count)
             if bar.wants_spikes:
@@ -81,11 +79,7 @@ class Run:
             self.last_good = self._checkpoint()
             bar.update(self.sums)
             yield self.batch
-        if not self.batch:
-            raise ValueError(
-                f"`fit(data=...)` must have a batch in epoch {self.epoch}, got none. "
-                f"{arguments.ITERATOR}"
-            )
+        arguments.at_least_one_batch("fit", self.batch, self.epoch)
 
     def _x_seq(self, x, count):
         if self.encode is not None:
@@ -126,10 +120,8 @@ class Run:
         rest = jax.eval_shape(lambda: self.net.init_state(shape))
         leaves, shapes = self.state, [a.shape for a in jax.tree.leaves(rest)]
         if [a.shape for a in leaves] != shapes:
-            raise ValueError(
-                "`fit(carry_state=True)` must have batches of one shape, got another after "
-                f"batch {self.batch}: {shape}. Leave out a smaller last batch."
-            )
+            got = f"another after batch {self.batch}: {shape}. Leave out a smaller last batch"
+            raise ValueError(f"`fit(carry_state=True)` must have batches of one shape, got {got}.")
         return jax.tree.unflatten(jax.tree.structure(rest), leaves)
 
     def _explain(self, state, x_seq, value, wrong):
@@ -150,9 +142,8 @@ class Run:
             if bad["loss"] or bad["gradient"]
             else "Look at the optimizer, first at its learning rate, and for huge inputs."
         )
-        raise FloatingPointError(
-            f"{where}: {what}, and everything in the layers of neurons is finite. {fix}"
-        )
+        what += ", and everything in the layers of neurons is finite"
+        raise FloatingPointError(f"{where}: {what}. {fix}")
 
     def end_epoch(self, test: Score | None, seconds: float) -> None:
         """End an epoch."""
@@ -181,12 +172,8 @@ class Run:
         if found is None:
             return data
         (epoch, batch), tree, progress, call = found
-        if (epoch, batch) > (epochs, 0):
-            raise ValueError(
-                f"`fit(epochs=...)` must be at least {epoch + bool(batch)}, the epochs in the "
-                f"checkpoint in {saved.folder.path}, got {epochs}. "
-                "Give more epochs or another folder."
-            )
+        of = f", the epochs in the checkpoint in {saved.folder.path}"
+        _check.integer("`fit(epochs=...)`", epochs, low=epoch + bool(batch), of=of)
         batches = data(0) if callable(data) else data
         for first in itertools.islice(arguments.pairs("fit", batches), 1):
             self._describe(batches, *first)

@@ -106,7 +106,7 @@ def test_the_limits_are_arguments_and_layers_can_be_chosen():
         (
             lambda net, s, x: js.train.scale_to_firing_rate(net, x, rate=1.0),
             ValueError,
-            "`scale_to_firing_rate(rate=...)` must be between 0 and 1, got 1.0.",
+            "`scale_to_firing_rate(rate=...)` must be greater than 0 and less than 1, got 1.0.",
         ),
         (
             lambda net, s, x: nnx.jit(lambda net: js.train.scale_to_firing_rate(net, x))(net),
@@ -120,14 +120,14 @@ def test_the_limits_are_arguments_and_layers_can_be_chosen():
             ),
             ValueError,
             "`scale_to_firing_rate(net=...)` must have neurons that spike behind weights, got "
-            "none in this Sequential.",
+            "a Sequential without.",
         ),
         (
             lambda net, s, x: js.train.scale_to_firing_rate(net, -x, rate=0.3),
             ValueError,
-            "`scale_to_firing_rate(rate=...)` must be a rate that layer 1 can reach, got 0.3: "
+            "`scale_to_firing_rate(rate=...)` must be within reach of layer 1, got 0.3: "
             "with weights scaled by 2^0 to 2^24 it comes to 0. Ask for less, or look at its "
-            "input with `jaxspike.debug.record`.",
+            "input in `jaxspike.debug.record`.",
         ),
     ],
 )

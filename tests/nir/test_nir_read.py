@@ -405,11 +405,11 @@ def test_what_is_no_file_of_nir_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="must be a NIRGraph or an existing file, got"):
         js.nir.from_nir(path)
     path.write_bytes(b"hello")
-    with pytest.raises(ValueError, match=r"which HDF5 cannot read: .*file signature not found"):
+    with pytest.raises(ValueError, match=r"net.nir': HDF5 cannot read it \(.*signature not found"):
         js.nir.from_nir(path)
     nir.write(path, chain(lif(3), shape=(3,)))
     path.write_bytes(path.read_bytes()[:9000])
-    with pytest.raises(ValueError, match=r"which HDF5 cannot read: .*truncated"):
+    with pytest.raises(ValueError, match=r"net.nir': HDF5 cannot read it \(.*truncated"):
         js.nir.from_nir(str(path))
     with h5py.File(path, "w"):
         pass
