@@ -162,13 +162,10 @@ class Checkpoints:
         for path in [*here, *there]:
             a, b = (_kind(tree[path]) if path in tree else "nothing" for tree in (there, here))
             if a != b:
-                where, got = (
-                    "`fit(checkpoints=...)`",
-                    f"{path}: {a} in {self.folder.path}, {b} here",
-                )
+                got = f"{path}: {a} in {self.folder.path}, {b} here"
                 raise ValueError(
-                    "`fit(checkpoints=...)` must be of this training, "
-                    f"got {got}. Give another folder."
+                    f"`fit(checkpoints=...)` must be of this training, got {got}. "
+                    "Give another folder."
                 )
 
     def close(self) -> None:

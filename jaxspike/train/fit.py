@@ -11,7 +11,7 @@ from flax import nnx
 from .. import _check, losses
 from .._types import Array
 from ..nn import SpikingModule
-from . import arguments, fingerprint
+from . import arguments
 from .checkpoint import Checkpoints
 from .evaluate import Data, Encode, Measure, evaluate
 from .progress import Progress
@@ -111,16 +111,14 @@ def fit(
     if save_every is not None and checkpoints is None:
         raise ValueError("`fit(save_every=...)` needs `checkpoints`, the folder to save in.")
     _check.one_of("`fit(resume=...)`", resume, ("exact", "anyway"))
-    given = {"loss": loss, "accuracy": accuracy, "encode": encode, "key": key}
+    call = {"loss": loss, "accuracy": accuracy, "encode": encode, "key": key}
+    call |= {"truncate": truncate, "carry_state": carry_state}
     run = Run(net, optimizer, loss, accuracy, encode, key, data)
     saved = None if checkpoints is None else Checkpoints(checkpoints)
     net.train()
     try:
         if saved:
-            run.call = fingerprint.of_call(
-                net, optimizer, {**given, "truncate": truncate, "carry_state": carry_state}
-            )
-            data = run.resume(saved, epochs, data, anyway=resume == "anyway")
+            data = run.resume(saved, epochs, data, call, anyway=resume == "anyway")
         total = None
         while run.epoch < epochs:
             batches = data(run.epoch) if callable(data) else data

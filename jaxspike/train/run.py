@@ -166,12 +166,15 @@ class Run:
         """Write a checkpoint of the last complete batch, whenever an interrupt comes."""
         saved.save(*self.last_good, self.call)
 
-    def resume(self, saved: Checkpoints, epochs: int, data: Data, *, anyway: bool) -> Data:
+    def resume(
+        self, saved: Checkpoints, epochs: int, data: Data, call: Json, *, anyway: bool
+    ) -> Data:
         """Continue from the last checkpoint, if there is one; returns the data to go on with."""
+        self.call = fingerprint.of_call(self.net, self.optimizer, call)
         found = saved.latest(self.net, self.last_good[1])
         if found is None:
             return data
-        (epoch, batch), tree, progress, call = found
+        (epoch, batch), tree, progress, saved_call = found
         of = f", the epochs in the checkpoint in {saved.folder.path}"
         _check.integer("`fit(epochs=...)`", epochs, low=epoch + bool(batch), of=of)
         batches = data(0) if callable(data) else data
@@ -180,7 +183,7 @@ class Run:
             if isinstance(data, Iterator):
                 data = itertools.chain([first], data)
         if not anyway:
-            fingerprint.check(call, self.call, saved.folder.path)
+            fingerprint.check(saved_call, self.call, saved.folder.path)
         restore(self.net, self.optimizer, tree["training"])
         self.epoch, self.batch, self.count = epoch, batch, progress["count"]
         self.state, self.sums = tree["state"] or None, progress["sums"]
