@@ -105,13 +105,10 @@ def fit(
     arguments.check("fit", net, encode, key, loss=loss, accuracy=accuracy)
     _check_optimizer(net, optimizer)
     epochs = _check.integer("`fit(epochs=...)`", epochs, low=0)
-    for name, value in (("truncate", truncate), ("save_every", save_every)):
-        if value is not None:
-            _check.integer(f"`fit({name}=...)`", value, low=1)
-    if save_every is not None and checkpoints is None:
-        raise ValueError("`fit(save_every=...)` needs `checkpoints`, the folder to save in.")
-    _check.one_of("`fit(resume=...)`", resume, ("exact", "anyway"))
-    call = {"loss": loss, "accuracy": accuracy, "encode": encode, "key": key}
+    _check_saving(checkpoints, save_every, resume)
+    if truncate is not None:
+        _check.integer("`fit(truncate=...)`", truncate, low=1)
+    call: dict[str, object] = {"loss": loss, "accuracy": accuracy, "encode": encode, "key": key}
     call |= {"truncate": truncate, "carry_state": carry_state}
     run = Run(net, optimizer, loss, accuracy, encode, key, data)
     saved = None if checkpoints is None else Checkpoints(checkpoints)
@@ -145,6 +142,14 @@ def fit(
         if saved:
             saved.close()
     return run.history
+
+
+def _check_saving(checkpoints: str | Path | None, save_every: int | None, resume: str) -> None:
+    _check.one_of("`fit(resume=...)`", resume, ("exact", "anyway"))
+    if save_every is not None:
+        _check.integer("`fit(save_every=...)`", save_every, low=1)
+        if checkpoints is None:
+            raise ValueError("`fit(save_every=...)` needs `checkpoints`, the folder to save in.")
 
 
 def _check_optimizer(net: SpikingModule, optimizer: nnx.Optimizer[Any]) -> None:
