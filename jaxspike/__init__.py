@@ -10,6 +10,7 @@
 
 from . import (
     convert as convert,
+    cost as cost,
     data as data,
     debug as debug,
     encode as encode,
