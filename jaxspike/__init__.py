@@ -9,6 +9,7 @@
 """
 
 from . import (
+    _completion,
     convert as convert,
     cost as cost,
     data as data,
@@ -47,6 +48,7 @@ from .neurons import (
     DiscreteLIF as DiscreteLIF,
     GatedLIF as GatedLIF,
     Izhikevich as Izhikevich,
+    Izhikevich2003 as Izhikevich2003,
     MaskedPSN as MaskedPSN,
     Neuron as Neuron,
     Refractory as Refractory,
@@ -63,3 +65,6 @@ __version__ = "0.1.0"
 
 def __dir__() -> list[str]:
     return [name for name in globals() if not name.startswith("_") and name != "engine"]
+
+
+_completion.hide_files(convert, data, debug, losses, neurons, nir, nn, plot, train)
