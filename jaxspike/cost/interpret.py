@@ -16,7 +16,7 @@ from jax.extend import source_info_util
 from jax.extend.core import DropVar, Jaxpr, JaxprEqn, Var
 
 from .._types import Array
-from ..engine.program import function, is_var, type_of, unique, value
+from ..engine.program import function, is_var, scan_arity, type_of, unique, value
 from . import counters
 from .primitives import ELEMENTWISE, FREE, REDUCTIONS, WINDOWS
 from .products import Product, is_product, measure
@@ -191,11 +191,12 @@ def opened(closed, inputs, known):
 
 def _call(eqn, inputs, known, line):
     body = next(eqn.params[name] for name in _BODIES if name in eqn.params)
-    return interpret(*opened(body, inputs, known), line)
+    jaxpr, args, origins = opened(body, inputs, known)
+    return interpret(jaxpr, args, origins, line)
 
 
 def _scan(eqn, inputs, known, line):
-    nc, nk = eqn.params["num_consts"], eqn.params["num_carry"]
+    nc, nk = scan_arity(eqn)
     body, args, origins = opened(eqn.params["jaxpr"], inputs, known)
     nc += len(args) - len(inputs)
     consts, init, xs = args[:nc], args[nc : nc + nk], args[nc + nk :]
@@ -239,7 +240,8 @@ def _cond(eqn, inputs, known, line):
     branches = [opened(branch, operands, known[1:]) for branch in eqn.params["branches"]]
 
     def run(branch):
-        outs, _, tally = interpret(*branch, line)
+        jaxpr, args, origins = branch
+        outs, _, tally = interpret(jaxpr, args, origins, line)
         return outs, tally
 
     shapes = merge(*(jax.eval_shape(lambda b=b: run(b)[1]) for b in branches))

@@ -1,5 +1,6 @@
 """Read the step: as a list of equations, and what is true of each."""
 
+from .compat import scan_arity as scan_arity
 from .jaxpr import (
     function as function,
     is_var as is_var,
