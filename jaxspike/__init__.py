@@ -16,6 +16,7 @@ from . import (
     debug as debug,
     encode as encode,
     field as field,
+    learning as learning,
     losses as losses,
     neurons as neurons,
     nir as nir,
@@ -67,4 +68,4 @@ def __dir__() -> list[str]:
     return [name for name in globals() if not name.startswith("_") and name != "engine"]
 
 
-_completion.hide_files(convert, data, debug, losses, neurons, nir, nn, plot, train)
+_completion.hide_files(convert, data, debug, learning, losses, neurons, nir, nn, plot, train)

@@ -107,7 +107,7 @@ class Pytree:
         return dataclasses.replace(self, **changes)
 
     def __dir__(self) -> list[str]:
-        """What completion shows: without private names."""
+        """The names that completion shows: none that are private."""
         names = super().__dir__()
         return [name for name in names if name.startswith("__") or not name.startswith("_")]
 

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "neurons.equations": {"_types", "_check", "_state", "surrogate"},
     "neurons.base": {*BASE, "surrogate", "neurons.equations"},
     "neurons": {*BASE, "surrogate", "neurons.base", "neurons.equations"},
-    "presets": {"_types", "_check", "surrogate", "neurons", "presets"},
+    "presets": {"_types", "_check", "field", "surrogate", "neurons", "learning", "presets"},
     "engine.device": {"_types"},
     "engine.network_size": {"_types"},
     "engine.program": {"_types", "engine.device", "engine.program"},
@@ -51,7 +51,12 @@ MAY_IMPORT = {
         *("engine.program", "engine.policy", "engine.loop", "engine.order", "engine"),
     },
     "cost": {"_types", "_check", "engine.program", "cost"},
-    "nn": {*BASE, *NEURONS, "engine", "engine.network_size", "nn"},
+    "learning.linear_layer": {*BASE, "engine.program"},
+    "learning": {*BASE, "engine", "engine.program", "learning.linear_layer", "learning"},
+    "nn": {
+        *(*BASE, *NEURONS, "engine", "engine.network_size"),
+        *("learning", "learning.linear_layer", "nn"),
+    },
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
     "debug": {*BASE, *NEURONS, "engine", "nn", "debug"},
     "plot": {"_types", "_check", "surrogate", "cost", "debug", "plot"},
@@ -74,6 +79,7 @@ OFFERS = {
     "neurons.equations",
     "engine.network_size",
     "engine.program",
+    "learning.linear_layer",
     "nn.mixed_in",
     "nn.module",
     "nn.paths",
@@ -176,8 +182,9 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 SPACES = (
     *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
-    *(js.field, js.neurons, js.convert, js.data, js.debug, js.nir, js.plot, js.train),
+    *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
+    *(js.presets.bindsnet, js.presets.spikingjelly),
 )
 PUBLIC = {
     f"{space.__name__}.{name}": value

@@ -1057,7 +1057,8 @@ def test_layers_without_state():
         )
     raises(
         ValueError,
-        "`MaxPool(window=...)` must be positive integers such as (2, 2), got 2.",
+        "`MaxPool(window=...)` must be positive integers, got 2. "
+        "Give one per spatial axis, as in (2, 2).",
         js.nn.MaxPool,
         2,
     )
@@ -1072,7 +1073,7 @@ def test_layers_without_state():
     )
     raises(
         ValueError,
-        "`AvgPool(strides=...)` must be one per axis of (2, 2), got (2,).",
+        "`AvgPool(strides=...)` must be one per axis of window (2, 2), got (2,).",
         js.nn.AvgPool,
         (2, 2),
         (2,),
