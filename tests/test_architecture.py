@@ -182,7 +182,18 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 SPACES = (
     *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
-    *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
+    *(
+        js.field,
+        js.neurons,
+        js.convert,
+        js.cost,
+        js.data,
+        js.debug,
+        js.learning,
+        js.nir,
+        js.plot,
+        js.train,
+    ),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
     *(js.presets.bindsnet, js.presets.spikingjelly),
 )
