@@ -24,6 +24,7 @@ from . import (
     plot as plot,
     presets as presets,
     readout as readout,
+    statistics as statistics,
     surrogate as surrogate,
     train as train,
 )

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "surrogate": {"_types", "_pytree", "_check", "field"},
     "encode": {"_types", "_check", "surrogate"},
     "readout": {"_types", "_check"},
+    "statistics": {"_types", "_check"},
     "losses": {"_types", "_check", "readout", "losses"},
     "data": {"_types", "_check", "_hdf5", "data"},
     "neurons.equations": {"_types", "_check", "_state", "surrogate"},
@@ -181,21 +182,10 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 
 SPACES = (
-    *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
-    *(
-        js.field,
-        js.neurons,
-        js.convert,
-        js.cost,
-        js.data,
-        js.debug,
-        js.learning,
-        js.nir,
-        js.plot,
-        js.train,
-    ),
+    *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.statistics, js.cost),
+    *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
-    *(js.presets.bindsnet, js.presets.spikingjelly),
+    *(js.presets.bindsnet, js.presets.izhikevich, js.presets.spikingjelly),
 )
 PUBLIC = {
     f"{space.__name__}.{name}": value
