@@ -764,21 +764,33 @@ def test_sound(tmp_path, width, channels):
 
 
 def test_a_cochlea_hears_the_pitch_and_sends_changes():
-    t = np.arange(4000) / 8000
+    def tone(hertz, scale=1.0):
+        t = np.arange(4000) / 8000
+        return np.concatenate([np.zeros(800), scale * np.sin(2 * np.pi * hertz * t)])
+
     for hertz in (200, 800, 2400):
-        e = data.cochlea(np.sin(2 * np.pi * hertz * t), 8000, channels=32)
+        e = data.cochlea(tone(hertz), 8000, channels=32)
+        assert e.t.min() >= 100_000
         end = np.bincount(e.x, 2 * e.p - 1, 32)  # levels above silence at the end
         bands = np.log10(1 + 0.00437 * np.array([100, hertz, 3600]))
         assert abs(end.argmax() - 31 * (bands[1] - bands[0]) / (bands[2] - bands[0])) < 1
         assert end.max() in (9, 10)
         frames = data.to_frames(e, (32,), duration=10_000)
         assert frames.sum() == len(e.t)
-    louder = data.cochlea(7 * np.sin(2 * np.pi * 2400 * t), 8000, channels=32)
+    louder = data.cochlea(tone(2400, 7), 8000, channels=32)
     assert all(np.array_equal(a, b) for a, b in zip(e, louder, strict=True))
     for scale in (1e-30, 1e300):
-        other = data.cochlea(scale * np.sin(2 * np.pi * 2400 * t), 8000, channels=32)
-        assert len(other.t) == len(e.t)
+        assert len(data.cochlea(tone(2400, scale), 8000, channels=32).t) == len(e.t)
     assert len(data.cochlea(np.zeros(4000), 8000).t) == len(data.cochlea([], 8000).t) == 0
+
+
+def test_a_cochlea_does_not_take_the_start_of_a_recording_for_a_sound():
+    noise = 0.003 * np.random.default_rng(0).standard_normal(8000)
+    tone = np.sin(2 * np.pi * 800 * np.arange(3200) / 8000)
+    e = data.cochlea(np.concatenate([noise[:1600], noise[1600:4800] + tone, noise[4800:]]), 8000)
+    assert e.t.min() >= 195_000 and len(e.t) > 200
+    for n in (1, 2, 8):  # shorter than a millisecond, and than the filters
+        assert len(data.cochlea(noise[:n], 8000).t) == 0
 
 
 @pytest.mark.parametrize(
