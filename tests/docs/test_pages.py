@@ -14,6 +14,7 @@ LAYERS = {
     "from_spikingjelly.md": 2,
     "index.md": 2,
     "local_rules.md": 1,
+    "operations.md": 2,
     "own_neuron.md": 0,
     "seeing.md": 4,
 }
