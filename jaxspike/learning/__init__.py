@@ -1,24 +1,28 @@
-"""Gradients in time, as cuts of one step: online, local and exact.
+"""Learning rules beside backpropagation through time."""
 
-A learning rule is a step with some of its gradients stopped. `cut` makes that step, for reverse
-mode; `online` computes the same gradient forward in time, with memory that does not grow.
-"""
-
-from .cut import cut
-from .explain import Explanation, Memory, explain
-from .online import Online, OnlineState, accumulate, online
-
-__all__ = [
-    "Explanation",
-    "Memory",
-    "Online",
-    "OnlineState",
-    "accumulate",
-    "cut",
-    "explain",
-    "online",
-]
-
-
-def __dir__() -> list[str]:
-    return __all__
+from .cut import cut as cut
+from .explain import Explanation as Explanation, Memory as Memory, explain as explain
+from .homeostasis import SynapticScaling as SynapticScaling, normalize as normalize
+from .modulated import (
+    MSTDP as MSTDP,
+    MSTDPET as MSTDPET,
+    DopamineSTDP as DopamineSTDP,
+    EligibilityTraces as EligibilityTraces,
+    ModulatedRule as ModulatedRule,
+)
+from .online import (
+    Online as Online,
+    OnlineState as OnlineState,
+    accumulate as accumulate,
+    online as online,
+)
+from .plasticity import PlasticityRule as PlasticityRule
+from .post_spike_stdp import PostSpikeSTDP as PostSpikeSTDP
+from .stdp import STDP as STDP, STDPTraces as STDPTraces
+from .triplet_stdp import TripletSTDP as TripletSTDP, TripletTraces as TripletTraces
+from .weight_dependence import (
+    Additive as Additive,
+    PowerLaw as PowerLaw,
+    Proportional as Proportional,
+    WeightDependence as WeightDependence,
+)

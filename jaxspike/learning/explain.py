@@ -80,8 +80,8 @@ class Explanation:
         ]
         steps = -(-self.bytes // max(self.bytes_per_step, 1))
         lines.append(
-            f"traces: {self.bytes:,} bytes; backpropagation through time: {self.bytes_per_step:,} "
-            f"bytes per time step, as much after {steps:,} steps"
+            f"traces: {self.bytes:,} bytes, as backpropagation through time stores in {steps:,} "
+            f"steps of {self.bytes_per_step:,}"
         )
         return "\n".join(lines)
 
@@ -126,7 +126,7 @@ def explain(
         parameter      followed in             stored       bytes  gradient
         params['out']  state[1].v              operand      16     exact
         params['w']    state[0].v, state[1].v  per synapse  96     exact
-        traces: 112 bytes; backpropagation through time: 76 bytes per time step, as much after 2 steps
+        traces: 112 bytes, as backpropagation through time stores in 2 steps of 76
     """
     plan, _ = online(step, credit=credit).plan(params, state, x)
     names = paths("params", params)

@@ -233,7 +233,7 @@ class Plan:
             f = self.pools.equations[g.pool]
             read = [*f.states, *f.inputs]
             values = [zeros_like(v) if self.flow.varies(v) else env[v] for v in read]
-            flat = [first(a) for a in derivatives(f, g.target, values)]
+            flat = [first(a) for a in derivatives(f, g.target, *values)]
             width = len(f.states) + 1
             found[g] = [flat[i : i + width] for i in range(0, len(flat), width)]
         return found

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 
 from jax.extend.core import JaxprEqn, Var
 
@@ -33,7 +32,7 @@ class Filter:
     between: tuple[int, ...]
 
 
-def derivatives(f: Pointwise, v: Var, values: Sequence[Array]) -> list[Array]:
+def derivatives(f: Pointwise, v: Var, *values: Array) -> list[Array]:
     """The derivatives per neuron of the states of ``f`` by the states, and by an input ``v``.
 
     Args:
@@ -166,7 +165,7 @@ class Pools:
         if chained or type_of(v).shape != f.shape:
             return False
         if not self._is_linear(f, v) or "own" in kinds(
-            lambda *a: derivatives(f, v, a), [*f.states, *f.inputs], flow
+            functools.partial(derivatives, f, v), [*f.states, *f.inputs], flow
         ):
             return False
         return self._is_private(group, between) and all(map(self._is_followed, senders))

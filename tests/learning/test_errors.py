@@ -25,9 +25,9 @@ def convolved(w, state, x):
     return state, y.mean()
 
 
-def delayed(w, state, x):
-    state, y = js.Delay(steps=2)(state, x @ w)
-    return state, y.mean()
+def shifted(w, state, x):
+    state = jnp.concatenate([state[1:], (x @ w)[None]])
+    return state, state[0].mean()
 
 
 def first_call(f, w=W, state=STATE, x=X, **options):
@@ -131,13 +131,19 @@ def test_refused(kind, call, sentence):
 
 
 @pytest.mark.parametrize("credit", ["local", "layer"])
-def test_a_delay_line_is_refused(credit):
-    """Its entries move, so that no neuron has a memory of its own: the gradient would be zero."""
-    state = js.Delay(steps=2).init_state((2, 4))
-    with pytest.raises(ValueError, match="in which every neuron keeps its own memory, got state"):
-        cut(delayed, credit)(W, state, X)
-    with pytest.raises(ValueError, match="moves. Use the credit"):
-        first_call(delayed, state=state)
+def test_a_state_whose_entries_move_is_refused(credit):
+    """No neuron has a memory of its own: the gradient would be zero."""
+    state = jnp.zeros((3, 2, 4))
+    sentence = (
+        "{} must have a step in which every neuron keeps its own memory, got state, which "
+        '`{}` moves. Use the credit "full" or "none".'
+    )
+    with pytest.raises(ValueError) as caught:
+        cut(shifted, credit)(W, state, X)
+    assert str(caught.value) == sentence.format(f'`cut(step, "{credit}")`', "slice")
+    with pytest.raises(ValueError) as caught:
+        first_call(shifted, state=state)
+    assert str(caught.value) == sentence.format("`online(step, credit='local')`", "slice")
 
 
 def test_batch_norm_in_training_and_sequence_neurons_are_refused():
@@ -149,7 +155,7 @@ def test_batch_norm_in_training_and_sequence_neurons_are_refused():
         state, y = nnx.merge(graph, params)(state, x)
         return state, y.mean()
 
-    with pytest.raises(ValueError, match="got params.*, which enters through"):
+    with pytest.raises(ValueError, match=r"got params.*, which enters through"):
         first_call(split, params, net.init_state((2, 3)))
     net.eval()
     graph, params = nnx.split(net)

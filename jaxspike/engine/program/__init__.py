@@ -1,12 +1,11 @@
 """Read the step: as a list of equations, and what is true of each."""
 
-from .compat import trace_context_error as trace_context_error
+from .compat import scan_arity as scan_arity, trace_context_error as trace_context_error
 from .contractions import CONTRACTIONS as CONTRACTIONS
 from .elementwise import body_of as body_of, is_elementwise as is_elementwise
 from .jaxpr import (
     Atom as Atom,
     function as function,
-    inputs_of as inputs_of,
     is_var as is_var,
     outputs_of as outputs_of,
     prune as prune,
@@ -15,4 +14,4 @@ from .jaxpr import (
     value as value,
 )
 from .linear import has_gradient as has_gradient, scales as scales
-from .step import Step as Step, flatten as flatten, trace_step as trace_step
+from .step import Step as Step, flatten as flatten
