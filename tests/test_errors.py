@@ -591,6 +591,51 @@ def test_a_composite_may_not_compute_with_its_state():
     raises(TypeError, SEALED, Feedback(), {"lif": STATE}, X[0])
 
 
+class InPlace(js.nn.SpikingModule):
+    def __init__(self):
+        self.lif = js.LIF()
+
+    def __call__(self, state, x):
+        state["lif"], y = self.lif(state["lif"], x)
+        return state, y
+
+
+def test_a_composite_may_not_write_into_its_state():
+    raises(
+        TypeError,
+        "The state must not be changed, got `state['lif'] = ...`. Build a new dict or tuple of "
+        "what the layers return, with the same entries.",
+        InPlace().init_state,
+        (4, 8),
+    )
+
+
+def test_residual_and_parallel():
+    for argument, fix, f in [
+        ("branch", "Give a layer, such as a `Sequential`.", lambda: js.nn.Residual(3)),
+        ("shortcut", "Give a layer, or None.", lambda: js.nn.Residual(js.LIF(), 3)),
+        ("combine", "Give `operator.add`.", lambda: js.nn.Residual(js.LIF(), combine=3)),
+    ]:
+        raises(TypeError, f"`Residual({argument}=...)` must be a function, got 3. {fix}", f)
+    raises(
+        TypeError,
+        "`Parallel(combine=...)` must be a function, got 3. Give a function of the outputs.",
+        lambda: js.nn.Parallel(js.LIF(), combine=3),
+    )
+    raises(
+        TypeError,
+        "`Parallel(layers=...)` must be layers, got a list. "
+        "Give them one by one: `Parallel(nnx.Linear(...), LIF(), ...)`.",
+        lambda: js.nn.Parallel([js.LIF()]),
+    )
+    raises(
+        TypeError,
+        "`Residual.branch` must keep time steps apart, got nnx.GroupNorm, which normalizes over "
+        "time. Give `jaxspike.nn.fold_time(nnx.GroupNorm(...))`.",
+        lambda: js.nn.Residual(nnx.GroupNorm(4, num_groups=2, rngs=nnx.Rngs(0))),
+    )
+
+
 class Broken(js.nn.SpikingModule):
     """Composites that go wrong, one way each."""
 
@@ -978,11 +1023,11 @@ def test_recurrent():
     )
     raises(
         TypeError,
-        "`Recurrent(feedback=...)` must be a stateless layer, got LI(). "
-        "Give an nnx.Linear or a function of y.",
+        "`Recurrent(feedback=...)` must be a layer that runs step by step, got 3. "
+        "Give an nnx.Linear, a neuron or a function of y.",
         js.nn.Recurrent,
         js.LIF(),
-        js.LI(),
+        3,
     )
     layer = js.nn.Recurrent(js.LIF(), nnx.Linear(8, 5, rngs=nnx.Rngs(0)))
     raises(

@@ -26,5 +26,7 @@ from .layers import (
     fuse_conv_bn as fuse_conv_bn,
 )
 from .module import Constant as Constant, Spiking as Spiking, SpikingModule as SpikingModule
+from .parallel import Parallel as Parallel
 from .recurrent import Recurrent as Recurrent, RecurrentState as RecurrentState
+from .residual import Residual as Residual
 from .sequential import Sequential as Sequential

@@ -14,7 +14,7 @@ from flax.nnx import reprlib
 from .._check import instance, kind
 from .._state import compute_dtype, layout, shape_mismatch
 from .._types import Array, DType, Shape, Tree
-from ..engine import api_boundary, scan
+from ..engine import api_boundary, fold_batch, scan
 from ..engine.network_size import inside_network
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
@@ -30,6 +30,8 @@ from ._init_state import (
 from ._sealed import SealedState, describe, refuse_sealed, unseal as unseal
 from .empty_state import EmptyState
 from .paths import Key, dotted, named_layers
+
+Layer = Neuron | SequenceNeuron | Callable[..., Any]
 
 
 class SpikingModule(nnx.Module):
@@ -80,7 +82,7 @@ class SpikingModule(nnx.Module):
 
     def __setattr__(self, name: str, value) -> None:
         if isinstance(value, list | tuple | nnx.List) and any(map(_is_neuron, value)):
-            value = nnx.List([_as_layer(item) for item in value])
+            value = Layers(value)
         value = _as_layer(value)
         if isinstance(value, type) and issubclass(value, Neuron | SequenceNeuron | SpikingModule):
             where, got = f"`{type(self).__name__}.{name}`", value.__name__
@@ -138,6 +140,21 @@ def _is_neuron(value) -> bool:
 
 def _as_layer(value):
     return Spiking(value) if _is_neuron(value) else value
+
+
+class Layers(nnx.List[Any]):
+    """A list of layers, in which a neuron becomes one, also when it is assigned or appended."""
+
+    def __setattr__(self, name: str, value) -> None:
+        super().__setattr__(name, _as_layer(value))
+
+
+def call_layer(layer: Callable[..., Any], state: Tree, x) -> tuple[Tree, Any]:
+    """The state and the output of any layer; ``()`` is the state of one without a state."""
+    if isinstance(layer, SpikingModule):
+        return layer(state, x)
+    # with the batch axes of a matrix product merged where that is faster
+    return (), fold_batch(layer, x) if type(layer) is nnx.Linear else layer(x)
 
 
 _MISSING = object()
