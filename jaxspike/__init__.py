@@ -46,6 +46,7 @@ from .neurons import (
     DiscreteLIF as DiscreteLIF,
     GatedLIF as GatedLIF,
     Izhikevich as Izhikevich,
+    Izhikevich2003 as Izhikevich2003,
     MaskedPSN as MaskedPSN,
     Neuron as Neuron,
     Refractory as Refractory,

@@ -7,10 +7,12 @@ Everything is checked before any data is read:
 * Plain data takes at most the size of the file. Compressed data takes at most 1032 times as much,
   which is what gzip can reach, and 4 GiB.
 * Strings take at most 16 MiB, and groups are at most 100 deep.
+* No heap, which has the strings and the rows of any length, is damaged.
 """
 
 import functools
 import math
+import mmap
 import os
 from collections.abc import Iterator
 from types import ModuleType
@@ -21,6 +23,7 @@ import numpy as np
 Tree = dict[str, Any]  # numbers, strings, arrays, and trees
 
 COMPRESSION, COMPRESSED, STRINGS, DEPTH = 1032, 2**32, 2**24, 100
+HEAP = b"GCOL\1\0\0\0"
 AT_ONCE = 2**28  # bytes that a read of several rows of any length may take
 
 ERRORS = (KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError, ValueError)
@@ -46,21 +49,26 @@ def read(h5py: ModuleType, path: str | os.PathLike[str], *only: str) -> Tree:
     """
     tree: Tree = {}
     try:
-        with h5py.File(path, "r") as file:
-            size = os.path.getsize(path)
+        with h5py.File(path, "r") as file, _content(path) as data:
             found = {n: item for n, item in _members(h5py, file) if _is_wanted(n, only)}
-            _check_sizes(h5py, found, size)
-            rest = {bytes: STRINGS, np.ndarray: size}
+            _check_sizes(h5py, found, data)
+            _check_heaps(data, file.id.get_create_plist().get_sizes()[1])
+            rest = {bytes: STRINGS, np.ndarray: len(data)}
             for name, item in found.items():
                 *groups, key = name.split("/")
                 here = functools.reduce(lambda tree, name: tree.setdefault(name, {}), groups, tree)
                 group = isinstance(item, h5py.Group)
-                here[key] = {} if group else _value(h5py, item, size, rest)
+                here[key] = {} if group else _value(h5py, item, len(data), rest)
     except HDF5Error:
         raise
     except ERRORS as e:
         raise HDF5Error(f"HDF5 cannot read it ({e})") from e
     return tree
+
+
+def _content(path: str | os.PathLike[str]) -> mmap.mmap:
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _is_wanted(name: str, only: tuple[str, ...]) -> bool:
@@ -75,7 +83,11 @@ def _members(h5py: ModuleType, file) -> Iterator[tuple[str, Any]]:
         if prefix.count("/") > DEPTH:
             raise HDF5Error(f"it has groups in groups, more than {DEPTH} deep")
         for key in group:
+            if not isinstance(key, str):
+                raise HDF5Error(f"it has a name that is not UTF-8: {key!r}")
             name, link = prefix + key, group.get(key, getlink=True)
+            if link is None:
+                raise HDF5Error(f"it is damaged: there is nothing at {name!r}")
             if not isinstance(link, h5py.HardLink):
                 raise HDF5Error(f"it has a link at {name!r} ({type(link).__name__}): copy the data")
             item = group[key]
@@ -93,8 +105,9 @@ def _members(h5py: ModuleType, file) -> Iterator[tuple[str, Any]]:
             yield name, item
 
 
-def _check_sizes(h5py: ModuleType, found: dict[str, Any], size: int) -> None:
+def _check_sizes(h5py: ModuleType, found: dict[str, Any], data: mmap.mmap) -> None:
     """Refuse data sets that together declare more than the file can hold."""
+    size = len(data)
     limits = {"plain": size, "compressed": min(COMPRESSION * size, COMPRESSED), "text": STRINGS}
     declared = dict.fromkeys(limits, 0)
     for name, item in found.items():
@@ -105,6 +118,8 @@ def _check_sizes(h5py: ModuleType, found: dict[str, Any], size: int) -> None:
             raise HDF5Error(f"it has neither numbers nor strings at {name!r} but {kind}")
         if item.shape is None:
             raise HDF5Error(f"it has no value at {name!r}")
+        if kind.kind == "O" and item.size:
+            _check_references(data, item, name)
         chunks = zip(item.shape, item.chunks or item.shape, strict=True)
         count = math.prod(-(-n // c) * c for n, c in chunks) if item.size else 0
         n_bytes = count * item.id.get_type().get_size()
@@ -115,6 +130,47 @@ def _check_sizes(h5py: ModuleType, found: dict[str, Any], size: int) -> None:
             if declared[what] > limit:
                 must = f"at most {limit} of a file of {size} bytes are read"
                 raise HDF5Error(f"it has {declared[what]} bytes of {what} data at {name!r}: {must}")
+
+
+def _check_heaps(data: mmap.mmap, width: int) -> None:
+    """Refuse damaged heaps of strings and rows, on which HDF5 2.0 loops forever.
+
+    A heap is a chain of objects, with a header of 16 bytes each: their number is the first two,
+    and their size the last ``width``. Number 0 is the space that is left, header included.
+    """
+    heap = data.find(HEAP)
+    while heap >= 0:
+        at, end = heap + 16, heap + int.from_bytes(data[heap + 8 : heap + 8 + width], "little")
+        while at + 16 <= end:
+            taken = int.from_bytes(data[at + 8 : at + 8 + width], "little")
+            if data[at : at + 2] != b"\0\0":
+                taken = 16 + -(-taken // 8) * 8
+            if taken < 16 or at + taken > end:
+                raise HDF5Error(f"it is damaged at byte {at}, in a heap of strings or rows")
+            at += taken
+        heap = data.find(HEAP, heap + 1)
+
+
+def _check_references(data: mmap.mmap, item, name: str) -> None:
+    """Refuse rows longer than the file, which HDF5 allocates, and a type on which it crashes.
+
+    A reference begins with the number of its values. Those in compressed chunks are not seen.
+    """
+    where, kind = item.id, item.id.get_type()
+    parts = [(where.get_offset(), where.get_storage_size())]
+    if item.chunks:
+        filtered = where.get_create_plist().get_nfilters()
+        chunks = map(where.get_chunk_info, range(0 if filtered else where.get_num_chunks()))
+        parts = [(chunk.byte_offset, chunk.size) for chunk in chunks]
+    ok = kind.encode()[3] & 15 <= 1
+    for start, n_bytes in parts:
+        width = kind.get_size()
+        content = np.frombuffer(data[start : (start or 0) + n_bytes // width * width], np.uint8)
+        lengths = content.reshape(-1, width)[:, :4].copy().view("<u4")
+        longest = int(lengths.max(initial=0)) * kind.get_super().get_size()
+        ok &= start is not None and len(content) == n_bytes and longest <= len(data)
+    if not ok:
+        raise HDF5Error(f"it is damaged at {name!r}: it has no strings or rows there")
 
 
 def _has_strings(h5py: ModuleType, kind: np.dtype) -> bool:

@@ -28,7 +28,11 @@ def raises(kind, sentence, f, *args, **kwargs):
         (js.LIF, {"tau": 1}, "`LIF(tau=...)` must be greater than 1, got 1.0."),
         (js.LIF, {"tau": -2.0}, "`LIF(tau=...)` must be greater than 1, got -2.0."),
         (js.LIF, {"tau": float("nan")}, "`LIF(tau=...)` must be greater than 1, got nan."),
-        (js.IF, {"v_threshold": -1.0}, "`IF(v_threshold=...)` must be greater than 0, got -1.0."),
+        (
+            js.IF,
+            {"v_threshold": -1.0},
+            "`IF(v_threshold=...)` must be greater than v_reset=0.0, got -1.0.",
+        ),
         (js.IF, {"v_reset": np.nan}, "`IF(v_reset=...)` must be a number, got nan."),
         (
             js.LIF,

@@ -188,7 +188,43 @@ def test_damaged_files_are_refused(path):
         file["x"] = np.ones(1000)
         file["text"] = np.array(["hello"], object)
     content = path.read_bytes()
+    header = content.index(b"GCOL") + 16  # of the first string
+    path.write_bytes(content[: header + 8] + b"\xff" + content[header + 9 :])
+    assert refusal(path).startswith("it is damaged at byte ")  # HDF5 2.0 loops forever
+    assert refusal(path).endswith(", in a heap of strings or rows")
     path.write_bytes(content[:5000])
     assert "truncated file" in refusal(path)
     path.write_bytes(content.replace(b"hello", b"\xff" * 5))
     assert _hdf5.read(h5py, path)["text"].tolist() == [b"\xff" * 5]
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(0, b"\xff\xff\xff\xff"), (1, b"\1")],
+    ids=["longer than the file", "of another length than in the heap"],
+)
+@pytest.mark.parametrize("chunks", [None, (2,)])
+def test_references_are_checked(at, value, chunks, path):
+    with h5py.File(path, "w") as file:
+        rows = file.create_dataset("rows", 4, h5py.vlen_dtype(np.uint16), chunks=chunks)
+        for i in range(4):
+            rows[i] = np.arange(3, dtype=np.uint16)
+        file.flush()
+        offset = rows.id.get_chunk_info(1).byte_offset if chunks else rows.id.get_offset()
+    assert all(row.tolist() == [0, 1, 2] for row in _hdf5.read(h5py, path)["rows"])
+    content = bytearray(path.read_bytes())
+    content[offset + at : offset + at + len(value)] = value
+    path.write_bytes(content)
+    short = "it is damaged at 'rows': it has no strings or rows there"
+    assert refusal(path) == short if at == 0 else refusal(path).startswith("HDF5 cannot read it")
+
+
+def test_a_type_of_rows_that_hdf5_does_not_know_is_refused(path):
+    with h5py.File(path, "w") as file:
+        rows = file.create_dataset("rows", 1, h5py.vlen_dtype(np.uint16))
+        rows[0] = np.arange(3, dtype=np.uint16)
+        kind = rows.id.get_type().encode()[2:6]
+    content = path.read_bytes()
+    assert content.count(kind) == 1
+    path.write_bytes(content.replace(kind, kind[:1] + b"\3" + kind[2:]))
+    assert refusal(path) == "it is damaged at 'rows': it has no strings or rows there"

@@ -1,6 +1,7 @@
 """The fields of a neuron in the state dicts of SpikingJelly and snnTorch."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -69,6 +70,8 @@ def _snntorch(call: str, path: str, layer: Spiking) -> dict[str, Slot]:
     found["threshold"] = _field(call, path, layer, "v_threshold")
     never, soft = getattr(neuron, "reset_time", None) == "never", neuron.v_reset is None
     reset = 2 if never else 0 if soft else 1 if np.all(neuron.v_reset == 0) else np.nan
+    if isinstance(neuron, LIF) and neuron.v_rest is not None and np.any(neuron.v_rest != 0):
+        reset = np.nan  # snnTorch's rest at 0
     found["reset_mechanism_val"] = constant_slot(
         f"The reset of `{path}` (0: subtract, 1: to zero, 2: none)", reset
     )
@@ -90,15 +93,16 @@ def _field(
             return variable_slot(variable, to_torch, back)
         return constant_slot(f"`{path}.{name}`", to_torch(getattr(layer.neuron, name)), back)
     field: Any = type(layer.neuron).__dataclass_fields__[name]
+    others = functools.partial(getattr, layer.neuron)
 
     def to_raw_value(a):
-        raw = np.asarray(to_raw(field, jnp.asarray(back(a))))
+        raw = np.asarray(to_raw(field, jnp.asarray(back(a)), others))
         if not np.isfinite(raw).all():
-            what = f"be {range_of(field).requirement} for `{path}.{name}`, got {back(a)}"
+            what = f"be {range_of(field, others).requirement} for `{path}.{name}`, got {back(a)}"
             raise ValueError(f"`{call}(source=...)` must {what}.")
         return raw
 
     def to_value(a):
-        return to_torch(np.asarray(from_raw(field, jnp.asarray(a))))
+        return to_torch(np.asarray(from_raw(field, jnp.asarray(a), others)))
 
     return variable_slot(getattr(layer, f"{name}_raw"), to_value, to_raw_value)

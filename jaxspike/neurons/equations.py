@@ -34,13 +34,13 @@ def uniform_weight(shape: Shape, key: Array) -> Array:
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
 
-def leaky_charge(v: Array, x: Array, tau: Param, v_reset: Param | None, decay_input: bool) -> Array:
-    """Charge a membrane that leaks towards ``v_reset``, or 0 if that is None.
+def leaky_charge(v: Array, x: Array, tau: Param, v_rest: Param | None, decay_input: bool) -> Array:
+    """Charge a membrane that leaks towards ``v_rest``, or 0 if that is None.
 
-    With ``decay_input``: ``h = v + (x - (v - v_reset)) / tau``, else
-    ``h = v - (v - v_reset) / tau + x``.
+    With ``decay_input``: ``h = v + (x - (v - v_rest)) / tau``, else
+    ``h = v - (v - v_rest) / tau + x``.
     """
-    leak = v if v_reset is None else v - v_reset
+    leak = v if v_rest is None else v - v_rest
     # divide by tau instead of multiplying by 1 / tau: the last bit decides spikes at threshold
     return v + (x - leak) / tau if decay_input else v - leak / tau + x
 

@@ -374,7 +374,8 @@ class Spiking(SpikingModule):
         for name, leaf in zip(self.names, leaves, strict=True):
             dtype = compute_dtype([jnp.dtype(getattr(leaf, "dtype", jnp.float32))])
             if name in self.learn:
-                raw = to_raw(fields[name], jnp.asarray(leaf, dtype))
+                others = _beside(fields, name, dict(zip(self.names, leaves, strict=True)).get)
+                raw = to_raw(fields[name], jnp.asarray(leaf, dtype), others)
                 if not isinstance(raw, jax.core.Tracer) and not np.all(np.isfinite(raw)):
                     where = f"`Spiking(learn={self.learn})`"
                     raise ValueError(f"{where} must start inside the range, got {name}={leaf}.")
@@ -388,17 +389,21 @@ class Spiking(SpikingModule):
     def neuron(self):
         """The neuron with the current values of its learned fields: a plain pytree."""
         fields = self._fields()
+        return jax.tree.unflatten(self.structure, [self._leaf(fields, name) for name in self.names])
 
-        def leaf(name, number):
-            if number is not None:
-                return number
-            if name in self.learn:
-                return from_raw(fields[name], getattr(self, f"{name}_raw")[...])
-            value = getattr(self, name)[...]
-            learned = name in fields and is_learned(fields[name])
-            return value if learned else jax.lax.stop_gradient(value)
-
-        return jax.tree.unflatten(self.structure, map(leaf, self.names, self.numbers))
+    def _leaf(self, fields: dict[str, dataclasses.Field[Any]], name: str):
+        """The leaf ``name`` of the neuron; None if it has no such leaf."""
+        if name not in self.names:
+            return None
+        number = self.numbers[self.names.index(name)]
+        if number is not None:
+            return number
+        if name in self.learn:
+            others = _beside(fields, name, functools.partial(self._leaf, fields))
+            return from_raw(fields[name], getattr(self, f"{name}_raw")[...], others)
+        value = getattr(self, name)[...]
+        learned = name in fields and is_learned(fields[name])
+        return value if learned else jax.lax.stop_gradient(value)
 
     def _fields(self) -> dict[str, dataclasses.Field[Any]]:
         return _fields(jax.tree.unflatten(self.structure, self.numbers))
@@ -429,7 +434,8 @@ class Spiking(SpikingModule):
             known = isinstance(value, jax.Array | np.ndarray) and jnp.ndim(value) == 0
             if not known or isinstance(value, jax.core.Tracer):
                 return value
-            return float(str(from_raw(fields[name], value) if name in self.learn else value))
+            value = self._leaf(fields, name) if name in self.learn else value
+            return value if isinstance(value, jax.core.Tracer) else float(str(value))
 
         content = repr(jax.tree.unflatten(self.structure, map(leaf, self.names, self.numbers)))
         if self.learn:
@@ -475,6 +481,12 @@ def _fields(neuron: Neuron | SequenceNeuron, prefix: str = "") -> dict[str, data
         elif not is_static(field) and not isinstance(value, Surrogate):
             found[name] = field
     return found
+
+
+def _beside(fields: dict[str, dataclasses.Field[Any]], name: str, leaf: Callable[[str], Any]):
+    """The leaves of the neuron that has the leaf ``name``, by their fields."""
+    prefix = name.removesuffix(fields[name].name)
+    return lambda other: leaf(prefix + other)
 
 
 def _names(learn) -> tuple[str, ...]:

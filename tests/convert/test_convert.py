@@ -238,8 +238,8 @@ class TwoLayers(js.nn.SpikingModule):
         return {"lif1": s1, "lif2": s2}, y
 
 
-def immediate(tau=10.0, v_reset=0.0):
-    second = js.LIF(jnp.full(5, 2.0), v_threshold=jnp.ones(5), v_reset=v_reset, decay_input=False)
+def immediate(tau=10.0, **fields):
+    second = js.LIF(jnp.full(5, 2.0), v_threshold=jnp.ones(5), decay_input=False, **fields)
     return TwoLayers(
         js.LIF(tau=tau, decay_input=False), js.nn.Spiking(second, learn=("tau", "v_threshold"))
     )
@@ -278,6 +278,11 @@ def test_snntorch_with_the_reset_one_step_late():
             lambda: immediate(v_reset=None),
             "The reset of `lif2` (0: subtract, 1: to zero, 2: none) must be 1, as in "
             "training, got 0. Use that value.",
+        ),
+        (
+            lambda: immediate(v_rest=0.5),
+            "The reset of `lif2` (0: subtract, 1: to zero, 2: none) must be 1, as in training, "
+            "got nan. Use that value.",
         ),
     ],
 )
