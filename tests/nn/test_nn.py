@@ -422,10 +422,10 @@ def test_padding_of_pools():
 
 def by_hand(net, order):
     """The loss of the three blocks, written with `jax.lax.scan`, and by the layers."""
-    residual, parallel, recurrent = net
     state, xs = net.init_state((N, C)), 2 * stream(C)
 
     def written(net):
+        residual, parallel, recurrent = net
         linear = residual.branch[0]
         lif, slow = parallel[0].neuron, parallel[1].neuron
         inner, weights = recurrent.neuron.neuron, recurrent.feedback[1]
@@ -483,7 +483,7 @@ def test_a_sequential_is_a_list_of_layers():
     linear = nnx.Linear(C, C, rngs=nnx.Rngs(0))
     net = js.nn.Sequential(linear, js.IF(), js.LIF(), js.LI())
     assert len(net) == 4 and net[0] is linear and [*net] == [*net.layers]
-    assert net[-1].neuron == net.layers[3].neuron
+    assert net[-1] is net.layers[3]
     part = net[1:3]
     assert isinstance(part, js.nn.Sequential) and [*part] == [net[1], net[2]]
     for assigned in (net, net.layers):
