@@ -9,6 +9,7 @@
 """
 
 from . import (
+    _completion,
     convert as convert,
     data as data,
     debug as debug,
@@ -63,3 +64,6 @@ __version__ = "0.1.0"
 
 def __dir__() -> list[str]:
     return [name for name in globals() if not name.startswith("_") and name != "engine"]
+
+
+_completion.hide_files(convert, data, debug, losses, neurons, nir, nn, plot, train)

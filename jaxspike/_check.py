@@ -42,7 +42,10 @@ def one_of(where: str, value: object, choices: tuple[object, ...]) -> None:
 
 def kind(value: object) -> str:
     """A value by its type, for errors that cannot print it."""
-    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
 
 
 def instance(

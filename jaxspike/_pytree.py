@@ -106,6 +106,11 @@ class Pytree:
         """
         return dataclasses.replace(self, **changes)
 
+    def __dir__(self) -> list[str]:
+        """What completion shows: without private names."""
+        names = super().__dir__()
+        return [name for name in names if name.startswith("__") or not name.startswith("_")]
+
     def __repr__(self) -> str:
         """The fields that differ from their defaults."""
         values = {f: getattr(self, f.name) for f in dataclasses.fields(self)}

@@ -149,7 +149,11 @@ def between(low: float, high: float, *, default: Value = dataclasses.MISSING) ->
         low: The smallest value.
         high: The largest value.
         default: The default of the field; without one, the field is required.
+
+    Raises:
+        ValueError: If ``high`` is not greater than ``low``.
     """
+    _check.in_range("`between(high=...)`", high, above=low)
     inside = Range(
         f"between {low:g} and {high:g}",
         lambda v: (v >= low) & (v <= high),

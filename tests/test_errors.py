@@ -824,6 +824,17 @@ def test_calls_that_forget_the_state():
         net,
         X[0],
     )
+    for given in (net.init_state(X[0].shape), {"lif": LIF.init_state(X[0].shape)}):
+        raises(
+            TypeError,
+            "`Sequential(state, x)` must get the state first, got an array. "
+            "State comes first: `state, y = net(net.init_state(x.shape), x)` for one step x.",
+            net,
+            X[0],
+            given,
+        )
+    got = "must be an array, got a LIFState. State comes first."
+    raises(TypeError, f"`LIF(x=...)` {got}", LIF, X[0], LIF.init_state(X[0].shape))
     for shape in (8, X):
         with pytest.raises(TypeError, match=r"`init_state\(x.shape\)`"):
             net.init_state(shape)

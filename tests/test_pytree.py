@@ -141,6 +141,18 @@ def test_the_ends_of_a_range_are_constants():
     assert js.CubaLIF(c_decay=0.0, v_decay=1.0).v_decay == 1.0
 
 
+def test_a_range_without_an_inside_is_refused():
+    with pytest.raises(ValueError) as info:
+        js.field.between(2.0, 1.0)
+    assert str(info.value) == "`between(high=...)` must be greater than 2, got 1.0."
+
+
+def test_completion_shows_no_private_name():
+    shown = [name for name in dir(js.LIF()) if not name.startswith("__")]
+    assert {"tau", "step", "init_state", "replace"} <= {*shown}
+    assert not [name for name in shown if name.startswith("_")]
+
+
 def test_annotations_as_text():
     source = (
         "from __future__ import annotations\n"

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._check import kind
-from .module import Layer, Layers, SpikingModule, check_keeps_time
+from .._types import Tree
+from .module import Layer, Layers, SpikingModule, call_layer, check_keeps_time
 
 
 class LayerList(SpikingModule):
@@ -14,7 +15,9 @@ class LayerList(SpikingModule):
     `Spiking` that it became. ``net[i] = layer`` replaces one; build the state again then.
     """
 
-    _is_sequential = True  # its layers are known by their positions
+    @property
+    def _layer_names(self) -> list[str]:
+        return [str(i) for i in range(len(self.layers))]
 
     def __init__(self, *layers: Layer):
         for layer in layers:
@@ -38,6 +41,17 @@ class LayerList(SpikingModule):
 
     def __bool__(self) -> bool:
         return True
+
+    def _call(self, i: int, state: Tree, x) -> tuple[Tree, Any]:
+        """Call layer ``i``; its errors say which one it is."""
+        try:
+            return call_layer(self.layers[i], state, x)
+        except (TypeError, ValueError) as e:
+            shape = jax.tree.map(jnp.shape, x)
+            e.add_note(
+                f"It is raised by layer {i}, {kind(self.layers[i])}, for an input of {shape}."
+            )
+            raise
 
     def _check(self, layer: Layer) -> None:
         if not callable(layer) or isinstance(layer, type):

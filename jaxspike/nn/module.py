@@ -206,6 +206,9 @@ def _check_arguments(self: SpikingModule, state, x) -> None:
         )
     if state is None:
         raise TypeError(f"`{name}(state=...)` must be a state, got None. {BUILD}")
+    inputs = x.values() if isinstance(x, dict) else [x]
+    if hasattr(type(state), "dtype") and any(isinstance(a, list | tuple | dict) for a in inputs):
+        raise TypeError(f"`{name}(state, x)` must get the state first, got an array. {STATE_FIRST}")
     if isinstance(x, list | tuple) and owns_state(self):
         got = f"a {type(x).__name__}. Stack it: `jnp.stack(x)`, time first."
         raise TypeError(f"`{name}(x=...)` must be an array, got {got}")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from .._check import function
 from .._types import Array, Tree
 from .layer_list import LayerList
-from .module import Layer, call_layer
+from .module import Layer
 
 
 def concatenate(*ys: Array) -> Array:
@@ -47,5 +47,5 @@ class Parallel(LayerList):
 
     def __call__(self, state: Tree, x):
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
-        results = [call_layer(layer, state[i], x) for i, layer in enumerate(self.layers)]
+        results = [self._call(i, state[i], x) for i in range(len(self.layers))]
         return tuple(s for s, _ in results), self.combine(*(y for _, y in results))

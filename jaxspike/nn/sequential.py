@@ -4,7 +4,6 @@ from typing import Any
 
 from .._types import Tree
 from .layer_list import LayerList
-from .module import call_layer
 
 
 class Sequential(LayerList):
@@ -44,8 +43,8 @@ class Sequential(LayerList):
     def __call__(self, state: Tree, x):
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
         new: list[Tree] = []
-        for i, layer in enumerate(self.layers):
-            s, x = call_layer(layer, state[i], x)
+        for i in range(len(self.layers)):
+            s, x = self._call(i, state[i], x)
             new.append(s)
         return tuple(new), x
 

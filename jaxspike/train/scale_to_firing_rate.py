@@ -8,15 +8,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import _check
-from .._types import Array
-from ..debug.record import layers_of, neuron_rates, order_of_layers, refuse_traced
+from .._types import Array, Tree
+from ..debug.record import layers_of, neuron_rates, order_of_layers, refuse_traced, step_shapes
 from ..nn import Spiking, SpikingModule
 
 Net = TypeVar("Net", bound=SpikingModule)
 OCTAVES, HALVINGS, CLOSE = 24, 16, 0.01  # how far and how finely to search for a scale
 
 
-def scale_to_firing_rate(net: Net, x_seq: Array, *args, rate: float = 0.1) -> Net:
+def scale_to_firing_rate(net: Net, x_seq: Tree, *args, rate: float = 0.1) -> Net:
     """A copy of ``net`` whose weights are scaled so that every layer fires at a given rate.
 
     With standard initialization a deep spiking network is often silent: each layer fires less than
@@ -62,7 +62,7 @@ def scale_to_firing_rate(net: Net, x_seq: Array, *args, rate: float = 0.1) -> Ne
     refuse_traced("scale_to_firing_rate", "the network that it returned", net, x_seq, args)
     net = nnx.clone(net)
     modules = layers_of(net, "scale_to_firing_rate")
-    state = net.init_state(jnp.shape(x_seq)[1:], jnp.float32, *args)
+    state = net.init_state(step_shapes(x_seq), jnp.float32, *args)
     graph = nnx.graphdef(net)
 
     @jax.jit

@@ -238,10 +238,9 @@ def test_a_layer_inside_a_transformation(x_seq):
     with pytest.raises(TypeError) as error:
         js.debug.record(Rematerialised(closed), state, x_seq)
     assert str(error.value) == (
-        "`record(net=...)` must call its layers where their outputs can escape, got a layer inside "
-        "a transformation of JAX: Cannot mutate 'Spiking' from different trace level. Use "
-        "`flax.nnx.jit` or `flax.nnx.remat` instead of those of JAX, and give a module that scans "
-        "its layers an `init_state`."
+        "`record(net=...)` must call no layer inside a transformation of JAX, got Cannot mutate "
+        "'Spiking' from different trace level. Use `flax.nnx.jit` or `flax.nnx.remat` instead, and "
+        "give a module that scans its layers an `init_state`."
     )
 
 
@@ -356,26 +355,25 @@ def test_threads_do_not_meet(x_seq):
         (
             {"layers": "9"},
             ValueError,
-            "`record(layers=...)` must be paths or types of layers of the network, got '9'. "
+            "`record(layers=...)` must be paths or types of layers, got '9'. "
             "Its neurons are: 1, 2.lif, 2.recurrent.neuron, 3.inner.1.",
         ),
         (
             {"layers": js.ALIF},
             ValueError,
-            "`record(layers=...)` must be paths or types of layers of the network, got ALIF. "
+            "`record(layers=...)` must be paths or types of layers, got ALIF. "
             "Its neurons are: 1, 2.lif, 2.recurrent.neuron, 3.inner.1.",
         ),
         (
             {"fields": ("v", "u")},
             ValueError,
-            "`record(fields=...)` must name what a layer has, got 'u'. "
-            "Use some of: output, input, state, h, v.",
+            "`record(fields=...)` must be one of ('output', 'input', 'state', 'h', 'v'), got 'u'.",
         ),
         (
             {"net": js.LIF()},
             TypeError,
-            "`record(net=...)` must be a SpikingModule, got a LIF. A neuron and a function hide "
-            "nothing: scan a step that returns what you want, `(state, (spikes, state.v))`.",
+            "`record(net=...)` must be a SpikingModule, got a LIF. For a neuron or a function, "
+            "scan a step that returns `(state, (spikes, state.v))`.",
         ),
     ],
 )

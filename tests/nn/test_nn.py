@@ -635,3 +635,13 @@ def test_a_long_rest_in_half_precision():
     state = neuron.init_state((1,), jnp.bfloat16)
     _, y = js.scan(neuron, state, jnp.ones((700, 1)))
     assert np.flatnonzero(y).tolist() == [0, 301, 602]
+
+
+def test_an_error_in_a_layer_says_which():
+    inner = js.nn.Sequential(nnx.Linear(2, 2, rngs=nnx.Rngs(0)))
+    with pytest.raises(TypeError, match="dot_general") as info:
+        js.nn.Sequential(js.IF(), inner).init_state((1, 3))
+    assert [note for note in info.value.__notes__ if note.startswith("It is")] == [
+        "It is raised by layer 0, a Linear, for an input of (1, 3).",
+        "It is raised by layer 1, a Sequential, for an input of (1, 3).",
+    ]

@@ -548,7 +548,7 @@ def test_the_spikes_of_the_bar(monkeypatch):
         (
             {"data": 3},
             TypeError,
-            "`fit(data=...)` must be batches, or a function of the epoch that returns them, got a "
+            "`fit(data=...)` must be batches, or a function of the epoch that returns them, got an "
             "int. `js.data.batches` cuts arrays into batches.",
         ),
         (
@@ -605,7 +605,7 @@ def test_the_spikes_of_the_bar(monkeypatch):
         (
             {"net": js.IF()},
             TypeError,
-            "`fit(net=...)` must be a SpikingModule, got a IF. Put it in a `js.nn.Sequential`.",
+            "`fit(net=...)` must be a SpikingModule, got an IF. Put it in a `js.nn.Sequential`.",
         ),
         (
             {"optimizer": optax.sgd(0.1)},

@@ -1,0 +1,11 @@
+"""What completion shows of a module that collects the public names of its files."""
+
+import types
+
+
+def hide_files(*rooms: types.ModuleType) -> None:
+    """Let ``dir()`` of each module show its public names, without the files that they are in."""
+    for room in rooms:
+        public = {name: value for name, value in vars(room).items() if not name.startswith("_")}
+        names = [n for n, value in public.items() if not isinstance(value, types.ModuleType)]
+        vars(room)["__dir__"] = lambda names=names: names
