@@ -8,8 +8,12 @@
 >>> state, spikes = js.scan(lif, state, jnp.ones((10, 4, 8)))     # ten of them
 """
 
+import sys
+from typing import TYPE_CHECKING
+
 from . import (
     _completion,
+    _elsewhere,
     convert as convert,
     data as data,
     debug as debug,
@@ -64,6 +68,13 @@ __version__ = "0.1.0"
 
 def __dir__() -> list[str]:
     return [name for name in globals() if not name.startswith("_") and name != "engine"]
+
+
+if not TYPE_CHECKING:  # a type checker knows the names
+
+    def __getattr__(name: str):
+        rooms = (nn, neurons, field, surrogate, encode, readout, losses, data, train, debug, nir)
+        raise _elsewhere.no_attribute(sys.modules[__name__], name, (*rooms, convert, plot))
 
 
 _completion.hide_files(convert, data, debug, losses, neurons, nir, nn, plot, train)

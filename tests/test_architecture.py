@@ -23,6 +23,7 @@ NEURONS = {"surrogate", "neurons", "neurons.base", "neurons.equations"}
 MAY_IMPORT = {
     "_types": set(),
     "_completion": set(),
+    "_elsewhere": set(),
     "_pytree": {"_types", "_check", "field"},
     "_check": {"_types"},
     "_hdf5": set(),
@@ -50,7 +51,7 @@ MAY_IMPORT = {
         *("_types", "_pytree", "_check", "engine.device", "engine.network_size"),
         *("engine.program", "engine.policy", "engine.loop", "engine.order", "engine"),
     },
-    "nn": {*BASE, *NEURONS, "engine", "engine.network_size", "nn"},
+    "nn": {*BASE, *NEURONS, "_elsewhere", "engine", "engine.network_size", "nn"},
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
     "debug": {*BASE, *NEURONS, "engine", "nn", "debug"},
     "plot": {"_types", "_check", "surrogate", "debug", "plot"},

@@ -1,5 +1,6 @@
 """Every refusal says what was given and what to do: each by its exact sentence."""
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from flax import nnx
 
 import jaxspike as js
+from jaxspike import _elsewhere
 
 LIF = js.LIF()
 STATE = LIF.init_state((4, 8))
@@ -1128,4 +1130,90 @@ def test_layers_without_state():
         "Use it as it is: it knows about time.",
         js.nn.fold_time,
         js.LI(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "hint"),
+    [
+        (js, "LIFNode", "Here it is `jaxspike.LIF()`."),
+        (js, "Leaky", "Here it is `jaxspike.presets.snntorch.leaky(beta)`."),
+        (js, "Sequential", "It is `jaxspike.nn.Sequential`."),
+        (js, "LIFState", "It is `jaxspike.neurons.LIFState`."),
+        (js, "Linear", "It is `flax.nnx.Linear`, which works here as it is."),
+        (js.nn, "Linear", "It is `flax.nnx.Linear`, which works here as it is."),
+        (js.nn, "Conv2d", "Here it is `flax.nnx.Conv`."),
+        (js.nn, "LIF", "It is `jaxspike.neurons.LIF`."),
+        (js, "positive", "It is `jaxspike.field.positive`."),
+    ],
+)
+def test_names_of_other_libraries(module, name, hint):
+    text = f"module {module.__name__!r} has no attribute {name!r}. {hint}"
+    raises(AttributeError, text, getattr, module, name)
+
+
+def test_unknown_names_are_plain_errors():
+    raises(AttributeError, "module 'jaxspike' has no attribute 'Xyz'", getattr, js, "Xyz")
+    assert not hasattr(js.nn, "__wrapped__") and not hasattr(js, "_private")
+
+
+@pytest.mark.parametrize("call", _elsewhere.NAMES.values())
+def test_what_names_of_other_libraries_are_here_exists(call):
+    path = call.split("(")[0]
+    names = {"jaxspike": js, "flax": flax}
+    found = names[path.split(".")[0]]
+    for part in path.split(".")[1:]:
+        found = getattr(found, part)
+    assert callable(found)
+
+
+def test_a_neuron_in_a_sequential_of_flax():
+    net = nnx.Sequential(nnx.Linear(8, 8, rngs=nnx.Rngs(0)), js.LIF())
+    raises(
+        TypeError,
+        "`LIF(state, x)` must get a state and an input, got one argument. In a network it is a "
+        "layer of a `jaxspike.nn.Sequential` or `SpikingModule`, which pass it its state; an "
+        "`nnx.Sequential` does not.",
+        net,
+        X[0],
+    )
+
+
+def test_errors_do_not_print_networks():
+    net = js.nn.Sequential(nnx.Linear(8, 8, rngs=nnx.Rngs(0)), js.LIF())
+    raises(
+        TypeError,
+        "`fold_time(layer=...)` must be a stateless layer or function, got a Sequential. "
+        "Use it as it is: it knows about time.",
+        js.nn.fold_time,
+        net,
+    )
+    raises(
+        TypeError,
+        "`Recurrent(neuron=...)` must be a neuron, got a Linear. Give `jaxspike.LIF()`.",
+        js.nn.Recurrent,
+        net[0],
+        abs,
+    )
+
+
+def test_nothing_to_learn():
+    raises(
+        ValueError,
+        "`Spiking(learn=...)` must name parameters of `PSN`, got 'tau'. It has none to choose.",
+        js.nn.Spiking,
+        js.PSN.init(4, key=jax.random.key(0)),
+        ("tau",),
+    )
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "accuracy"])
+def test_labels_that_are_words(loss):
+    raises(
+        TypeError,
+        f"`{loss}(labels=...)` must be numbers, got <U3. "
+        "Give classes as integers: `np.unique(labels, return_inverse=True)[1]`.",
+        getattr(js.losses, loss),
+        jnp.ones((5, 2, 3)),
+        np.array(["cat", "dog"]),
     )

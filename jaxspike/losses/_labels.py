@@ -43,8 +43,13 @@ def non_empty(where: str, x: ArrayLike, layout: str = "[T, N, *]") -> Array:
     return x
 
 
+def as_numbers(owner: str, labels: ArrayLike) -> Array:
+    fix = "Give classes as integers: `np.unique(labels, return_inverse=True)[1]`."
+    return _check.numbers(f"`{owner}(labels=...)`", labels, fix)
+
+
 def classes(owner: str, labels: ArrayLike) -> Array:
-    labels = jnp.asarray(labels)
+    labels = as_numbers(owner, labels)
     if labels.ndim != 1:
         raise ValueError(f"`{owner}(labels=...)` must be [N], got the shape {labels.shape}.")
     return labels
@@ -84,7 +89,7 @@ def nan_where_no_class(values: Array, labels: Array, classes: int) -> Array:
 
 
 def softmax(owner: str, logits: Array, labels: ArrayLike) -> Array:
-    labels = jnp.asarray(labels)
+    labels = as_numbers(owner, labels)
     check_labels(owner, logits, labels)
     if labels.ndim == 1:
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
@@ -94,7 +99,7 @@ def softmax(owner: str, logits: Array, labels: ArrayLike) -> Array:
 
 
 def targets(owner: str, y: Array, labels: ArrayLike, correct: float, incorrect: float) -> Array:
-    labels = jnp.asarray(labels)
+    labels = as_numbers(owner, labels)
     check_labels(owner, y, labels)
     if labels.ndim == 1:
         right = jax.nn.one_hot(labels, y.shape[-1], dtype=bool)

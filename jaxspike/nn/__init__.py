@@ -1,5 +1,9 @@
 """Flax NNX layers: they hold parameters, the neurons do the arithmetic."""
 
+import sys
+from typing import TYPE_CHECKING
+
+from .. import _elsewhere, neurons as _neurons
 from .empty_state import EmptyState as EmptyState
 from .layers import (
     AdaptiveAvgPool as AdaptiveAvgPool,
@@ -30,3 +34,8 @@ from .parallel import Parallel as Parallel
 from .recurrent import Recurrent as Recurrent, RecurrentState as RecurrentState
 from .residual import Residual as Residual
 from .sequential import Sequential as Sequential
+
+if not TYPE_CHECKING:  # a type checker knows the names
+
+    def __getattr__(name: str):
+        raise _elsewhere.no_attribute(sys.modules[__name__], name, (_neurons,))

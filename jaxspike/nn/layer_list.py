@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from .._check import kind
+import jax
+import jax.numpy as jnp
+
+from .._check import kind, shown
 from .._types import Tree
 from .module import Layer, Layers, SpikingModule, call_layer, check_keeps_time
 
@@ -56,6 +59,6 @@ class LayerList(SpikingModule):
     def _check(self, layer: Layer) -> None:
         if not callable(layer) or isinstance(layer, type):
             name = type(self).__name__
-            got = kind(layer) if isinstance(layer, type | list | tuple) else repr(layer)
+            got = kind(layer) if isinstance(layer, type | list | tuple) else shown(layer)
             fix = f"Give them one by one: `{name}(nnx.Linear(...), LIF(), ...)`."
             raise TypeError(f"`{name}(layers=...)` must be layers, got {got}. {fix}")

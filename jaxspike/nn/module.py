@@ -324,6 +324,10 @@ class Constant(nnx.Variable[Array]):
     """A parameter array of a neuron that is not learned: not an `nnx.Param`, and no gradient."""
 
 
+class Gain(nnx.Variable[Array]):
+    """A factor that is not learned, but may be set to bring neurons to a firing rate."""
+
+
 class Spiking(SpikingModule):
     """A neuron as a layer, with some of its parameters learnable.
 
@@ -367,7 +371,7 @@ class Spiking(SpikingModule):
             if name not in learnable:
                 raise ValueError(
                     f"`Spiking(learn=...)` must name parameters of `{type(neuron).__name__}`, "
-                    f"got {name!r}. Use some of: {', '.join(learnable)}."
+                    f"got {name!r}. {_choice(learnable)}"
                 )
         # by value, not as the neuron itself: layers of equal structure must compare equal
         self.numbers = tuple(
@@ -415,7 +419,8 @@ class Spiking(SpikingModule):
         if name in vars(self).get("names", ()) and not isinstance(value, nnx.Variable):
             raise AttributeError(
                 f"`Spiking.{name}` cannot be set: the neuron is immutable. Set the Param of a "
-                f"learned field, `layer.{name}_raw[...] = value`, or make a new layer."
+                f"learned field, `layer.{name}_raw[...] = value`, or make a new layer of "
+                f"`layer.neuron.replace({name}=value)`."
             )
         super().__setattr__(name, value)
 
@@ -490,6 +495,10 @@ def _beside(fields: dict[str, dataclasses.Field[Any]], name: str, leaf: Callable
     """The leaves of the neuron that has the leaf ``name``, by their fields."""
     prefix = name.removesuffix(fields[name].name)
     return lambda other: leaf(prefix + other)
+
+
+def _choice(learnable: list[str]) -> str:
+    return f"Use some of: {', '.join(learnable)}." if learnable else "It has none to choose."
 
 
 def _names(learn) -> tuple[str, ...]:

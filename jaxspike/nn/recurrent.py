@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .._check import axes, instance
+from .._check import axes, instance, shown
 from .._state import output_dtype
 from .._types import Array, DType, Shape, Tree
 from ..neurons import Neuron, SequenceNeuron
@@ -65,7 +65,7 @@ class Recurrent(SpikingModule):
         if isinstance(feedback, SequenceNeuron) or not callable(feedback):
             raise TypeError(
                 f"`Recurrent(feedback=...)` must be a layer that runs step by step, got "
-                f"{feedback!r}. Give an nnx.Linear, a neuron or a function of y."
+                f"{shown(feedback)}. Give an nnx.Linear, a neuron or a function of y."
             )
         what = "a function of x and the feedback"
         instance("`Recurrent(combine=...)`", combine, Callable, what, "Give `operator.add`.")
