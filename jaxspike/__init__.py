@@ -8,8 +8,10 @@
 >>> state, spikes = js.scan(lif, state, jnp.ones((10, 4, 8)))     # ten of them
 """
 
-import sys
-from typing import TYPE_CHECKING
+import sys as _sys
+import typing as _typing
+
+from flax import nnx as _nnx
 
 from . import (
     _completion,
@@ -70,11 +72,11 @@ def __dir__() -> list[str]:
     return [name for name in globals() if not name.startswith("_") and name != "engine"]
 
 
-if not TYPE_CHECKING:  # a type checker knows the names
+if not _typing.TYPE_CHECKING:  # a type checker knows the names
 
     def __getattr__(name: str):
         rooms = (nn, neurons, field, surrogate, encode, readout, losses, data, train, debug, nir)
-        raise _elsewhere.no_attribute(sys.modules[__name__], name, (*rooms, convert, plot))
+        raise _elsewhere.no_attribute(_sys.modules[__name__], name, (*rooms, convert, plot, _nnx))
 
 
 _completion.hide_files(convert, data, debug, losses, neurons, nir, nn, plot, train)

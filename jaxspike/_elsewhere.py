@@ -2,8 +2,6 @@
 
 from types import ModuleType
 
-from flax import nnx
-
 #: Names of SpikingJelly, snnTorch, Norse and PyTorch that are written another way here.
 NAMES = {
     "IFNode": "jaxspike.IF()",
@@ -35,13 +33,11 @@ NAMES = {
 
 
 def no_attribute(module: ModuleType, name: str, rooms: tuple[ModuleType, ...]) -> AttributeError:
-    """The error for an unknown name; it says where ``rooms`` or Flax have it, if they do."""
+    """The error for an unknown name; it says which of ``rooms`` has it, if one does."""
     text = f"module {module.__name__!r} has no attribute {name!r}"
-    room = next((room for room in rooms if name in dir(room)), None)
+    public = [room for room in rooms if name in dir(room) and not name.startswith("_")]
     if name in NAMES:
         text += f". Here it is `{NAMES[name]}`."
-    elif room is not None:
-        text += f". It is `{room.__name__}.{name}`."
-    elif not name.startswith("_") and hasattr(nnx, name):
-        text += f". It is `flax.nnx.{name}`, which works here as it is."
+    elif public:
+        text += f". It is `{public[0].__name__}.{name}`."
     return AttributeError(text, name=name, obj=module)

@@ -970,7 +970,7 @@ def test_spiking():
     raises(
         AttributeError,
         "`Spiking.tau` cannot be set: the neuron is immutable. Set the Param of a learned field, "
-        "`layer.tau_raw[...] = value`, or make a new layer.",
+        "`layer.tau_raw[...] = value`, or make a new layer of `layer.neuron.replace(tau=value)`.",
         setattr,
         layer,
         "tau",
@@ -1140,8 +1140,8 @@ def test_layers_without_state():
         (js, "Leaky", "Here it is `jaxspike.presets.snntorch.leaky(beta)`."),
         (js, "Sequential", "It is `jaxspike.nn.Sequential`."),
         (js, "LIFState", "It is `jaxspike.neurons.LIFState`."),
-        (js, "Linear", "It is `flax.nnx.Linear`, which works here as it is."),
-        (js.nn, "Linear", "It is `flax.nnx.Linear`, which works here as it is."),
+        (js, "Linear", "It is `flax.nnx.Linear`."),
+        (js.nn, "Linear", "It is `flax.nnx.Linear`."),
         (js.nn, "Conv2d", "Here it is `flax.nnx.Conv`."),
         (js.nn, "LIF", "It is `jaxspike.neurons.LIF`."),
         (js, "positive", "It is `jaxspike.field.positive`."),

@@ -1,7 +1,9 @@
 """Flax NNX layers: they hold parameters, the neurons do the arithmetic."""
 
-import sys
-from typing import TYPE_CHECKING
+import sys as _sys
+import typing as _typing
+
+from flax import nnx as _nnx
 
 from .. import _elsewhere, neurons as _neurons
 from .empty_state import EmptyState as EmptyState
@@ -35,7 +37,7 @@ from .recurrent import Recurrent as Recurrent, RecurrentState as RecurrentState
 from .residual import Residual as Residual
 from .sequential import Sequential as Sequential
 
-if not TYPE_CHECKING:  # a type checker knows the names
+if not _typing.TYPE_CHECKING:  # a type checker knows the names
 
     def __getattr__(name: str):
-        raise _elsewhere.no_attribute(sys.modules[__name__], name, (_neurons,))
+        raise _elsewhere.no_attribute(_sys.modules[__name__], name, (_neurons, _nnx))

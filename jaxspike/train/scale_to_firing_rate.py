@@ -96,12 +96,13 @@ def scale_to_firing_rate(net: Net, x_seq: Tree, *args, rate: float = 0.1) -> Net
 def _to_scale(modules: list[nnx.Module]) -> list[nnx.Variable[Array]]:
     """The parameters to scale: those of the normalizations, else the weights."""
 
-    def having(weight: str):
+    def having(weight: str) -> list[nnx.Variable[Array]]:
         owners = [m for m in modules if isinstance(getattr(m, weight, None), nnx.Param)]
         found = [getattr(m, name, None) for m in owners for name in (weight, "bias")]
         return [p for p in found if isinstance(p, nnx.Param) and p.get_value() is not None]
 
-    gains = [v for m in modules if isinstance(v := getattr(m, "scale", None), Gain)]
+    of = [getattr(m, "scale", None) for m in modules]
+    gains: list[nnx.Variable[Array]] = [v for v in of if isinstance(v, Gain)]
     return gains or having("scale") or having("kernel") + having("embedding")
 
 

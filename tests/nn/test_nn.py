@@ -557,6 +557,23 @@ def test_the_gradient_of_a_padded_max_pool_and_what_padding_is_for_spikes():
         np.testing.assert_array_equal(pool(spikes), spikes[:, :1, :1])
 
 
+@pytest.mark.parametrize("kind", ["max", "max of a large window", "average"])
+def test_the_gradient_of_a_padded_pool_is_that_of_its_windows(kind):
+    window = (5, 5) if "large" in kind else (3, 3)
+    options = window, (2, 2), ((1, 1), (1, 1))
+    pool = js.nn.AvgPool(*options) if kind == "average" else js.nn.MaxPool(*options)
+    x = jax.random.normal(jax.random.key(0), (T, N, 7, 7, 1))
+    y, back = jax.jit(lambda x: jax.vjp(pool, x))(x)
+    cotangent = np.asarray(jax.random.normal(jax.random.key(1), y.shape))
+    want = np.zeros((T, N, 9, 9, 1), np.float32)
+    padded = np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)], constant_values=-np.inf)
+    for t, n, i, j in np.ndindex(T, N, *y.shape[2:4]):
+        part = (t, n, slice(2 * i, 2 * i + window[0]), slice(2 * j, 2 * j + window[0]), 0)
+        share = 1 / 9 if kind == "average" else padded[part] == padded[part].max()
+        want[part] += cotangent[t, n, i, j, 0] * share
+    np.testing.assert_allclose(back(cotangent)[0], want[:, :, 1:-1, 1:-1], rtol=1e-4, atol=1e-5)
+
+
 def test_same_is_not_a_padding_of_one():
     x = jnp.arange(4.0)[None, :, None]
     assert js.nn.MaxPool((3,), (2,), "SAME")(x)[0, :, 0].tolist() == [2, 3]

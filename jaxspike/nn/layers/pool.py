@@ -75,7 +75,7 @@ class _Pool(nnx.Module):
 
     def sums(self, x: Array) -> Array:
         """The sum over every window; padding counts as zeros."""
-        return self._reduce(x, jnp.zeros((), x.dtype), lax.add)
+        return self._reduce(x, np.zeros((), x.dtype), lax.add)  # a constant, or no gradient
 
 
 class MaxPool(_Pool):
