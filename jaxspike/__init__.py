@@ -21,6 +21,7 @@ from . import (
     debug as debug,
     encode as encode,
     field as field,
+    learning as learning,
     losses as losses,
     neurons as neurons,
     nir as nir,
@@ -75,8 +76,10 @@ def __dir__() -> list[str]:
 if not _typing.TYPE_CHECKING:  # a type checker knows the names
 
     def __getattr__(name: str):
-        rooms = (nn, neurons, field, surrogate, encode, readout, losses, data, train, debug, nir)
-        raise _elsewhere.no_attribute(_sys.modules[__name__], name, (*rooms, convert, plot, _nnx))
+        rooms = (nn, neurons, field, surrogate, encode, readout, losses, learning)
+        raise _elsewhere.no_attribute(
+            _sys.modules[__name__], name, (*rooms, data, train, debug, nir, convert, plot, _nnx)
+        )
 
 
-_completion.hide_files(convert, data, debug, losses, neurons, nir, nn, plot, train)
+_completion.hide_files(convert, data, debug, learning, losses, neurons, nir, nn, plot, train)

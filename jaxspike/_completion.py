@@ -1,4 +1,4 @@
-"""What completion shows of a module that collects the public names of its files."""
+"""Completion of modules that collect the public names of their files."""
 
 import types
 

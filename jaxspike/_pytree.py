@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import field as _field
-from .field import Value, is_static, range_of
+from .field import Value, depends_on_others, is_static, range_of
 
 
 @dataclass_transform(
@@ -86,7 +86,7 @@ class Pytree:
             where = f"`{type(self).__name__}({field.name}=...)`"
             check = _check_static if is_static(field) else _check_data
             object.__setattr__(self, field.name, check(where, field, value))
-        for field in dataclasses.fields(self):  # a range may depend on other fields
+        for field in sorted(dataclasses.fields(self), key=depends_on_others):
             _check_range(self, field)
 
     def replace(self, **changes: Value) -> Self:
@@ -107,7 +107,7 @@ class Pytree:
         return dataclasses.replace(self, **changes)
 
     def __dir__(self) -> list[str]:
-        """What completion shows: without private names."""
+        """The names that completion shows: none that are private."""
         names = super().__dir__()
         return [name for name in names if name.startswith("__") or not name.startswith("_")]
 

@@ -227,6 +227,11 @@ def range_of(field: dataclasses.Field[Value], others: Others) -> Range:
     return allowed if isinstance(allowed, Range) else allowed(others)
 
 
+def depends_on_others(field: dataclasses.Field[Value]) -> bool:
+    """Whether the range of ``field`` depends on other fields."""
+    return callable(field.metadata.get("range"))
+
+
 def to_raw(field: dataclasses.Field[Value], value: Param, others: Others) -> Param:
     """The unconstrained number that an optimizer may move freely."""
     return range_of(field, others).to_raw(value)

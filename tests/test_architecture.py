@@ -51,7 +51,12 @@ MAY_IMPORT = {
         *("_types", "_pytree", "_check", "engine.device", "engine.network_size"),
         *("engine.program", "engine.policy", "engine.loop", "engine.order", "engine"),
     },
-    "nn": {*BASE, *NEURONS, "_elsewhere", "engine", "engine.network_size", "nn"},
+    "learning.linear_layer": {*BASE, "engine.program"},
+    "learning": {*BASE, "engine", "engine.program", "learning.linear_layer", "learning"},
+    "nn": {
+        *(*BASE, *NEURONS, "_elsewhere", "engine", "engine.network_size"),
+        *("learning", "learning.linear_layer", "nn"),
+    },
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
     "debug": {*BASE, *NEURONS, "engine", "nn", "debug"},
     "plot": {"_types", "_check", "surrogate", "debug", "plot"},
@@ -74,6 +79,7 @@ OFFERS = {
     "neurons.equations",
     "engine.network_size",
     "engine.program",
+    "learning.linear_layer",
     "nn.mixed_in",
     "nn.module",
     "nn.paths",
@@ -176,7 +182,7 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 SPACES = (
     *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
-    *(js.field, js.neurons, js.convert, js.data, js.debug, js.nir, js.plot, js.train),
+    *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
 )
 PUBLIC = {

@@ -125,7 +125,7 @@ def test_values(kind, fields, sentence):
             js.LIF,
             {"surrogate_function": 4.0},
             "`LIF(surrogate_function=...)` is not a field of `LIF`. Use one of: "
-            "tau, v_threshold, v_reset, surrogate, decay_input, detach_reset.",
+            "tau, v_threshold, v_reset, v_rest, surrogate, decay_input, detach_reset.",
         ),
     ],
 )
@@ -1104,7 +1104,8 @@ def test_layers_without_state():
         )
     raises(
         ValueError,
-        "`MaxPool(window=...)` must be positive integers such as (2, 2), got 2.",
+        "`MaxPool(window=...)` must be positive integers, got 2. "
+        "Give one per spatial axis, as in (2, 2).",
         js.nn.MaxPool,
         2,
     )
@@ -1119,7 +1120,7 @@ def test_layers_without_state():
     )
     raises(
         ValueError,
-        "`AvgPool(strides=...)` must be one per axis of (2, 2), got (2,).",
+        "`AvgPool(strides=...)` must be one per axis of window (2, 2), got (2,).",
         js.nn.AvgPool,
         (2, 2),
         (2,),

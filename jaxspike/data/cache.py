@@ -35,7 +35,7 @@ def cached(
             arguments; not a lambda, a method or a local function, whose names do not identify them.
         path: The recording, a file.
         folder: Where to store the arrays; created if it does not exist.
-        version: Of the transform.
+        version: The version of the transform, part of the key.
 
     Returns:
         The array.

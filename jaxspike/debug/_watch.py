@@ -45,7 +45,7 @@ class Trace:
 
 
 class Watch:
-    """What one call of `record` wants of a layer, known there as ``name``; equal only to itself."""
+    """A request of one call of `record` to a layer, there called ``name``; equal only to itself."""
 
     def __init__(self, name: str, fields: tuple[str, ...], trace: Trace):
         self.name, self.fields, self.trace = name, fields, trace

@@ -33,6 +33,7 @@ from .layers import (
 )
 from .module import Constant as Constant, Spiking as Spiking, SpikingModule as SpikingModule
 from .parallel import Parallel as Parallel
+from .plastic import Plastic as Plastic, PlasticState as PlasticState
 from .recurrent import Recurrent as Recurrent, RecurrentState as RecurrentState
 from .residual import Residual as Residual
 from .sequential import Sequential as Sequential

@@ -38,7 +38,7 @@ def named_layers(net: nnx.Module) -> dict[str, Any]:
 
 
 def locate(net: nnx.Module, path: str) -> tuple[Any, Key, Any]:
-    """What holds the layer at a dotted path, its key in there, and the layer, None if not there."""
+    """The holder of the layer at a dotted path, its key in it, and the layer, None if missing."""
     holder: Any = None
     key: Key = ""
     inside: Any = net if path else None
@@ -63,7 +63,7 @@ def _layer_names(holder) -> Sequence[str] | None:
 
 
 def _enter(holder, key: Key):
-    """What ``holder`` has under ``key``; None if nothing."""
+    """The entry of ``holder`` under ``key``; None if there is none."""
     try:
         return holder[key] if isinstance(key, int) else getattr(holder, key)
     except (AttributeError, IndexError, KeyError, TypeError):

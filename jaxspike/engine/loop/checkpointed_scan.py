@@ -48,7 +48,7 @@ def checkpointed_scan(
 
     def forward(consts, state, xs):
         _check_effects(loop)
-        # the structure of the residuals tells what is differentiated: None or ()
+        # the structure of the residuals, None or (), determines what is differentiated
         perturbed = _perturbed(consts), _perturbed(xs)
         out, residuals = with_residuals(loop, plan, *map(_values, (consts, state, xs)))
         args = map(_values, (consts, state, xs))

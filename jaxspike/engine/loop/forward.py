@@ -26,7 +26,7 @@ Results = tuple[Arrays, Arrays]  # the last state and the outputs
 
 
 class Residuals(NamedTuple):
-    """What the backward pass needs: the arguments, and what the forward pass stores.
+    """The residuals of the backward pass: the arguments, and what the forward pass stores.
 
     Attributes:
         consts: Values of the constants.
@@ -42,7 +42,7 @@ class Residuals(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """What a forward pass reads at every step, in which part of each row."""
+    """The rows that a forward pass reads at every step, and the part of each."""
 
     window: Window
     step: Callable[..., tuple[Arrays, Arrays]]
@@ -51,7 +51,7 @@ class Reads(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What a forward pass writes: outputs and, where there is room, residuals."""
+    """The rows that a forward pass writes: outputs and, where there is room, residuals."""
 
     ys: list[Buffer]
     starts: list[Buffer] | None = None

@@ -57,7 +57,7 @@ def _no_sharding() -> type:
 
 
 def trace_context_error() -> type[Exception] | tuple[()]:
-    """What Flax raises where a trace changes its variables; () if Flax has not been imported."""
+    """Flax's error for a trace that changes its variables; () if Flax has not been imported."""
     return getattr(sys.modules.get("flax.errors"), "TraceContextError", ())
 
 
