@@ -121,10 +121,11 @@ class Checkpoints:
         if step is None:
             return None
         with self._reading(step):
-            stored = self.manager.item_metadata(step)["arrays"].tree["training"]
+            there = self.manager.item_metadata(step)["arrays"].tree
             only = args.Composite(progress=args.JsonRestore())
             progress = self.manager.restore(step, args=only)["progress"]
-        self._compare(named(net, stored), named(net, like["training"]))
+        self._compare(named(net, there["training"]), named(net, like["training"]))
+        like = {**like, "best": like["training"][0] if there.get("best") else {}}
         with self._reading(step):
             state = [jax.ShapeDtypeStruct(tuple(shape), kind) for shape, kind in progress["state"]]
             tree = args.Composite(arrays=args.StandardRestore({**like, "state": state}))

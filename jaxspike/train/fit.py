@@ -1,7 +1,8 @@
 """The training loop."""
 
+import functools
 import time
-from collections.abc import Sized
+from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from .._types import Array
 from ..nn import SpikingModule
 from . import arguments
 from .checkpoint import Checkpoints
-from .evaluate import Data, Encode, Measure, evaluate
+from .evaluate import Data, Encode, evaluate
+from .measures import Measure, measures
 from .progress import Progress
 from .results import Epoch
 from .run import Run
@@ -28,12 +30,15 @@ def fit(
     *,
     key: Array | None = None,
     encode: Encode | None = None,
-    accuracy: Measure = losses.accuracy,
+    accuracy: Measure | None = losses.accuracy,
+    metrics: Mapping[str, Measure] | None = None,
     test: Data | None = None,
     truncate: int | None = None,
     carry_state: bool = False,
     checkpoints: str | Path | None = None,
     save_every: int | None = None,
+    keep_best: Callable[[Epoch], float] | None = None,
+    callback: Callable[[list[Epoch]], bool | None] | None = None,
     progress: bool = True,
 ) -> list[Epoch]:
     """Train a network in place; the step is compiled once per shape.
@@ -52,13 +57,15 @@ def fit(
         data: Batches ``(x_seq, labels)`` with x_seq ``[T, N, *]``, iterated over in every epoch; or
             a function of the epoch, from 0, that returns them, such as
             ``lambda epoch: js.data.batches((x, y), 128, seed=0, epoch=epoch)``. A one-shot
-            iterable, such as a generator, raises in the second epoch.
+            iterable, such as a generator, raises in the second epoch. Labels may have any
+            structure: a dict of labels and a mask goes to ``loss`` as it is.
         epochs: Total number of epochs, counting those before a resumed checkpoint.
         key: ``jax.random.key(seed)``, needed if ``encode`` is given, which gets a new key for each
             batch.
         encode: If given, the batches are ``(x, labels)`` and ``x_seq = encode(key, x)``,
             compiled: ``lambda key, x: js.encode.poisson(key, x, steps)``.
-        accuracy: ``accuracy(output, labels)``, 0 to 1.
+        accuracy: ``accuracy(output, labels)``, 0 to 1; None for none, as in regression.
+        metrics: More such functions by name, each a scalar.
         test: Data to evaluate after every epoch; see `evaluate`.
         truncate: Truncated backpropagation: an update every ``truncate`` time steps, with the state
             carried over without its gradient. ``loss`` gets that many steps at a time, and all
@@ -68,9 +75,17 @@ def fit(
         checkpoints: A folder. After every epoch, and on Ctrl-C, the run is saved there, and resumes
             from there if called again with the same arguments. An interrupted write is harmless.
         save_every: Also save after every ``save_every`` batches.
+        keep_best: A function of an `Epoch`, such as ``lambda epoch: epoch.test.accuracy``. In the
+            end ``net`` gets the weights and statistics of the epoch where it was highest, instead
+            of the last ones. (``nnx.state(net)`` kept by hand is no copy: it changes with ``net``.)
+        callback: A function of the history so far, called after every epoch; what it changes in
+            ``net`` is saved. If it returns True the run stops there, early, for good.
         progress: Show a bar with loss, accuracy, spikes per second (of all layers, counted in every
             hundredth batch) and the time left of the epoch; if the data have no ``len``, the time
             left is shown from the second epoch.
+
+    After every epoch it warns, once, of each layer that did not fire or was saturated at the first
+    batch of the epoch.
 
     Returns:
         An `Epoch` for each, including those before a checkpoint.
@@ -97,7 +112,14 @@ def fit(
         >>> history[-1].accuracy
         1.0
     """
-    arguments.check("fit", net, encode, key, loss=loss, accuracy=accuracy)
+    arguments.check("fit", net, encode, key)
+    of = measures("fit", loss, accuracy, metrics)
+    for name, f, takes in (
+        ("keep_best", keep_best, "an `Epoch`"),
+        ("callback", callback, "the history"),
+    ):
+        if f is not None:
+            _check.function(f"`fit({name}=...)`", f, of=takes)
     _check_optimizer(net, optimizer)
     epochs = _check.integer("`fit(epochs=...)`", epochs, low=0)
     for name, value in (("truncate", truncate), ("save_every", save_every)):
@@ -105,14 +127,14 @@ def fit(
             _check.integer(f"`fit({name}=...)`", value, low=1)
     if save_every is not None and checkpoints is None:
         raise ValueError("`fit(save_every=...)` needs `checkpoints`, the folder to save in.")
-    run = Run(net, optimizer, loss, accuracy, encode, key)
+    run = Run(net, optimizer, of, encode, key, keep_best)
     saved = None if checkpoints is None else Checkpoints(checkpoints)
     net.train()
     try:
         if saved:
             run.resume(saved, epochs)
         total = None
-        while run.epoch < epochs:
+        while run.epoch < epochs and not run.stopped:
             batches = data(run.epoch) if callable(data) else data
             total = len(batches) if isinstance(batches, Sized) else total
             with Progress(run.epoch, epochs, run.batch, total, show=progress) as bar:
@@ -123,8 +145,9 @@ def fit(
                 total = run.batch
                 score = None
                 if test is not None:
-                    score = evaluate(net, test, loss, accuracy=accuracy, encode=encode, key=key)
-                run.end_epoch(score, time.perf_counter() - begin)
+                    measured = functools.partial(evaluate, accuracy=accuracy, metrics=metrics)
+                    score = measured(net, test, loss, encode=encode, key=key)
+                run.end_epoch(score, time.perf_counter() - begin, callback)
                 bar.end_epoch(run.history[-1])
             if saved:
                 run.save(saved)
@@ -136,6 +159,7 @@ def fit(
     finally:
         if saved:
             saved.close()
+    run.use_best()
     return run.history
 
 
