@@ -124,6 +124,15 @@ def test_a_legend_stays_inside_its_axes_and_covers_no_data(log):
         assert np.concatenate([*lines, *strokes])[:, 1].max() <= legend.y0 + 1
 
 
+def test_what_is_drawn_after_a_legend_is_in_the_axes():
+    upper, lower = Figure().subplots(2, sharey=True)
+    js.plot.membrane([0.0, 0.5, 1.0], v_threshold=1.0, ax=upper)
+    js.plot.membrane([0.0, -7.0, 9.0], ax=lower)
+    lower.plot([0, 2], [20, 20])
+    low, high = upper.get_ylim()
+    assert low < -7 and high > 20
+
+
 def test_a_membrane_with_its_threshold_and_spikes(ax):
     v = jnp.asarray(RNG.random(9), jnp.bfloat16)
     spikes = np.array([0, 1, 0, 0, 1, 0, 0, 0, 1])

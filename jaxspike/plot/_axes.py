@@ -42,7 +42,9 @@ def legend_on_top(ax: Axes) -> None:
     share = min(0.5, 16 * -(-len(legend.get_texts()) // 4) / height)
     low, high = ax.transScale.transform([(1, y) for y in ax.get_ylim()])[:, 1]
     top = low + (high - low) / (1 - share)
-    ax.set_ylim(top=ax.transScale.inverted().transform((1, top))[1])
+    top = ax.transScale.inverted().transform((1, top))[1]
+    ax.update_datalim([(0, top)], updatex=False)  # not `set_ylim`: what is drawn later must fit too
+    ax.autoscale_view(scalex=False)
 
 
 def time_step(where: str, dt: float | None) -> float:

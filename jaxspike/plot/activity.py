@@ -196,7 +196,7 @@ def spike_counts(
         steps = max(steps, len(a))
     time_axis(ax, steps, dt, unit)
     ax.set(ylabel="spikes per time step")
-    ax.set_ylim(bottom=0)
     if isinstance(spikes, Mapping):
         legend_on_top(ax)
+    ax.set_ylim(bottom=0)
     return ax
