@@ -24,14 +24,17 @@ class FiringWarnings:
             rates = {name: float(rate) for name, rate in activity(net, x_seq)[-1].items()}
         silent = [name for name, rate in rates.items() if rate == 0]
         saturated = [name for name, rate in rates.items() if rate > SATURATED]
-        for layers, what in (
-            (silent, "not fire"),
-            (saturated, f"fire in over {SATURATED:.0%} of the time steps"),
+        often = f"in over {SATURATED:.0%} of the time steps"
+        for layers, one, many in (
+            (silent, "does not fire", "do not fire"),
+            (saturated, f"fires {often}", f"fire {often}"),
         ):
             new = [name for name in layers if name not in self.told]
             self.told.update(new)
             if new:
-                which = f"layer{'s' if len(new) > 1 else ''} {', '.join(new)}"
-                does = "do" if len(new) > 1 else "does"
-                text = f"`fit`: after epoch {epoch} {which} {does} {what} at its first batch. {FIX}"
-                warnings.warn(text, stacklevel=3)
+                which = (
+                    f"layer {new[0]} {one}" if len(new) == 1 else f"layers {', '.join(new)} {many}"
+                )
+                warnings.warn(
+                    f"`fit`: after epoch {epoch} {which} at its first batch. {FIX}", stacklevel=3
+                )

@@ -33,7 +33,7 @@ def measures(
     where = f"`{caller}(metrics=...)`"
     metrics = {} if metrics is None else metrics
     fix = "Give `{'name': function}`."
-    _check.instance(where, metrics, Mapping, "a dict from names to functions", fix)
+    _check.instance(where, metrics, Mapping, "a dict from names to functions", fix, _check.kind)
     for name in ("loss", "accuracy"):
         if name in metrics:
             raise ValueError(f"{where} must have other names than {name!r}. Give `{name}={name}`.")
