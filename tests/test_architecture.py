@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "neurons.equations": {"_types", "_check", "_state", "surrogate"},
     "neurons.base": {*BASE, "surrogate", "neurons.equations"},
     "neurons": {*BASE, "surrogate", "neurons.base", "neurons.equations"},
-    "presets": {"_types", "_check", "surrogate", "neurons", "presets"},
+    "presets": {"_types", "_check", "field", "surrogate", "neurons", "learning", "presets"},
     "engine.device": {"_types"},
     "engine.network_size": {"_types"},
     "engine.program": {"_types", "engine.device", "engine.program"},
@@ -184,6 +184,7 @@ SPACES = (
     *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
     *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
+    *(js.presets.bindsnet, js.presets.spikingjelly),
 )
 PUBLIC = {
     f"{space.__name__}.{name}": value

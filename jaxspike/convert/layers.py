@@ -66,6 +66,7 @@ def _renamed(layer: nnx.Module, **names: str | tuple[str, Layout, Layout]) -> di
 
 
 NORMS = nnx.BatchNorm | nnx.LayerNorm | nnx.GroupNorm | nnx.InstanceNorm | nnx.RMSNorm
+CONVOLUTIONS = nnx.Conv | nnx.ConvTranspose
 RULES: list[tuple[Any, Callable[[Any], dict[str, Slot]]]] = [
     (nnx.Linear, _linear),
     (nnx.Conv, _conv),
@@ -98,6 +99,9 @@ def slots(
     """
     if isinstance(module, Spiking):
         found = neurons.slots(call, path, module, snntorch)
+        if _is_per_feature(module) and any(slot.value.ndim > 1 for slot in found.values()):
+            held, fix = " with a value per pixel", "Use one value per channel."
+            raise no_counterpart(call, path, module.neuron, held, "PyTorch", fix)
     else:
         found = _layer(call, path, module)
     if not channels:
@@ -108,10 +112,12 @@ def slots(
     return found | {k: _flattened(e, channels, 0) for k, e in per_feature.items() if e.value.ndim}
 
 
-def features(module: nnx.Module) -> set[int]:
-    """The numbers of features of the arrays of a norm or a neuron, which has one value for each."""
+def has_order(module: nnx.Module) -> bool:
+    """Whether the arrays of ``module`` depend on the order of the features that it gets."""
+    if isinstance(module, nnx.Linear | CONVOLUTIONS):
+        return True
     own = own_variables(module).values() if _is_per_feature(module) else ()
-    return {v.shape[-1] for v in own if v.shape}
+    return any(v.shape for v in own)
 
 
 def _is_per_feature(module: nnx.Module) -> bool:

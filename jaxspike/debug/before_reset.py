@@ -23,7 +23,7 @@ def before_reset(neuron: Any, old: Tree, new: Tree, x) -> Array:
     if isinstance(neuron, Refractory):
         charged = before_reset(neuron.neuron, old.neuron, new.neuron, x)
         return jnp.where(old.left > 0, new.neuron.v, charged)
-    delayed = getattr(neuron, "reset_time", "immediate") != "immediate"
+    delayed = not getattr(neuron, "reset_time", "immediate").startswith("immediate")
     if delayed or neuron.v_threshold is None:  # the state is that before the reset
         return new.v
     # without a slope in the gradient of spikes that cannot be

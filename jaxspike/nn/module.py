@@ -84,7 +84,8 @@ class SpikingModule(nnx.Module):
         if isinstance(value, list | tuple | nnx.List) and any(map(_is_neuron, value)):
             value = Layers(value)
         value = _as_layer(value)
-        if isinstance(value, type) and issubclass(value, Neuron | SequenceNeuron | SpikingModule):
+        is_class = isinstance(value, type) and name != "__class__"
+        if is_class and issubclass(value, Neuron | SequenceNeuron | SpikingModule):
             where, got = f"`{type(self).__name__}.{name}`", value.__name__
             raise TypeError(f"{where} must be a layer, got the class {got}. Give `{got}(...)`.")
         super().__setattr__(name, value)

@@ -34,7 +34,8 @@ def pairs(caller: str, data: Any) -> Iterator[tuple[Array, Tree]]:
             raise ValueError(
                 f"{where} must be pairs (x_seq, labels), got {len(batch)} arrays. {fix}"
             )
-        yield batch[0], jax.tree.map(functools.partial(_labels, caller), batch[1])
+        labels = functools.partial(_labels, caller)
+        yield batch[0], jax.tree.map(labels, batch[1], is_leaf=lambda a: isinstance(a, list))
 
 
 def _labels(caller: str, labels: ArrayLike) -> Array:

@@ -4,7 +4,7 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from flax import nnx
@@ -36,6 +36,7 @@ def fit(
     truncate: int | None = None,
     carry_state: bool = False,
     checkpoints: str | Path | None = None,
+    resume: Literal["exact", "anyway"] = "exact",
     save_every: int | None = None,
     keep_best: Callable[[Epoch], float] | None = None,
     callback: Callable[[list[Epoch]], bool | None] | None = None,
@@ -72,8 +73,11 @@ def fit(
             labels.
         carry_state: Carry the final state of each batch into the next, for batches that are
             consecutive pieces of N streams; every epoch starts from rest.
-        checkpoints: A folder. After every epoch, and on Ctrl-C, the run is saved there, and resumes
-            from there if called again with the same arguments. An interrupted write is harmless.
+        checkpoints: A folder, new or empty at first. After every epoch, and on Ctrl-C, the run is
+            saved there, and resumes from there if called again with the same arguments. An
+            interrupted write is harmless. The last two checkpoints are kept.
+        resume: ``"exact"`` refuses a checkpoint of another call, because its numbers would be those
+            of neither; ``"anyway"`` goes on with the arguments of this one.
         save_every: Also save after every ``save_every`` batches.
         keep_best: A function of an `Epoch`, such as ``lambda epoch: epoch.test.accuracy``. In the
             end ``net`` gets the weights and statistics of the epoch where it was highest, instead
@@ -98,7 +102,8 @@ def fit(
             is missing.
         TypeError: If an argument or a batch is of the wrong kind, or ``key`` is missing.
         ValueError: If there is no data, a shape does not fit, a number is out of range, or the
-            checkpoint is of another network or damaged.
+            checkpoint is of another network or call, or damaged.
+        OSError: If a checkpoint cannot be written.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxspike as js, jaxspike.train, optax
@@ -122,17 +127,18 @@ def fit(
             _check.function(f"`fit({name}=...)`", f, of=takes)
     _check_optimizer(net, optimizer)
     epochs = _check.integer("`fit(epochs=...)`", epochs, low=0)
-    for name, value in (("truncate", truncate), ("save_every", save_every)):
-        if value is not None:
-            _check.integer(f"`fit({name}=...)`", value, low=1)
-    if save_every is not None and checkpoints is None:
-        raise ValueError("`fit(save_every=...)` needs `checkpoints`, the folder to save in.")
-    run = Run(net, optimizer, of, encode, key, keep_best)
+    _check_saving(checkpoints, save_every, resume)
+    if truncate is not None:
+        _check.integer("`fit(truncate=...)`", truncate, low=1)
+    call: dict[str, object] = {"loss": loss, "accuracy": accuracy, "encode": encode, "key": key}
+    call |= {"truncate": truncate, "carry_state": carry_state}
+    call |= {"metrics": metrics, "keep_best": keep_best}
+    run = Run(net, optimizer, of, encode, key, data, keep_best)
     saved = None if checkpoints is None else Checkpoints(checkpoints)
     net.train()
     try:
         if saved:
-            run.resume(saved, epochs)
+            data = run.resume(saved, epochs, data, call, anyway=resume == "anyway")
         total = None
         while run.epoch < epochs and not run.stopped:
             batches = data(run.epoch) if callable(data) else data
@@ -161,6 +167,14 @@ def fit(
             saved.close()
     run.use_best()
     return run.history
+
+
+def _check_saving(checkpoints: str | Path | None, save_every: int | None, resume: str) -> None:
+    _check.one_of("`fit(resume=...)`", resume, ("exact", "anyway"))
+    if save_every is not None:
+        _check.integer("`fit(save_every=...)`", save_every, low=1)
+        if checkpoints is None:
+            raise ValueError("`fit(save_every=...)` needs `checkpoints`, the folder to save in.")
 
 
 def _check_optimizer(net: SpikingModule, optimizer: nnx.Optimizer[Any]) -> None:

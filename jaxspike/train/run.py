@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any
 
 import jax
@@ -11,11 +11,13 @@ from flax import nnx
 
 from .. import _check
 from .._types import Array, Tree
-from . import arguments
+from . import arguments, fingerprint
 from .checkpoint import Checkpoints, keep_placement, named, placement, restore, snapshot
-from .evaluate import activity
+from .evaluate import Data, activity
+from .fingerprint import Json
 from .finite import has_nan, name_layers, not_finite
 from .firing import FiringWarnings
+from .folder import Position
 from .measures import Measures, means
 from .results import Epoch, Score
 
@@ -53,10 +55,11 @@ def _arrays(net) -> Tree:
 class Run:
     """A training run between two batches: everything that a checkpoint holds."""
 
-    def __init__(self, net, optimizer, of: Measures, encode, key, keep_best):
+    def __init__(self, net, optimizer, of: Measures, encode, key, data, keep_best):
         self.net, self.optimizer = net, optimizer
         options = {"of": of, "placement": placement(net, optimizer)}
         self.step = functools.partial(_step, net, optimizer, **options)
+        self.measures = {"loss": of.loss, **dict(of.others)}
         self.encode, self.key = None if encode is None else jax.jit(encode), key
         self.epoch, self.batch, self.count = 0, 0, 0
         self.names = ("loss", *(name for name, _ in of.others), "samples")
@@ -66,21 +69,25 @@ class Run:
         self.stopped, self.firing = False, FiringWarnings()
         self.keep_best = keep_best
         self.best = {} if keep_best is None else _arrays(net)  # the arrays of the best epoch
+        self.repeatable = callable(data) or isinstance(data, list | tuple)  # the same each time
+        self.call: dict[str, Json] = {}  # what a checkpoint says of the call
         self.last_good = self._checkpoint()  # replaced as a whole, after a batch
 
     def batches(self, batches, bar, truncate, carry) -> Iterator[int]:
         """Train on the remaining batches of the epoch; yields the number done, after each."""
-        batches = arguments.pairs("fit", batches)
+        all_of_them, batches = batches, arguments.pairs("fit", batches)
         done = sum(1 for _ in itertools.islice(batches, self.batch))
         where = f"The number of batches of `fit(data=...)` in epoch {self.epoch}"
         _check.integer(where, done, low=self.batch, of=", those done before the checkpoint")
         first = None
         for x, labels in batches:
-            x_seq = arguments.sequence("fit", self._encoded(x), self.encode)
+            x_seq = self._x_seq(x, self.count)
             if bar.wants_spikes:
                 bar.spikes(float(activity(self.net, x_seq)[1]))
             first = x_seq if first is None else first
             self._train(x_seq, labels, truncate, carry)
+            if self.call and self.count == 1:
+                self._describe(all_of_them, x, labels)
             self.last_good = self._checkpoint()
             bar.update(self.sums)
             yield self.batch
@@ -88,10 +95,21 @@ class Run:
         if first is not None:
             self.firing.check(self.net, first, self.epoch)
 
-    def _encoded(self, x):
-        if self.encode is None:
-            return x
-        return self.encode(jax.random.fold_in(self.key, self.count), x)
+    def _x_seq(self, x, count):
+        if self.encode is not None:
+            x = self.encode(jax.random.fold_in(self.key, count), x)
+        return arguments.sequence("fit", x, self.encode)
+
+    def _describe(self, batches, *first):
+        """Note the data in the description of the call."""
+        copy = nnx.clone(self.net)
+        copy.eval()
+        options = {"truncate": self.call["truncate"], "repeatable": self.repeatable}
+        found = fingerprint.of_batch(
+            copy, first, self._x_seq(first[0], 0), self.measures, **options
+        )
+        known = {"batches": len(batches)} if isinstance(batches, Sized) else {}
+        self.call["data"] = {**known, "first batch": found}
 
     def _train(self, x_seq, labels, truncate, carry):
         (length, samples), state = x_seq.shape[:2], self._first(x_seq.shape[1:])
@@ -165,18 +183,17 @@ class Run:
         if self.best and self.history:
             nnx.update(self.net, self.best)
 
-    def _checkpoint(self) -> tuple[int, Tree, dict[str, Any]]:
-        """The number of a checkpoint, its arrays, and everything else."""
+    def _checkpoint(self) -> tuple[Position, Tree, dict[str, Json]]:
+        """The position of a checkpoint, its arrays, and everything else."""
         training = snapshot(self.net, self.optimizer)
         tree = {"training": training, "best": self.best, "state": self.state or []}
-        position = [self.epoch, self.batch, self.count]
         progress = {
-            "position": position,
+            "count": self.count,
             "sums": self.sums,
             "history": [epoch.as_lists() for epoch in self.history],
             "stopped": self.stopped,
         }
-        return self.epoch * 10**9 + self.batch, tree, progress
+        return (self.epoch, self.batch), tree, progress
 
     def rollback(self) -> None:
         """Return the network to where it was after the last complete batch."""
@@ -184,26 +201,36 @@ class Run:
 
     def save(self, saved: Checkpoints) -> None:
         """Write a checkpoint of the last complete batch, whenever an interrupt comes."""
-        saved.save(*self.last_good)
+        saved.save(*self.last_good, self.call)
 
-    def resume(self, saved: Checkpoints, epochs: int) -> None:
-        """Continue from the last checkpoint, if there is one."""
+    def resume(
+        self, saved: Checkpoints, epochs: int, data: Data, call: Json, *, anyway: bool
+    ) -> Data:
+        """Continue from the last checkpoint, if there is one; returns the data to go on with."""
+        self.call = fingerprint.of_call(self.net, self.optimizer, call)
         found = saved.latest(self.net, self.last_good[1])
         if found is None:
-            return
-        tree, progress = found
-        (epoch, batch, count), history = progress["position"], progress["history"]
-        of = f", the epochs in the checkpoint in {saved.folder}"
+            return data
+        (epoch, batch), tree, progress, saved_call = found
+        of = f", the epochs in the checkpoint in {saved.folder.path}"
         _check.integer("`fit(epochs=...)`", epochs, low=epoch + bool(batch), of=of)
+        batches = data(0) if callable(data) else data
+        for first in itertools.islice(arguments.pairs("fit", batches), 1):
+            self._describe(batches, *first)
+            if isinstance(data, Iterator):
+                data = itertools.chain([first], data)
+        if not anyway:
+            fingerprint.check(saved_call, self.call, saved.folder.path)
         restore(self.net, self.optimizer, tree["training"])
-        self.epoch, self.batch, self.count = epoch, batch, count
+        self.epoch, self.batch, self.count = epoch, batch, progress["count"]
         self.state, self.sums = tree["state"] or None, progress["sums"]
-        if self.keep_best is not None and history and not tree["best"]:
+        if self.keep_best is not None and progress["history"] and not tree["best"]:
             raise ValueError(
                 "`fit(keep_best=...)` must be given from the first epoch on, got a checkpoint in "
-                f"{saved.folder} without best weights. Give another folder."
+                f"{saved.folder.path} without best weights. Give another folder."
             )
         self.best = {} if self.keep_best is None else tree["best"]
         self.stopped = progress["stopped"]
-        self.history = [Epoch.of_lists(lists) for lists in history]
+        self.history = [Epoch.of_lists(lists) for lists in progress["history"]]
         self.last_good = self._checkpoint()
+        return data

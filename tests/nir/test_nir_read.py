@@ -69,6 +69,7 @@ UNIT = {"r": full(1, 1 / DT), "v_threshold": full(1, 1.0)}  # v += x
         ({"fires": ">="}, [1, 0, 1, 0, 1]),  # 1 -> 0, 0.5, 1 -> 0, 0.5, 2.5
         ({"reset": "subtract"}, [0, 1, 0, 1, 1]),  # 1, 1.5 -> 0.5, 1, 1.5 -> 0.5, 2.5
         ({"reset": "subtract_delayed"}, [0, 1, 0, 1, 1]),
+        ({"reset": "subtract_once"}, [0, 1, 0, 1, 1]),
         ({"reset": "subtract", "max_spike_count": None, "fires": ">="}, [1, 0, 1, 0, 2]),
         ({"reset": "subtract", "max_spike_count": 1, "fires": ">="}, [1, 0, 1, 0, 1]),
     ],
@@ -305,7 +306,6 @@ WARNED = [
     ([lif(3, tau=full(3, 5e-4))], r"'n0' \(LIF\) has tau=0.0005 below dt=0.001"),
     ([lif(3, r=full(3, 7.0))], r"'n0' \(LIF\) has r=7, where libraries write 1 and tau / dt"),
     ([nir.IF(r=full(3, 7.0), v_threshold=full(3, 1))], r"'n0' \(IF\) has r=7, where"),
-    ([lif(3, v_reset=full(3, 0.6))], r"has a v_threshold that is not above its v_reset"),
 ]
 
 
@@ -468,3 +468,11 @@ def test_every_public_name_is_explained():
     names = ("from_nir", "to_nir", "from_data", "to_data", "Graph", "NIRNeuron", "Convention")
     for name in names:
         assert ">>> " in getattr(js.nir, name).__doc__
+
+
+def test_a_reset_above_the_threshold_is_refused():
+    node = nir.IF(r=full(2, 1 / DT), v_threshold=full(2, 1.0), v_reset=np.array([0.0, 1.0]))
+    must = r"the node 'n0' \(IF\) must have v_threshold greater than v_reset, got 1 with v_reset 1"
+    with pytest.raises(ValueError, match=must):
+        js.nir.from_nir(chain(node, shape=(2,)), STEP)
+    js.nir.from_nir(chain(node, shape=(2,)), STEP.replace(reset="subtract"))

@@ -166,7 +166,8 @@ def _check_neuron(node: Node, p: Parameters, convention: Convention) -> None:
     if "v_threshold" in p:
         hard, several = convention.reset == "hard", convention.max_spike_count != 1
         if hard and np.any(p["v_threshold"] <= p["v_reset"]):
-            node.warn("has a v_threshold that is not above its v_reset: it never stops firing")
+            got = f"{p['v_threshold'].min():g} with v_reset {p['v_reset'].max():g}"
+            raise node.error("have v_threshold greater than v_reset", got)
         if several and np.any(p["v_threshold"] <= 0):
             must = "have v_threshold greater than 0 to fire several times per step"
             raise node.error(must, f"{p['v_threshold'].min()}")

@@ -129,6 +129,9 @@ def _firing(node: NeuronNode, neuron: DiscreteLIF) -> None:
     if neuron.reset_time == "immediate" and soft:
         node.lost.append("soft reset")
         node.hints["reset"] = "subtract"
+    elif neuron.reset_time == "immediate_once":
+        node.lost.append("soft reset")
+        node.hints["reset"] = "subtract_once"
     elif neuron.reset_time == "after_charge" and soft:
         node.lost.append("soft reset, delayed")
         node.hints["reset"] = "subtract_delayed"
