@@ -128,7 +128,7 @@ def test_a_test_is_in_evaluation_mode_and_over_samples(uninterrupted):
         right += int((out.sum(0).argmax(-1) == y).sum())
         fired += sum(float(r["output"].sum()) for r in records.values())
         neurons += sum(r["output"].size for r in records.values())
-    np.testing.assert_allclose(score, (rows / 30, right / 30, fired / neurons), rtol=1e-6)
+    np.testing.assert_allclose(score[:3], (rows / 30, right / 30, fired / neurons), rtol=1e-6)
     assert 0.01 < score.firing_rate < 0.9
     _, history = uninterrupted
     assert all(0 < epoch.test.firing_rate < 1 for epoch in history)
@@ -788,7 +788,7 @@ def test_hidden_spikes_for_the_loss_are_in_every_program(uninterrupted):
     options = {"data": batches, "epochs": 1, "test": batches, "progress": True}
     history = fit(net, optimizer, loss=loss, accuracy=accuracy, **options)
     np.testing.assert_allclose(history[0][:2], uninterrupted[1][0][:2], rtol=1e-5)
-    np.testing.assert_allclose(history[0].test, uninterrupted[1][0].test, rtol=1e-5)
+    np.testing.assert_allclose(history[0].test[:3], uninterrupted[1][0].test[:3], rtol=1e-5)
     x_seq = encode(KEY, samples()[0])
     scaled = js.train.scale_to_firing_rate(net, x_seq, rate=0.2)
     report = js.debug.firing_rates(scaled, scaled.init_state(x_seq.shape[1:]), x_seq)
