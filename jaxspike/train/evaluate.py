@@ -6,17 +6,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike
 
 from .. import debug, losses
-from .._types import Array
+from .._types import Array, Tree
 from ..nn import SpikingModule
 from . import arguments
 from .finite import has_nan, name_layers
 from .measures import Measure, Measures, means, measures
 from .results import Score
 
-Batches = Iterable[Sequence[ArrayLike]]
+Batches = Iterable[Sequence[Tree]]
 Data = Batches | Callable[[int], Batches]
 Encode = Callable[[Array, Array], Array]
 

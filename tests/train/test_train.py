@@ -498,7 +498,7 @@ def test_the_spikes_of_the_bar(monkeypatch):
             if bar.wants_spikes:
                 bar.spikes(1000.0 + batch)
             now[0] += 0.5
-            bar.update([1.0, 1.0, 1.0])
+            bar.update({"loss": 1.0, "accuracy": 1.0, "samples": 1.0})
     assert [shown[i]["spikes/s"] for i in (0, 99, 100, 249)] == [
         "2e+03",
         "2e+03",
@@ -888,7 +888,7 @@ def test_a_callback_changes_the_network_and_stops_the_run_for_good(tmp_path):
 def test_layers_that_do_not_fire_or_always_do_are_named_once():
     linear = nnx.Linear(5, 8, rngs=nnx.Rngs(0))
     always = js.DiscreteLIF(v_decay=0.5, v_leak=2.0, v_threshold=0.5)
-    net = js.nn.Sequential(linear, js.IF(v_threshold=1e6), always, js.IF(v_threshold=1e6), js.LI())
+    net = js.nn.Sequential(linear, js.IF(v_threshold=1e6), always, js.IF(v_threshold=1e6))
     optimizer = nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param)
     with pytest.warns(UserWarning) as caught:
         fit(net, optimizer, data=batches, epochs=2, **SPREAD)
