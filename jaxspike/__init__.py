@@ -17,6 +17,7 @@ from . import (
     _completion,
     _elsewhere,
     convert as convert,
+    cost as cost,
     data as data,
     debug as debug,
     encode as encode,
@@ -29,6 +30,7 @@ from . import (
     plot as plot,
     presets as presets,
     readout as readout,
+    statistics as statistics,
     surrogate as surrogate,
     train as train,
 )
@@ -82,4 +84,4 @@ if not _typing.TYPE_CHECKING:  # a type checker knows the names
         )
 
 
-_completion.hide_files(convert, data, debug, learning, losses, neurons, nir, nn, plot, train)
+_completion.hide_files(convert, cost, data, debug, learning, losses, neurons, nir, nn, plot, train)
