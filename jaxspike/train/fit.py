@@ -118,21 +118,15 @@ def fit(
         1.0
     """
     arguments.check("fit", net, encode, key)
-    of = measures("fit", loss, accuracy, metrics)
-    for name, f, takes in (
-        ("keep_best", keep_best, "an `Epoch`"),
-        ("callback", callback, "the history"),
-    ):
-        if f is not None:
-            _check.function(f"`fit({name}=...)`", f, of=takes)
     _check_optimizer(net, optimizer)
     epochs = _check.integer("`fit(epochs=...)`", epochs, low=0)
     _check_saving(checkpoints, save_every, resume)
-    if truncate is not None:
-        _check.integer("`fit(truncate=...)`", truncate, low=1)
+    _check_steps(truncate, keep_best, callback)
     call: dict[str, object] = {"loss": loss, "accuracy": accuracy, "encode": encode, "key": key}
     call |= {"truncate": truncate, "carry_state": carry_state}
     call |= {"metrics": metrics, "keep_best": keep_best}
+    score = functools.partial(evaluate, loss=loss, accuracy=accuracy, metrics=metrics)
+    of = measures("fit", loss, accuracy, metrics)
     run = Run(net, optimizer, of, encode, key, data, keep_best)
     saved = None if checkpoints is None else Checkpoints(checkpoints)
     net.train()
@@ -141,19 +135,15 @@ def fit(
             data = run.resume(saved, epochs, data, call, anyway=resume == "anyway")
         total = None
         while run.epoch < epochs and not run.stopped:
-            batches = data(run.epoch) if callable(data) else data
+            batches, begin = data(run.epoch) if callable(data) else data, time.perf_counter()
             total = len(batches) if isinstance(batches, Sized) else total
             with Progress(run.epoch, epochs, run.batch, total, show=progress) as bar:
-                begin = time.perf_counter()
                 for n in run.batches(batches, bar, truncate, carry_state):
                     if saved and save_every and n % save_every == 0:
                         run.save(saved)
                 total = run.batch
-                score = None
-                if test is not None:
-                    measured = functools.partial(evaluate, accuracy=accuracy, metrics=metrics)
-                    score = measured(net, test, loss, encode=encode, key=key)
-                run.end_epoch(score, time.perf_counter() - begin, callback)
+                tested = None if test is None else score(net, test, encode=encode, key=key)
+                run.end_epoch(tested, time.perf_counter() - begin, callback)
                 bar.end_epoch(run.history[-1])
             if saved:
                 run.save(saved)
@@ -165,8 +155,16 @@ def fit(
     finally:
         if saved:
             saved.close()
-    run.use_best()
-    return run.history
+    return run.use_best()
+
+
+def _check_steps(truncate: int | None, keep_best: object, callback: object) -> None:
+    if truncate is not None:
+        _check.integer("`fit(truncate=...)`", truncate, low=1)
+    if keep_best is not None:
+        _check.function("`fit(keep_best=...)`", keep_best, of="an `Epoch`")
+    if callback is not None:
+        _check.function("`fit(callback=...)`", callback, of="the history")
 
 
 def _check_saving(checkpoints: str | Path | None, save_every: int | None, resume: str) -> None:

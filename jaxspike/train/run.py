@@ -178,10 +178,11 @@ class Run:
         scores = [_check.number(where, self.keep_best(epoch)) for epoch in self.history]
         return scores.index(max(scores))
 
-    def use_best(self) -> None:
-        """Give the network the weights of its best epoch."""
+    def use_best(self) -> list[Epoch]:
+        """Give the network the weights of its best epoch; returns the history."""
         if self.best and self.history:
             nnx.update(self.net, self.best)
+        return self.history
 
     def _checkpoint(self) -> tuple[Position, Tree, dict[str, Json]]:
         """The position of a checkpoint, its arrays, and everything else."""
