@@ -11,6 +11,7 @@
 from . import (
     _completion,
     convert as convert,
+    cost as cost,
     data as data,
     debug as debug,
     encode as encode,
@@ -23,6 +24,7 @@ from . import (
     plot as plot,
     presets as presets,
     readout as readout,
+    statistics as statistics,
     surrogate as surrogate,
     train as train,
 )
@@ -67,4 +69,4 @@ def __dir__() -> list[str]:
     return [name for name in globals() if not name.startswith("_") and name != "engine"]
 
 
-_completion.hide_files(convert, data, debug, learning, losses, neurons, nir, nn, plot, train)
+_completion.hide_files(convert, cost, data, debug, learning, losses, neurons, nir, nn, plot, train)

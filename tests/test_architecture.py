@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "surrogate": {"_types", "_pytree", "_check", "field"},
     "encode": {"_types", "_check", "surrogate"},
     "readout": {"_types", "_check"},
+    "statistics": {"_types", "_check"},
     "losses": {"_types", "_check", "readout", "losses"},
     "data": {"_types", "_check", "_hdf5", "data"},
     "neurons.equations": {"_types", "_check", "_state", "surrogate"},
@@ -50,6 +51,7 @@ MAY_IMPORT = {
         *("_types", "_pytree", "_check", "engine.device", "engine.network_size"),
         *("engine.program", "engine.policy", "engine.loop", "engine.order", "engine"),
     },
+    "cost": {"_types", "_check", "engine.program", "cost"},
     "learning.linear_layer": {*BASE, "engine.program"},
     "learning": {*BASE, "engine", "engine.program", "learning.linear_layer", "learning"},
     "nn": {
@@ -58,7 +60,7 @@ MAY_IMPORT = {
     },
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
     "debug": {*BASE, *NEURONS, "engine", "nn", "debug"},
-    "plot": {"_types", "_check", "surrogate", "debug", "plot"},
+    "plot": {"_types", "_check", "surrogate", "cost", "debug", "plot"},
     "train": {"_types", "_check", "_state", "neurons", "losses", "debug", "nn", "train"},
     "convert": {*BASE, *NEURONS, "engine.program", "nn", "convert"},
     "nir": {*BASE, *NEURONS, "_hdf5", "nn", "nir"},
@@ -180,10 +182,10 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 
 SPACES = (
-    *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
+    *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.statistics, js.cost),
     *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
-    *(js.presets.bindsnet, js.presets.spikingjelly),
+    *(js.presets.bindsnet, js.presets.izhikevich, js.presets.spikingjelly),
 )
 PUBLIC = {
     f"{space.__name__}.{name}": value

@@ -1,11 +1,12 @@
 """Helpers of the readers: a file is read whole, and errors name it and the byte."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ._arrays import Array
+from ._arrays import Array, IntArray
 from .events import Events
 
 
@@ -49,6 +50,23 @@ def header(path: str | Path, content: bytes, mark: bytes) -> int:
         require(path, end >= 0, at, "the header has no end")
         at = end + 1
     return at
+
+
+def whole_number(path: str | Path, text: bytes, offset: int, what: str) -> int:
+    """The number that ``text`` in a file is: digits alone, and no more than a clock needs."""
+    why = f"{what} is {text[:20]!r}, not a number of up to 18 digits"
+    require(path, re.fullmatch(rb"[0-9]{1,18}", text) is not None, offset, why)
+    return int(text)
+
+
+def unwrapped(t: IntArray) -> IntArray:
+    """Times of a clock of 32 bits that may begin again: a step back by more than half of them.
+
+    Events near that moment may be out of order. A pause is taken to be shorter than half a turn.
+    """
+    back = np.diff(t, prepend=t[:1])
+    turns = np.cumsum((back < -(2**31)).astype(np.int64) - (back > 2**31))
+    return t + (turns - np.minimum.accumulate(np.minimum(turns, 0)) << 32)
 
 
 def on_sensor(

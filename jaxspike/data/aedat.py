@@ -1,6 +1,11 @@
 """Recordings in the formats of jAER and DV, and the data sets that use them."""
 
+import contextlib
+import os
+import shutil
 import struct
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +18,7 @@ from .events import Events, sensor
 PACKET = 28  # bytes of a packet's header
 POLARITY = 1  # type of a packet of polarity events
 COMPRESSED = 0x8000  # flag in the type of a packet
+QUIET = 100_000  # microseconds at the end of a gesture in which there may be no event
 
 
 def read_aedat2(
@@ -21,7 +27,7 @@ def read_aedat2(
     r"""Read an AEDAT 2.0 file, in which the meaning of an address depends on the camera.
 
     Lines that begin with ``#``; then, for each event, an address and a time in microseconds, 32
-    bits each, big-endian.
+    bits each, big-endian. The clock may begin again, after 72 minutes.
 
     Args:
         path: The file.
@@ -51,7 +57,7 @@ def read_aedat2(
     content = _file.read(path, b"#!AER-DAT2.0")
     start = _file.header(path, content, b"#")
     raw = _file.records(path, content, start, np.dtype((">u4", 2))).astype(np.int64)
-    address, t = raw[:, 0], raw[:, 1]
+    address, t = raw[:, 0], _file.unwrapped(raw[:, 1])
 
     def bits(first: int, n: int = 1) -> IntArray:
         return address >> first & (1 << n) - 1
@@ -147,7 +153,7 @@ def read_dvs128_gesture(
 
     Returns:
         The gestures, in the order of the table, and their classes, counted from 0. A gesture covers
-        ``[start, end)``.
+        ``[start, end)``, and may end 0.1 seconds after the last event.
 
     Raises:
         OSError: If a file cannot be read.
@@ -173,8 +179,8 @@ def read_dvs128_gesture(
     rows = _table(table)
     e, gestures = read_aedat3(path, size=(128, 128)), []
     for n, (_, start, end) in enumerate(rows):
-        why = f"the recording ends before gesture {n} of {table.name}"
-        _file.require(path, len(e.t) > 0 and start <= e.t[-1], path.stat().st_size, why)
+        why = f"the recording ends before gesture {n} of {table.name}, which ends at {end}"
+        _file.require(path, len(e.t) > 0 and end <= e.t[-1] + QUIET, path.stat().st_size, why)
         a, b = np.searchsorted(e.t, (start, end))
         gestures.append(Events(*(field[a:b] for field in e)))
     return gestures, np.array([number - 1 for number, *_ in rows], np.int64)
@@ -185,11 +191,10 @@ def _table(path: Path) -> list[list[int]]:
     first, *lines = _file.read(path, b"class,").splitlines(keepends=True)
     rows, at = [], len(first)
     for line in lines:
-        try:
-            row = [int(cell) for cell in line.split(b",")]
-        except ValueError:
-            row = []
-        holds = len(row) == 3 and 1 <= row[0] <= 11 and row[1] <= row[2]
+        cells, names = line.rstrip(b"\r\n").split(b","), ("the class", "the start", "the end")
+        _file.require(path, len(cells) == 3, at, "a line is not a class, start, end")
+        row = [_file.whole_number(path, c, at, what) for c, what in zip(cells, names, strict=True)]
+        holds = 1 <= row[0] <= 11 and row[1] <= row[2]
         _file.require(path, holds, at, "a line is not a class from 1 to 11, start, end")
         rows.append(row)
         at += len(line)
@@ -218,15 +223,16 @@ def read_aedat4(path: str | Path) -> Events:
     starts = _packets(path, _file.read(path, b"#!AER-DAT4.0\r\n"))
     parts, offsets, read = [], [], -1  # the first to be read is the header
     try:
-        decoder = aedat.Decoder(str(path))
-        read = 0
-        kinds = decoder.id_to_stream()
-        streams = [n for n, kind in kinds.items() if kind["type"] == "events"]
-        for packet in decoder:
-            read += 1
-            if packet["stream_id"] in streams and "events" in packet:
-                parts.append(packet["events"])
-                offsets.append(np.full(len(parts[-1]), starts[read]))
+        with _panics_not_printed():
+            decoder = aedat.Decoder(str(path))
+            read = 0
+            kinds = decoder.id_to_stream()
+            streams = [n for n, kind in kinds.items() if kind["type"] == "events"]
+            for packet in decoder:
+                read += 1
+                if packet["stream_id"] in streams and "events" in packet:
+                    parts.append(packet["events"])
+                    offsets.append(np.full(len(parts[-1]), starts[read]))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as e:  # the package panics, which is not an Exception
@@ -238,6 +244,28 @@ def read_aedat4(path: str | Path) -> Events:
     size = kinds[streams[0]]["height"], kinds[streams[0]]["width"]
     where = np.concatenate(offsets) if offsets else offsets
     return _file.by_time(_file.on_sensor(path, Events(t, x, y, p), size, where))
+
+
+@contextlib.contextmanager
+def _panics_not_printed() -> Iterator[None]:
+    """Keep back what code in Rust prints as it panics, which is in the exception as well.
+
+    It goes to the file descriptor of the errors, past `sys.stderr`. Without a panic, what was
+    printed meanwhile follows.
+    """
+    try:
+        errors = os.dup(2)
+    except OSError:  # there is none, as under pythonw
+        yield
+        return
+    with tempfile.TemporaryFile() as kept, os.fdopen(errors, "wb") as printed:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(errors, 2)
+        kept.seek(0)
+        shutil.copyfileobj(kept, printed)
 
 
 def _packets(path: str | Path, content: bytes) -> list[int]:

@@ -26,7 +26,10 @@ def cochlea(
     Gammatone filters of order 4, with centers equally spaced on the critical-band scale,
     ``21.4 log10(1 + 0.00437 f)``. The envelope of each, sampled every millisecond, is divided by
     the maximum of the recording and raised to the power of 0.3 (loudness). Each rise (fall) by
-    ``level`` since the channel's last event emits an event of polarity 1 (0).
+    ``level`` since the channel's last event, or since the start, emits an event of polarity 1 (0).
+
+    A recording is taken for a piece of a longer one: its first 100 ms are mirrored in front of it,
+    so that background noise does not set off all channels at the start, as it would after silence.
 
     Args:
         audio: Sound, ``[samples]``, of any scale.
@@ -48,7 +51,8 @@ def cochlea(
     Example:
         >>> import jaxspike.data, numpy as np
         >>> tone = np.sin(2 * np.pi * 440 * np.arange(4000) / 8000)
-        >>> events = jaxspike.data.cochlea(tone, 8000, channels=16)
+        >>> sound = np.concatenate([np.zeros(800), tone])
+        >>> events = jaxspike.data.cochlea(sound, 8000, channels=16)
         >>> int(np.bincount(events.x, 2 * events.p - 1).argmax())  # the filter at 403 Hz is loudest
         4
 
@@ -82,18 +86,20 @@ def _envelopes(sound: Array, rate: int, centers: Array) -> Array:
     n = len(sound)
     if not n:
         return np.zeros((0, len(centers)))
-    size = 1 << (n + rate // 10 - 1).bit_length()  # with room for the tails of the filters
-    t = np.arange(rate // 10) / rate
+    memory = rate // 10  # of the filters, in samples
+    sound = np.pad(sound, (memory, 0), "reflect", reflect_type="odd")
+    size = 1 << (n + 2 * memory - 1).bit_length()  # with room for the tails of the filters
+    t = np.arange(memory) / rate
     width = 1.019 * 24.7 * (0.00437 * centers[:, None] + 1)
     ring = t**3 * np.exp(2 * np.pi * (1j * centers[:, None] - width) * t)
     ring /= np.abs(ring).sum(-1, keepdims=True)
-    bands = np.fft.ifft(np.fft.fft(ring, size) * np.fft.fft(sound, size))[:, :n]
+    bands = np.fft.ifft(np.fft.fft(ring, size) * np.fft.fft(sound, size))[:, memory : memory + n]
     at = (np.arange(-(-n * STEP // rate)) * rate) // STEP
     return np.abs(bands[:, at]).T
 
 
 def _on_change(loud: Array, level: float) -> Events:
-    last, sent = np.zeros(loud.shape[1]), np.zeros_like(loud, np.int64)
+    last, sent = loud[:1].sum(0), np.zeros_like(loud, np.int64)  # of no row: zero
     for i, now in enumerate(loud):
         sent[i] = np.trunc((now - last) / level + 1e-9 * np.sign(now - last))
         last = last + sent[i] * level

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
-from ._arrays import Array
+from ._arrays import Array, zeros
 
 
 def pad(sequences: Sequence[ArrayLike], steps: int | None = None) -> tuple[Array, Array]:
@@ -22,8 +22,8 @@ def pad(sequences: Sequence[ArrayLike], steps: int | None = None) -> tuple[Array
         The batch, and the N lengths as int32; see `mask`.
 
     Raises:
-        ValueError: If there are no sequences, their other axes differ, or one is longer than
-            ``steps``.
+        ValueError: If there are no sequences, their other axes differ, one is longer than
+            ``steps``, or the batch does not fit into memory.
 
     Example:
         >>> import numpy as np, jaxspike.data
@@ -42,7 +42,8 @@ def pad(sequences: Sequence[ArrayLike], steps: int | None = None) -> tuple[Array
     steps = longest if steps is None else steps
     of = ", the longest sequence"
     steps = _check.integer("`pad(steps=...)`", steps, low=longest, of=of)
-    batch = np.zeros((steps, len(arrays), *arrays[0].shape[1:]), arrays[0].dtype)
+    shape = (steps, len(arrays), *arrays[0].shape[1:])
+    batch = zeros("`pad`", shape, arrays[0].dtype, "Give fewer sequences or `steps`.")
     for n, a in enumerate(arrays):
         batch[: len(a), n] = a
     return batch, np.array([len(a) for a in arrays], np.int32)
@@ -70,4 +71,5 @@ def mask(lengths: ArrayLike, steps: int) -> Array:
     steps = _check.integer("`mask(steps=...)`", steps, low=0)
     n = _check.array("`mask(lengths=...)`", lengths, "N", kinds="iu")
     _check.in_range("`mask(lengths=...)`", n, low=0, high=steps)
-    return np.arange(steps)[:, None] < n
+    real = zeros("`mask`", (steps, len(n)), bool, "Give fewer `steps`.")
+    return np.less(np.arange(steps)[:, None], n, out=real)

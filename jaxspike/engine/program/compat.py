@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -41,6 +41,21 @@ def pins_shardings(eqn: JaxprEqn) -> bool:
     """Whether a `jax.jit` equation specifies the sharding of its inputs or outputs."""
     shardings = (*eqn.params["in_shardings"], *eqn.params["out_shardings"])
     return any(type(s) is not _no_sharding() for s in shardings)
+
+
+def scan_arity(eqn: JaxprEqn) -> tuple[int, int]:
+    """How many inputs of a `lax.scan` equation are constants, and how many its carry.
+
+    JAX 0.12 has no parameters for them. A sequence has one axis more outside than in the body.
+    """
+    body = eqn.params["jaxpr"].jaxpr
+    sequences = _more_axes(eqn.invars, body.invars)
+    carry = len(eqn.outvars) - _more_axes(eqn.outvars, body.outvars)
+    return len(eqn.invars) - carry - sequences, carry
+
+
+def _more_axes(outer: Sequence[Any], inner: Sequence[Any]) -> int:
+    return sum(a.aval.ndim > b.aval.ndim for a, b in zip(outer, inner, strict=True))
 
 
 @functools.cache
