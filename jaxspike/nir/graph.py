@@ -199,7 +199,7 @@ def _pairs(edges, where: str) -> list[tuple[str, str]]:
     if not isinstance(edges, list | tuple) and not (isinstance(edges, np.ndarray) and edges.ndim):
         raise malformed("have edges that are pairs of names", f"{type(edges).__name__} in {where}")
     for edge in np.asarray(edges, object).tolist() if len(edges) else []:
-        ends = [e.decode("utf8") if isinstance(e, bytes) else e for e in np.atleast_1d(edge)]
+        ends = [e.decode(errors="replace") if isinstance(e, bytes) else e for e in np.ravel(edge)]
         if len(ends) != 2 or not all(isinstance(e, str) for e in ends):
             raise malformed("have edges that are pairs of names", f"{edge!r} in {where}")
         pairs.append((str(ends[0]), str(ends[1])))

@@ -387,6 +387,7 @@ DAMAGED = [
     (put("nodes/n0/type", "Foo"), "must have nodes that NIR knows, got 'Foo' at 'n0'"),
     (put("nodes", None), "must have nodes and edges, got ['edges', 'type'] in the graph"),
     (put("edges", np.ones(2)), "must have edges that are pairs of names, got 1.0 in the graph"),
+    (put("edges", np.array([[b"\xff", b"n0"]])), "('�', 'n0') in the graph, where there is no"),
     (put("edges", np.array([[b"a"] * 3])), "must have edges that are pairs of names, got [b'a'"),
 ]
 
