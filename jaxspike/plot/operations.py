@@ -41,6 +41,7 @@ def operations(report: Operations, *, ax: Axes | None = None) -> Axes:
     ax.vlines(dense, at - 0.4, at + 0.4, color=INK, linewidth=1.5, label="dense")
     ax.set_yticks(at, [row.name for row in rows])
     ax.set(xlabel="operations per sample", ylim=(len(rows) - 0.4, -0.6))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.tick_params(axis="y", length=0)
     legend_on_top(ax)
     return ax

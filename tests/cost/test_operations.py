@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax import lax
+from matplotlib.figure import Figure
 
 import jaxspike as js
 from jaxspike.cost import counters
@@ -193,6 +194,24 @@ def test_the_table():
     traced = []
     jax.jit(lambda x: traced.append(repr(js.cost.operations(NET, STATE, x))))(X)
     assert traced == ["Operations(<traced>, parameters=2)"]
+
+
+def test_the_picture():
+    report = js.cost.operations(NET, STATE, X)
+    ax = js.plot.operations(report, ax=Figure().subplots())
+    widths = {c.get_label(): [bar.get_width() for bar in c] for c in ax.containers}
+    rows = report.rows()
+    assert widths["AC"] == [row.ac / 3 for row in rows] and sum(widths["MAC"]) == 0
+    assert [label.get_text() for label in ax.get_yticklabels()] == [row.name for row in rows]
+    with pytest.raises(TypeError) as e:
+        js.plot.operations({})
+    assert str(e.value) == (
+        "`operations(report=...)` must be a report, got a dict. "
+        "Make one: `jaxspike.cost.operations(net, state, x_seq)`."
+    )
+    with pytest.raises(ValueError) as e:
+        js.plot.operations(js.cost.operations(LIF, LIF.init_state((3, 4)), X))
+    assert str(e.value) == "`operations(report=...)` must have a product, got none."
 
 
 @pytest.mark.parametrize(
