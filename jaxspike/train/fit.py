@@ -144,7 +144,7 @@ def fit(
     return run.history
 
 
-def _check_saving(checkpoints: str | Path | None, save_every: int | None, resume: str) -> None:
+def _check_saving(checkpoints: object, save_every: object, resume: str) -> None:
     _check.one_of("`fit(resume=...)`", resume, ("exact", "anyway"))
     if save_every is not None:
         _check.integer("`fit(save_every=...)`", save_every, low=1)
