@@ -167,7 +167,7 @@ def _check_steps(truncate: int | None, keep_best: object, callback: object) -> N
         _check.function("`fit(callback=...)`", callback, of="the history")
 
 
-def _check_saving(checkpoints: str | Path | None, save_every: int | None, resume: str) -> None:
+def _check_saving(checkpoints: object, save_every: object, resume: str) -> None:
     _check.one_of("`fit(resume=...)`", resume, ("exact", "anyway"))
     if save_every is not None:
         _check.integer("`fit(save_every=...)`", save_every, low=1)
