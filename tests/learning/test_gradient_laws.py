@@ -2,17 +2,16 @@
 
 import functools
 
+import gradient_networks
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gradient_networks import SOFT, error, first, forward, in_reverse
 from neurons import ROWS
 
 import jaxspike as js
 from jaxspike.learning import accumulate, cut, online
-
-from . import networks
-from .networks import SOFT, error, first, forward, in_reverse
 
 N, M, H, OUT, T = 2, 3, 4, 2, 12
 stop = jax.lax.stop_gradient
@@ -285,7 +284,7 @@ def test_memory_does_not_depend_on_time():
 
 @pytest.mark.parametrize("seed", [1, 12])
 def test_random_networks(seed):
-    step, params, state, xs = networks.network(seed)
+    step, params, state, xs = gradient_networks.network(seed)
     want = in_reverse(cut(step), params, state, xs)
     for window in (1, 3):
         assert error(forward(online(step, window=window), params, state, xs), want) < 1e-11
