@@ -23,6 +23,7 @@ NEURONS = {"surrogate", "neurons", "neurons.base", "neurons.equations"}
 MAY_IMPORT = {
     "_types": set(),
     "_completion": set(),
+    "_elsewhere": set(),
     "_pytree": {"_types", "_check", "field"},
     "_check": {"_types"},
     "_hdf5": set(),
@@ -55,7 +56,7 @@ MAY_IMPORT = {
     "learning.linear_layer": {*BASE, "engine.program"},
     "learning": {*BASE, "engine", "engine.program", "learning.linear_layer", "learning"},
     "nn": {
-        *(*BASE, *NEURONS, "engine", "engine.network_size"),
+        *(*BASE, *NEURONS, "_elsewhere", "engine", "engine.network_size"),
         *("learning", "learning.linear_layer", "nn"),
     },
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},

@@ -31,9 +31,24 @@ def _load(call: str, path: Path) -> dict[str, np.ndarray]:
             "can run arbitrary code, is not opened here. Convert it with PyTorch: "
             "`safetensors.torch.save_file(torch.load(path, weights_only=True), new)`."
         )
-    return _check.package(f"`{call}({path.name!r})`", "safetensors.numpy", "convert").load_file(
-        path
-    )
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`{call}(source=...)` must be an existing file, got {str(path)!r}."
+        )
+    where = f"`{call}({path.name!r})`"
+    safetensors = _check.package(where, "safetensors", "convert")
+    try:
+        return _check.package(where, "safetensors.numpy", "convert").load_file(path)
+    except (
+        safetensors.SafetensorError,
+        AttributeError,
+        MemoryError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as e:
+        fix = "It is truncated, damaged or of a type that NumPy does not have; write it again."
+        raise ValueError(f"`{call}(source=...)` cannot read {str(path)!r} ({e}). {fix}") from e
 
 
 def _array(call: str, name: object, value) -> np.ndarray:

@@ -155,7 +155,7 @@ def _groups(call: str, arrays: dict[str, np.ndarray]) -> Groups:
                 raise ValueError(
                     f"`{call}(source=...)` must have one value for all steps, got {got}."
                 )
-            group["conduct"] = rows[0]
+            group["conduct"] = np.asarray(rows[0])
     return dict(groups)
 
 

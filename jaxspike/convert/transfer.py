@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -54,7 +55,7 @@ def load(call: str, layers: Layers, groups: Groups, names: Mapping[str, str]) ->
         group = groups[pairs[name]] if name in pairs else {}
         for key, slot in slots.items():
             if key in group and group[key].shape == slot.value.shape:
-                loads.append((slot, group[key]))
+                loads.append((slot, group[key], ".".join((*name, key))))
             else:
                 missing.append(f"{'.'.join((*name, key))} {slot.value.shape}")
     used = {theirs: ours for ours, theirs in pairs.items()}
@@ -69,8 +70,20 @@ def load(call: str, layers: Layers, groups: Groups, names: Mapping[str, str]) ->
             f"{_listed(missing)}. Left over: {_listed(unused)}. Use the same layers, and `Spiking("
             "neuron, learn=...)` if it learned; if only names differ, give `names={there: here}`."
         )
-    for slot, a in loads:
+    for slot, a, key in loads:
+        _check_values(call, key, a, slot.value.dtype)
+    for slot, a, _ in loads:
         slot.load(a)
+
+
+def _check_values(call: str, name: str, a: np.ndarray, dtype: np.dtype) -> None:
+    """Refuse NaN, and numbers that would be infinite in the network."""
+    if jnp.issubdtype(dtype, jnp.floating):
+        wide = a if a.dtype == np.float64 else a.astype(np.float32)
+        held = np.abs(wide) <= float(jnp.finfo(dtype).max)
+        if not held.all():
+            got = f"{wide[~held].flat[0]} for `{name}`"
+            raise ValueError(f"`{call}` must load numbers that {dtype} holds, got {got}.")
 
 
 def _listed(parts: Iterable[str]) -> str:

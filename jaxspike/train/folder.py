@@ -43,7 +43,7 @@ class Folder:
     processes of one distributed run share the folder; the first of them writes.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: object):
         where = "`fit(checkpoints=...)`"
         if not isinstance(path, str | os.PathLike) or not str(path) or Path(path).is_file():
             raise ValueError(f"{where} must be a folder, got {path!r}.")

@@ -454,6 +454,56 @@ def test_errors(call, kind, message):
         call()
 
 
+def test_what_the_network_does_not_hold_is_refused():
+    """NaN, and numbers that are infinite in the dtype of the network."""
+    half = nnx.Linear(4, 4, use_bias=False, param_dtype=jnp.float16, rngs=nnx.Rngs(0))
+    for value, net, dtype in (
+        (np.nan, linear(), "float32"),
+        (np.inf, linear(), "float32"),
+        (-1e300, linear(), "float32"),
+        (70000.0, half, "float16"),
+    ):
+        weight = np.where(np.eye(4) == 1, value, 1.0)
+        must = f"`from_torch` must load numbers that {dtype} holds, got {value} for `weight`."
+        with pytest.raises(ValueError, match=exactly(must)):
+            js.convert.from_torch(net, {"weight": weight})
+    js.convert.from_torch(linear(), {"weight": np.full((4, 4), 3e38)})
+    ann = linear()
+    ann.kernel[...] = jnp.full((4, 4), jnp.nan)
+    with pytest.raises(
+        ValueError, match=r"`from_ann` must load numbers that float32 holds, got nan"
+    ):
+        js.convert.from_ann(linear(), ann)
+
+
+def test_damaged_safetensors(tmp_path):
+    numpy = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "net.safetensors"
+    missing = f"`from_torch(source=...)` must be an existing file, got {str(path)!r}."
+    with pytest.raises(FileNotFoundError, match=exactly(missing)):
+        js.convert.from_torch(linear(), path)
+    numpy.save_file({"weight": W}, path)
+    content = path.read_bytes()
+    net = js.convert.from_torch(linear(), path)
+    np.testing.assert_array_equal(net.kernel[...], W.T)
+    rng = np.random.default_rng(0)
+    damaged = [content[:n] for n in range(0, len(content), 9)]
+    damaged += [content.replace(b"F32", b"F99"), content.replace(b"F32", b"F4 ")]
+    damaged += [(2**60).to_bytes(8, "little") + content[8:]]
+    header = 8 + int.from_bytes(content[:8], "little")
+    for at, value in zip(rng.integers(0, header, 100), rng.integers(0, 256, 100), strict=True):
+        damaged.append(content[:at] + bytes([value]) + content[at + 1 :])
+    n_refused = 0
+    for bytes_ in damaged:
+        path.write_bytes(bytes_)
+        try:
+            js.convert.from_torch(linear(), path)
+        except ValueError as e:
+            assert str(e).startswith("`from_torch")
+            n_refused += 1
+    assert n_refused > 90
+
+
 def test_names_and_channels_answer_the_errors():
     source = {"enc.weight": W, "dec.weight": 2 * W}
     net = js.convert.from_torch(two(), source, names={"enc": "2", "dec": "0"})
