@@ -55,7 +55,7 @@ def cut(
         TypeError: If ``step`` is not callable, or does not return a pair that begins with a state
             like the one given.
         ValueError: If ``credit`` is none of the above; or, in "layer" and "local", if the step
-            moves the entries of a state (`jaxspike.Delay`), or has a BatchNorm in training mode.
+            moves the entries of a state (`jnp.roll`), or changes Flax variables.
 
     Example:
         E-prop for a recurrent layer, in reverse mode:

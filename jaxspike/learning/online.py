@@ -200,7 +200,7 @@ def online(
         ValueError: If ``credit`` or ``window`` is none of the above; at the first call, if a
             parameter is remembered in a way that no trace follows (a convolution before neurons
             that do not all filter alike, a BatchNorm in training mode), or if the step moves the
-            entries of a state (`jaxspike.Delay`). Nothing is approximated silently.
+            entries of a state (`jnp.roll`). Nothing is approximated silently.
 
     Example:
         Learn at every time step:
