@@ -9,11 +9,14 @@
 """
 
 from . import (
+    _completion,
     convert as convert,
+    cost as cost,
     data as data,
     debug as debug,
     encode as encode,
     field as field,
+    learning as learning,
     losses as losses,
     neurons as neurons,
     nir as nir,
@@ -21,6 +24,7 @@ from . import (
     plot as plot,
     presets as presets,
     readout as readout,
+    statistics as statistics,
     surrogate as surrogate,
     train as train,
 )
@@ -46,6 +50,7 @@ from .neurons import (
     DiscreteLIF as DiscreteLIF,
     GatedLIF as GatedLIF,
     Izhikevich as Izhikevich,
+    Izhikevich2003 as Izhikevich2003,
     MaskedPSN as MaskedPSN,
     Neuron as Neuron,
     Refractory as Refractory,
@@ -62,3 +67,6 @@ __version__ = "0.1.0"
 
 def __dir__() -> list[str]:
     return [name for name in globals() if not name.startswith("_") and name != "engine"]
+
+
+_completion.hide_files(convert, cost, data, debug, learning, losses, neurons, nir, nn, plot, train)

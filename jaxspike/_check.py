@@ -12,24 +12,25 @@ from jax.typing import ArrayLike
 from ._types import Array, Shape
 
 
-def integer(where: str, value: object, *, low: int, high: int | None = None) -> int:
-    """``value`` as an int between ``low`` and ``high``, both included."""
+def integer(where: str, value: object, *, low: int, high: int | None = None, of: str = "") -> int:
+    """``value`` as an int from ``low`` to ``high``, both included; ``of`` says what these are."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{where} must be an integer, got {value!r}. Give an int.")
     if value < low or (high is not None and value > high):
         limits = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"{where} must be {limits}, got {value}.")
+        raise ValueError(f"{where} must be {limits}{of}, got {value}.")
     return int(value)
 
 
-def number(where: str, value: object, *, above: float | None = None) -> float:
-    """``value`` as a float: a finite number, greater than ``above``."""
+def number(
+    where: str, value: object, *, above: float | None = None, below: float | None = None
+) -> float:
+    """``value`` as a float: a finite number, greater than ``above`` and less than ``below``."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{where} must be a number, got {value!r}. Give a float.")
     if not np.isfinite(value):
         raise ValueError(f"{where} must be finite, got {value}.")
-    if above is not None:
-        in_range(where, value, above=above)
+    in_range(where, value, above=above, below=below)
     return float(value)
 
 
@@ -41,7 +42,10 @@ def one_of(where: str, value: object, choices: tuple[object, ...]) -> None:
 
 def kind(value: object) -> str:
     """A value by its type, for errors that cannot print it."""
-    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
 
 
 def instance(
@@ -63,10 +67,21 @@ def axes(where: str, x: Array | np.ndarray, *sizes: int | str, fix: str = "") ->
         raise ValueError(f"{where} must be [{layout}], got the shape {x.shape}. {fix}".rstrip())
 
 
-def function(where: str, value: object, fix: str = "") -> None:
-    """Refuse a ``value`` that cannot be called."""
+def array(where: str, x: object, *sizes: int | str, kinds: str, fix: str = "") -> np.ndarray:
+    """``x`` as a NumPy array with the axes ``sizes`` and a dtype of ``kinds``, unless empty."""
+    x = np.asarray(x)
+    if x.size and x.dtype.kind not in kinds:
+        what = "real numbers" if "f" in kinds else "integers"
+        raise TypeError(f"{where} must be {what}, got {x.dtype}. {fix}".rstrip())
+    axes(where, x, *sizes, fix=fix)
+    return x
+
+
+def function(where: str, value: object, fix: str = "", of: str = "") -> None:
+    """Refuse a ``value`` that cannot be called; ``of`` are the arguments that it takes."""
     if not callable(value):
-        raise TypeError(f"{where} must be a function, got {value!r}.{fix and f' {fix}'}")
+        of = f"a function of {of}" if of else "a function"
+        raise TypeError(f"{where} must be {of}, got {value!r}. {fix}".rstrip())
 
 
 def all_known(value: object, holds: Callable[..., ArrayLike]) -> bool:
@@ -97,8 +112,12 @@ def in_range(
     low: float | None = None,
     high: float | None = None,
     below: float | None = None,
+    of: str = "",
 ) -> None:
-    """Refuse a number or an array with an entry outside a range; None and tracers pass."""
+    """Refuse a number or an array with an entry outside a range; None and tracers pass.
+
+    ``of`` says what the limits are.
+    """
     if value is None or isinstance(value, jax.core.Tracer):
         return
     limits = (
@@ -109,7 +128,7 @@ def in_range(
     if not all(np.all(holds(value, limit)) for _, limit, holds in given):
         range_ = " and ".join(f"{name} {limit:g}" for name, limit, _ in given)
         range_ = f"between {low:g} and {high:g}" if None not in (low, high) else range_
-        raise ValueError(f"{where} must be {range_}, got {value}.")
+        raise ValueError(f"{where} must be {range_}{of}, got {value}.")
 
 
 def floating(where: str, x: ArrayLike) -> Array:

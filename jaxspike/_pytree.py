@@ -5,6 +5,7 @@ a dataclass that hashes its fields fails there, because a traced field cannot be
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable
 from typing import ClassVar, Self, dataclass_transform, get_args
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import field as _field
-from .field import Value, is_static, range_of
+from .field import Value, depends_on_others, is_static, range_of
 
 
 @dataclass_transform(
@@ -85,6 +86,8 @@ class Pytree:
             where = f"`{type(self).__name__}({field.name}=...)`"
             check = _check_static if is_static(field) else _check_data
             object.__setattr__(self, field.name, check(where, field, value))
+        for field in sorted(dataclasses.fields(self), key=depends_on_others):
+            _check_range(self, field)
 
     def replace(self, **changes: Value) -> Self:
         """A copy with new values for some fields, checked as in a call of the class.
@@ -102,6 +105,11 @@ class Pytree:
             LIF(tau=3.0, v_reset=None)
         """
         return dataclasses.replace(self, **changes)
+
+    def __dir__(self) -> list[str]:
+        """The names that completion shows: none that are private."""
+        names = super().__dir__()
+        return [name for name in names if name.startswith("__") or not name.startswith("_")]
 
     def __repr__(self) -> str:
         """The fields that differ from their defaults."""
@@ -157,12 +165,18 @@ def _check_data(where: str, field: dataclasses.Field[Value], value: Value) -> Va
                 f"{where} must be a {kind}, got {value!r}. Give an instance of `{kind}`."
             )
         return value
-    value = _as_parameter(where, value)
-    if not isinstance(value, jax.core.Tracer):  # the value of a tracer is not known yet
-        allowed = range_of(field)
-        if not np.all(allowed.holds(np.asarray(value, np.float64))):
-            raise ValueError(f"{where} must be {allowed.requirement}, got {value}.")
-    return value
+    return _as_parameter(where, value)
+
+
+def _check_range(self: Pytree, field: dataclasses.Field[Value]) -> None:
+    value = getattr(self, field.name)
+    known = not isinstance(value, jax.core.Tracer)  # the value of a tracer is not known yet
+    if is_static(field) or value is None or isinstance(value, Pytree) or not known:
+        return
+    allowed = range_of(field, functools.partial(getattr, self))
+    if not np.all(allowed.holds(np.asarray(value, np.float64))):
+        where = f"`{type(self).__name__}({field.name}=...)`"
+        raise ValueError(f"{where} must be {allowed.requirement}, got {value}.")
 
 
 def _as_parameter(where: str, value: Value) -> Value:

@@ -180,10 +180,8 @@ def from_latency(spikes: Array, curve: str = "linear") -> Array:
     _check.one_of("`from_latency(curve=...)`", curve, ("linear", "log"))
     last = len(spikes) - 1
     if not last:
-        raise ValueError(
-            "`from_latency(spikes=...)` must have at least 2 time steps, got 1. "
-            "One step carries no time."
-        )
+        where = "`from_latency(spikes=...)`"
+        raise ValueError(f"{where} must have at least 2 time steps, got 1, which carries no time.")
     fired = spikes > 0
     time = jnp.argmax(fired, 0).astype(spikes.dtype)
     if curve == "linear":

@@ -56,10 +56,13 @@ class Range:
     from_raw: Callable[[Param], Param] = lambda raw: raw
 
 
+#: The value of another field of the same model by its name; None for a field that is None.
+Others = Callable[[str], Param | None]
+
 _ANY_NUMBER = Range("a number", lambda value: value > -math.inf)
 
 
-def _parameter(default: Value, allowed: Range) -> Value:
+def _parameter(default: Value, allowed: Range | Callable[[Others], Range]) -> Value:
     return dataclasses.field(default=default, metadata={"range": allowed})
 
 
@@ -82,20 +85,58 @@ def negative(*, default: Value = dataclasses.MISSING) -> Value:
     return _parameter(default, below)
 
 
-def greater_than(bound: float, *, default: Value = dataclasses.MISSING) -> Value:
-    """A parameter above ``bound``; learned as ``log(value - bound)``, so it cannot leave its range.
+def greater_than(*bounds: float | str, default: Value = dataclasses.MISSING) -> Value:
+    """A parameter above ``bounds``; learned as ``log(value - bound)``, so it stays above.
 
     Args:
-        bound: The lower end of the range, itself not allowed.
+        *bounds: The lower ends of the range, themselves not allowed; the greatest counts. Numbers,
+            or the names of other fields of the model: a field that is None sets no bound, and if
+            there is none, the bound is 0.
         default: The default of the field; without one, the field is required.
+
+    Example:
+        >>> import jaxspike as js
+        >>> class Floor(js.IF):
+        ...     v_floor: js.Param = -1.0
+        ...     v_threshold: js.Param = js.field.greater_than("v_floor", default=1.0)
+        >>> Floor(v_floor=-70.0, v_threshold=-80.0)
+        Traceback (most recent call last):
+        ValueError: `Floor(v_threshold=...)` must be greater than v_floor=-70.0, got -80.0.
     """
-    above = Range(
-        f"greater than {bound:g}",
-        lambda v: v > bound,
-        lambda v: jnp.log(v - bound),
-        lambda r: jnp.exp(r) + bound,
+    named = any(isinstance(bound, str) for bound in bounds)
+    above = functools.partial(_above, bounds)
+    return _parameter(default, above if named else above(lambda name: None))
+
+
+def _above(bounds: tuple[float | str, ...], others: Others) -> Range:
+    given = ((b, others(b)) if isinstance(b, str) else ("", b) for b in bounds)
+    limits = [(name, limit) for name, limit in given if limit is not None] or [("", 0.0)]
+
+    def highest(value):
+        return functools.reduce(_greater, [_like(limit, value) for _, limit in limits])
+
+    return Range(
+        "greater than " + " and ".join(f"{n}={b}" if n else f"{b:g}" for n, b in limits),
+        lambda v: all(_check.all_known(b, functools.partial(_exceeds, v)) for _, b in limits),
+        lambda v: jnp.log(v - highest(v)),
+        lambda r: jnp.exp(r) + highest(r),
     )
-    return _parameter(default, above)
+
+
+def _exceeds(value: Value, limit: Value) -> Value:
+    return value > (limit if _check.fits(limit.shape, value.shape) else limit.max())
+
+
+def _like(limit: Param, value: Param) -> Param:
+    """``limit``, or its greatest entry where it would widen ``value``."""
+    if isinstance(limit, float | int):
+        return limit
+    limit = jnp.asarray(limit, jnp.result_type(value))
+    return limit if _check.fits(limit.shape, jnp.shape(value)) else jnp.max(limit)
+
+
+def _greater(a: Param, b: Param) -> Param:
+    return jnp.maximum(a, b) if isinstance(a, jax.Array) or isinstance(b, jax.Array) else max(a, b)
 
 
 def between(low: float, high: float, *, default: Value = dataclasses.MISSING) -> Value:
@@ -108,7 +149,11 @@ def between(low: float, high: float, *, default: Value = dataclasses.MISSING) ->
         low: The smallest value.
         high: The largest value.
         default: The default of the field; without one, the field is required.
+
+    Raises:
+        ValueError: If ``high`` is not greater than ``low``.
     """
+    _check.in_range("`between(high=...)`", high, above=low)
     inside = Range(
         f"between {low:g} and {high:g}",
         lambda v: (v >= low) & (v <= high),
@@ -176,16 +221,22 @@ def is_learned(field: dataclasses.Field[Value]) -> bool:
     return field.metadata.get("learned", False)
 
 
-def range_of(field: dataclasses.Field[Value]) -> Range:
-    """The values that ``field``, a parameter, may have."""
-    return field.metadata.get("range", _ANY_NUMBER)
+def range_of(field: dataclasses.Field[Value], others: Others) -> Range:
+    """The values that ``field``, a parameter, may have beside those of the ``others``."""
+    allowed = field.metadata.get("range", _ANY_NUMBER)
+    return allowed if isinstance(allowed, Range) else allowed(others)
 
 
-def to_raw(field: dataclasses.Field[Value], value: Param) -> Param:
+def depends_on_others(field: dataclasses.Field[Value]) -> bool:
+    """Whether the range of ``field`` depends on other fields."""
+    return callable(field.metadata.get("range"))
+
+
+def to_raw(field: dataclasses.Field[Value], value: Param, others: Others) -> Param:
     """The unconstrained number that an optimizer may move freely."""
-    return range_of(field).to_raw(value)
+    return range_of(field, others).to_raw(value)
 
 
-def from_raw(field: dataclasses.Field[Value], raw: Param) -> Param:
+def from_raw(field: dataclasses.Field[Value], raw: Param, others: Others) -> Param:
     """The parameter for an unconstrained number: the inverse of ``to_raw``."""
-    return range_of(field).from_raw(raw)
+    return range_of(field, others).from_raw(raw)

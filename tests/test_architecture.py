@@ -22,20 +22,23 @@ BASE = {"_types", "_pytree", "_check", "_state", "_delay_line", "field"}
 NEURONS = {"surrogate", "neurons", "neurons.base", "neurons.equations"}
 MAY_IMPORT = {
     "_types": set(),
+    "_completion": set(),
     "_pytree": {"_types", "_check", "field"},
     "_check": {"_types"},
+    "_hdf5": set(),
     "_state": {"_types", "_pytree", "_check"},
     "_delay_line": {"_types"},
     "field": {"_types", "_pytree", "_check"},
     "surrogate": {"_types", "_pytree", "_check", "field"},
     "encode": {"_types", "_check", "surrogate"},
     "readout": {"_types", "_check"},
+    "statistics": {"_types", "_check"},
     "losses": {"_types", "_check", "readout", "losses"},
-    "data": {"_types", "_check", "data"},
+    "data": {"_types", "_check", "_hdf5", "data"},
     "neurons.equations": {"_types", "_check", "_state", "surrogate"},
     "neurons.base": {*BASE, "surrogate", "neurons.equations"},
     "neurons": {*BASE, "surrogate", "neurons.base", "neurons.equations"},
-    "presets": {"_types", "_check", "surrogate", "neurons", "presets"},
+    "presets": {"_types", "_check", "field", "surrogate", "neurons", "learning", "presets"},
     "engine.device": {"_types"},
     "engine.network_size": {"_types"},
     "engine.program": {"_types", "_delay_line", "engine.device", "engine.program"},
@@ -49,13 +52,19 @@ MAY_IMPORT = {
         *("_types", "_pytree", "_check", "engine.device", "engine.network_size"),
         *("engine.program", "engine.policy", "engine.loop", "engine.order", "engine"),
     },
-    "nn": {*BASE, *NEURONS, "engine", "engine.network_size", "nn"},
+    "cost": {"_types", "_check", "engine.program", "cost"},
+    "learning.linear_layer": {*BASE, "engine.program"},
+    "learning": {*BASE, "engine", "engine.program", "learning.linear_layer", "learning"},
+    "nn": {
+        *(*BASE, *NEURONS, "engine", "engine.network_size"),
+        *("learning", "learning.linear_layer", "nn"),
+    },
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
     "debug": {*BASE, *NEURONS, "engine", "nn", "debug"},
-    "plot": {"_types", "_check", "surrogate", "debug", "plot"},
+    "plot": {"_types", "_check", "surrogate", "cost", "debug", "plot"},
     "train": {"_types", "_check", "_state", "neurons", "losses", "debug", "nn", "train"},
     "convert": {*BASE, *NEURONS, "engine.program", "nn", "convert"},
-    "nir": {*BASE, *NEURONS, "nn", "nir"},
+    "nir": {*BASE, *NEURONS, "_hdf5", "nn", "nir"},
     "nir.reading": {*BASE, *NEURONS, "nn", "nir", "nir.reading"},
     "nir.writing": {*BASE, *NEURONS, "nn", "nir", "nir.writing"},
     "demo": {"", "data", "encode", "losses", "nn", "plot", "readout", "train", "demo"},
@@ -72,6 +81,7 @@ OFFERS = {
     "neurons.equations",
     "engine.network_size",
     "engine.program",
+    "learning.linear_layer",
     "nn.mixed_in",
     "nn.module",
     "nn.paths",
@@ -173,9 +183,10 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 
 SPACES = (
-    *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses),
-    *(js.field, js.neurons, js.convert, js.data, js.debug, js.nir, js.plot, js.train),
+    *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.statistics, js.cost),
+    *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
+    *(js.presets.bindsnet, js.presets.izhikevich, js.presets.spikingjelly),
 )
 PUBLIC = {
     f"{space.__name__}.{name}": value
@@ -194,6 +205,7 @@ def test_completion_shows_the_library_and_nothing_else(space):
         if name.startswith("_") or name == "jaxtyping" or value is js.Param:
             continue  # the import hook of the tests leaves the name of its own package
         if isinstance(value, types.ModuleType):
+            assert space in (js, js.presets)
             assert value.__name__ == f"{space.__name__}.{name}"
         elif hasattr(space, "__path__"):
             assert getattr(value, "__module__", type(value).__module__).startswith("jaxspike")

@@ -272,8 +272,8 @@ def test_jit_vmap_and_gradient(name):
         ),
         (
             ValueError,
-            "`from_latency(spikes=...)` must have at least 2 time steps, got 1. "
-            "One step carries no time.",
+            "`from_latency(spikes=...)` must have at least 2 time steps, got 1, which "
+            "carries no time.",
             lambda: encode.from_latency(X[:1]),
         ),
         (

@@ -28,7 +28,11 @@ def raises(kind, sentence, f, *args, **kwargs):
         (js.LIF, {"tau": 1}, "`LIF(tau=...)` must be greater than 1, got 1.0."),
         (js.LIF, {"tau": -2.0}, "`LIF(tau=...)` must be greater than 1, got -2.0."),
         (js.LIF, {"tau": float("nan")}, "`LIF(tau=...)` must be greater than 1, got nan."),
-        (js.IF, {"v_threshold": -1.0}, "`IF(v_threshold=...)` must be greater than 0, got -1.0."),
+        (
+            js.IF,
+            {"v_threshold": -1.0},
+            "`IF(v_threshold=...)` must be greater than v_reset=0.0, got -1.0.",
+        ),
         (js.IF, {"v_reset": np.nan}, "`IF(v_reset=...)` must be a number, got nan."),
         (
             js.LIF,
@@ -119,7 +123,7 @@ def test_values(kind, fields, sentence):
             js.LIF,
             {"surrogate_function": 4.0},
             "`LIF(surrogate_function=...)` is not a field of `LIF`. Use one of: "
-            "tau, v_threshold, v_reset, surrogate, decay_input, detach_reset.",
+            "tau, v_threshold, v_reset, v_rest, surrogate, decay_input, detach_reset.",
         ),
     ],
 )
@@ -775,6 +779,17 @@ def test_calls_that_forget_the_state():
         net,
         X[0],
     )
+    for given in (net.init_state(X[0].shape), {"lif": LIF.init_state(X[0].shape)}):
+        raises(
+            TypeError,
+            "`Sequential(state, x)` must get the state first, got an array. "
+            "State comes first: `state, y = net(net.init_state(x.shape), x)` for one step x.",
+            net,
+            X[0],
+            given,
+        )
+    got = "must be an array, got a LIFState. State comes first."
+    raises(TypeError, f"`LIF(x=...)` {got}", LIF, X[0], LIF.init_state(X[0].shape))
     for shape in (8, X):
         with pytest.raises(TypeError, match=r"`init_state\(x.shape\)`"):
             net.init_state(shape)
@@ -1042,7 +1057,8 @@ def test_layers_without_state():
         )
     raises(
         ValueError,
-        "`MaxPool(window=...)` must be positive integers such as (2, 2), got 2.",
+        "`MaxPool(window=...)` must be positive integers, got 2. "
+        "Give one per spatial axis, as in (2, 2).",
         js.nn.MaxPool,
         2,
     )
@@ -1057,7 +1073,7 @@ def test_layers_without_state():
     )
     raises(
         ValueError,
-        "`AvgPool(strides=...)` must be one per axis of (2, 2), got (2,).",
+        "`AvgPool(strides=...)` must be one per axis of window (2, 2), got (2,).",
         js.nn.AvgPool,
         (2, 2),
         (2,),

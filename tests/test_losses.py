@@ -329,7 +329,8 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
-            "`accuracy(readout=...)` must give [N, C], got the shape (9, 4, 3) from (9, 4, 6).",
+            "The result of `accuracy(readout=...)` for x_seq of (9, 4, 6) must be [4, C], got the "
+            "shape (9, 4, 3).",
             lambda: losses.accuracy(V, LABELS, lambda x: readout.voting(x, 3)),
         ),
         (
@@ -350,7 +351,8 @@ def test_gradient_of_bfloat16_is_bfloat16():
         ),
         (
             ValueError,
-            "`van_rossum(targets=...)` must have the shape of `spikes`, (9, 4, 6), got (9, 4, 3).",
+            "`van_rossum(targets=...)` must be [9, 4, 6], got the shape (9, 4, 3). "
+            "Give the shape of `spikes`.",
             lambda: losses.van_rossum(V, V[..., :3], 4.0),
         ),
         (

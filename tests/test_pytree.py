@@ -131,14 +131,26 @@ def test_raw_values_round_trip_and_no_raw_value_leaves_the_range(name, values):
     field = next(f for f in dataclasses.fields(Kinds) if f.name == name)
     others = {"plain": 0.0, "positive": 1.0, "negative": -1.0, "greater": 2.0, "between": 0.0}
     for value in values:
-        raw = to_raw(field, jnp.float32(value))
-        np.testing.assert_allclose(from_raw(field, raw), value, rtol=1e-5)
+        raw = to_raw(field, jnp.float32(value), others.get)
+        np.testing.assert_allclose(from_raw(field, raw, others.get), value, rtol=1e-5)
     for raw in (-3.0, 0.0, 3.0):
-        Kinds(**others | {name: from_raw(field, jnp.float32(raw))})
+        Kinds(**others | {name: from_raw(field, jnp.float32(raw), others.get)})
 
 
 def test_the_ends_of_a_range_are_constants():
     assert js.CubaLIF(c_decay=0.0, v_decay=1.0).v_decay == 1.0
+
+
+def test_a_range_without_an_inside_is_refused():
+    with pytest.raises(ValueError) as info:
+        js.field.between(2.0, 1.0)
+    assert str(info.value) == "`between(high=...)` must be greater than 2, got 1.0."
+
+
+def test_completion_shows_no_private_name():
+    shown = [name for name in dir(js.LIF()) if not name.startswith("__")]
+    assert {"tau", "step", "init_state", "replace"} <= {*shown}
+    assert not [name for name in shown if name.startswith("_")]
 
 
 def test_annotations_as_text():
@@ -176,7 +188,7 @@ def test_a_new_default_in_a_subclass_keeps_the_limits_of_the_field():
         decay_input: bool = False
 
     assert (Model().v_threshold, Model().decay_input) == (0.5, False)
-    with pytest.raises(ValueError, match="greater than 0"):
+    with pytest.raises(ValueError, match=r"greater than v_reset=0\.0"):
         Model(v_threshold=-1.0)
     with pytest.raises(ValueError, match="must be one of"):
         Model(decay_input=2)

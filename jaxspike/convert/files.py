@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 
 
-def read(call: str, source: object) -> dict[str, np.ndarray]:
+def read(call: str, source: Mapping[str, object] | str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The arrays of a mapping or of a ``.safetensors`` file.
 
     Raises:
@@ -19,24 +19,36 @@ def read(call: str, source: object) -> dict[str, np.ndarray]:
     """
     if isinstance(source, str | os.PathLike):
         source = _load(call, Path(source))
-    if not isinstance(source, Mapping):
-        raise TypeError(
-            f"`{call}(source=...)` must be a state dict or the path of a .safetensors file, "
-            f"got a {type(source).__name__}. Give `net.state_dict()`."
-        )
+    what, fix = "a state dict or the path of a .safetensors file", "Give `net.state_dict()`."
+    _check.instance(f"`{call}(source=...)`", source, Mapping, what, fix, _check.kind)
     return {str(name): _array(call, name, value) for name, value in source.items()}
 
 
 def _load(call: str, path: Path) -> dict[str, np.ndarray]:
     if path.suffix != ".safetensors":
         raise ValueError(
-            f"`{call}(source=...)` must be a .safetensors file, got {path.name!r}. PyTorch's own "
-            "files are pickles, which can run arbitrary code and are not opened here. Convert it "
-            "with PyTorch: `safetensors.torch.save_file(torch.load(path, weights_only=True), new)`."
+            f"`{call}(source=...)` must be a .safetensors file, got {path.name!r}. A pickle, which "
+            "can run arbitrary code, is not opened here. Convert it with PyTorch: "
+            "`safetensors.torch.save_file(torch.load(path, weights_only=True), new)`."
         )
-    return _check.package(f"`{call}({path.name!r})`", "safetensors.numpy", "convert").load_file(
-        path
-    )
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`{call}(source=...)` must be an existing file, got {str(path)!r}."
+        )
+    where = f"`{call}({path.name!r})`"
+    safetensors = _check.package(where, "safetensors", "convert")
+    try:
+        return _check.package(where, "safetensors.numpy", "convert").load_file(path)
+    except (
+        safetensors.SafetensorError,
+        AttributeError,
+        MemoryError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as e:
+        fix = "It is truncated, damaged or of a type that NumPy does not have; write it again."
+        raise ValueError(f"`{call}(source=...)` cannot read {str(path)!r} ({e}). {fix}") from e
 
 
 def _array(call: str, name: object, value) -> np.ndarray:
@@ -47,8 +59,7 @@ def _array(call: str, name: object, value) -> np.ndarray:
     real = np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array)
     if not real and array.dtype not in (np.bool_, "bfloat16"):
         raise TypeError(
-            f"`{call}(source=...)` must hold real arrays, got a {type(value).__name__} as "
-            f"{name!r}. Give the state dict alone: of a checkpoint that is `source['state_dict']`, "
-            "or whatever its name there is."
+            f"`{call}(source=...)` must hold real arrays, got {_check.kind(value)} as {name!r}. "
+            "Give the state dict alone: of a checkpoint that may be `source['state_dict']`."
         )
     return array

@@ -10,7 +10,7 @@ from .._types import Array
 from ..neurons import SequenceNeuron
 from ..nn import Constant, Spiking
 from . import neurons
-from .slot import Layout, Slot, variable_slot
+from .slot import Layout, Slot, no_counterpart, variable_slot
 
 
 def _linear(layer: nnx.Linear) -> dict[str, Slot]:
@@ -66,6 +66,7 @@ def _renamed(layer: nnx.Module, **names: str | tuple[str, Layout, Layout]) -> di
 
 
 NORMS = nnx.BatchNorm | nnx.LayerNorm | nnx.GroupNorm | nnx.InstanceNorm | nnx.RMSNorm
+CONVOLUTIONS = nnx.Conv | nnx.ConvTranspose
 RULES: list[tuple[Any, Callable[[Any], dict[str, Slot]]]] = [
     (nnx.Linear, _linear),
     (nnx.Conv, _conv),
@@ -98,6 +99,9 @@ def slots(
     """
     if isinstance(module, Spiking):
         found = neurons.slots(call, path, module, snntorch)
+        if _is_per_feature(module) and any(slot.value.ndim > 1 for slot in found.values()):
+            held, fix = " with a value per pixel", "Use one value per channel."
+            raise no_counterpart(call, path, module.neuron, held, "PyTorch", fix)
     else:
         found = _layer(call, path, module)
     if not channels:
@@ -108,10 +112,12 @@ def slots(
     return found | {k: _flattened(e, channels, 0) for k, e in per_feature.items() if e.value.ndim}
 
 
-def features(module: nnx.Module) -> set[int]:
-    """The numbers of features of the arrays of a norm or a neuron, which has one value for each."""
+def has_order(module: nnx.Module) -> bool:
+    """Whether the arrays of ``module`` depend on the order of the features that it gets."""
+    if isinstance(module, nnx.Linear | CONVOLUTIONS):
+        return True
     own = own_variables(module).values() if _is_per_feature(module) else ()
-    return {v.shape[-1] for v in own if v.shape}
+    return any(v.shape for v in own)
 
 
 def _is_per_feature(module: nnx.Module) -> bool:
@@ -126,11 +132,8 @@ def _layer(call: str, path: str, module: nnx.Module) -> dict[str, Slot]:
         if isinstance(module, kinds) and len(found := rule(module)) == len(own):
             return found
     if own:
-        raise TypeError(
-            f"`{call}(net=...)` must be made of layers with a counterpart in PyTorch, "
-            f"got a {type(module).__name__} with {sorted(own)} at `{path}`. Use nnx.Linear, Conv, "
-            "ConvTranspose, BatchNorm, LayerNorm, GroupNorm, InstanceNorm, RMSNorm or Embed."
-        )
+        fix = "Use nnx.Linear, Conv, ConvTranspose, Embed or one of its normalizations."
+        raise no_counterpart(call, path, module, f" with {sorted(own)}", "PyTorch", fix)
     return {}
 
 

@@ -1,6 +1,7 @@
 """The fields of a neuron in the state dicts of SpikingJelly and snnTorch."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from ..field import from_raw, range_of, to_raw
 from ..neurons import IF, KLIF, LIF, PSN, GatedLIF, MaskedPSN, SlidingPSN, SynapseFilter
 from ..nn import Spiking
-from .slot import Layout, Slot, constant_slot, identity, variable_slot
+from .slot import Layout, Slot, constant_slot, identity, no_counterpart, variable_slot
 
 
 def slots(call: str, path: str, layer: Spiking, snntorch: bool) -> dict[str, Slot]:
@@ -31,22 +32,19 @@ def slots(call: str, path: str, layer: Spiking, snntorch: bool) -> dict[str, Slo
     if isinstance(neuron, KLIF) and layer.learn == ("k",):
         return {"k": _field(call, path, layer, "k")}
     if layer.learn:
-        raise TypeError(
-            f"`{call}(net=...)` must learn what SpikingJelly learns, "
-            f"got a {type(neuron).__name__} with learn={layer.learn} at `{path}`. "
-            "That is tau of LIF and SynapseFilter, k of KLIF, and all of GatedLIF."
-        )
+        fix = "It learns tau of LIF and SynapseFilter, k of KLIF, and all of GatedLIF."
+        held = f" with learn={layer.learn}"
+        raise no_counterpart(call, path, neuron, held, "SpikingJelly", fix)
     return {}
 
 
 def _mask(path: str, layer: Spiking) -> dict[str, Slot]:
     neuron = layer.neuron
     ones = np.ones_like(neuron.weight)
-    held = "lambda_" in vars(layer)
+    own = "lambda_" in vars(layer)
+    constant = None if own else constant_slot(f"`{path}.lambda_`", neuron.lambda_)
     return {
-        "_lambda_": variable_slot(layer.lambda_)
-        if held
-        else constant_slot(f"`{path}.lambda_`", neuron.lambda_),
+        "_lambda_": constant or variable_slot(layer.lambda_),
         "mask0": constant_slot(f"The band of `{path}`", np.tril(np.triu(ones, 1 - neuron.k))),
         "mask1": constant_slot(f"The mask of `{path}`", ones),
     }
@@ -67,13 +65,13 @@ def _snntorch(call: str, path: str, layer: Spiking) -> dict[str, Slot]:
     elif isinstance(neuron, IF):
         found["beta"] = constant_slot(f"The decay of `{path}`", 1.0)
     else:
-        raise TypeError(
-            f"`{call}(net=...)` must have neurons with a counterpart in snnTorch, "
-            f"got a {type(neuron).__name__} at `{path}`. Use IF, LIF(decay_input=False) or CubaLIF."
-        )
+        fix = "Use IF, LIF(decay_input=False) or CubaLIF."
+        raise no_counterpart(call, path, neuron, "", "snnTorch", fix)
     found["threshold"] = _field(call, path, layer, "v_threshold")
     never, soft = getattr(neuron, "reset_time", None) == "never", neuron.v_reset is None
     reset = 2 if never else 0 if soft else 1 if np.all(neuron.v_reset == 0) else np.nan
+    if isinstance(neuron, LIF) and neuron.v_rest is not None and np.any(neuron.v_rest != 0):
+        reset = np.nan  # snnTorch's rest at 0
     found["reset_mechanism_val"] = constant_slot(
         f"The reset of `{path}` (0: subtract, 1: to zero, 2: none)", reset
     )
@@ -90,22 +88,21 @@ def _field(
 ) -> Slot:
     """A field that PyTorch holds directly or as a function of it; learned here or not."""
     if name not in layer.learn:
-        held = vars(layer).get(name)  # an array that is not learned
-        if held is not None:
-            return variable_slot(held, to_torch, back)
+        variable = vars(layer).get(name)  # an array that is not learned
+        if variable is not None:
+            return variable_slot(variable, to_torch, back)
         return constant_slot(f"`{path}.{name}`", to_torch(getattr(layer.neuron, name)), back)
     field: Any = type(layer.neuron).__dataclass_fields__[name]
+    others = functools.partial(getattr, layer.neuron)
 
     def to_raw_value(a):
-        raw = np.asarray(to_raw(field, jnp.asarray(back(a))))
+        raw = np.asarray(to_raw(field, jnp.asarray(back(a)), others))
         if not np.isfinite(raw).all():
-            raise ValueError(
-                f"`{call}(source=...)` must have `{path}.{name}` inside its range, "
-                f"{range_of(field).requirement}, got {back(a)}."
-            )
+            what = f"be {range_of(field, others).requirement} for `{path}.{name}`, got {back(a)}"
+            raise ValueError(f"`{call}(source=...)` must {what}.")
         return raw
 
     def to_value(a):
-        return to_torch(np.asarray(from_raw(field, jnp.asarray(a))))
+        return to_torch(np.asarray(from_raw(field, jnp.asarray(a), others)))
 
     return variable_slot(getattr(layer, f"{name}_raw"), to_value, to_raw_value)

@@ -7,10 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from .. import _check
 from .._types import Array
 
 T = TypeVar("T")
 Layout = Callable[[np.ndarray], np.ndarray]
+
+
+def no_counterpart(
+    call: str, path: str, layer: object, held: str, library: str, fix: str
+) -> TypeError:
+    """The error for a layer that another library does not have."""
+    got = f"{_check.kind(layer)}{held} at `{path}`"
+    return TypeError(f"`{call}(net=...)` must have a counterpart in {library}, got {got}. {fix}")
 
 
 class Slot(NamedTuple):
@@ -48,9 +57,9 @@ def constant_slot(what: str, value: object, shown: Layout = identity) -> Slot:
 
     def load(a: np.ndarray) -> None:
         if not np.allclose(a, want, rtol=1e-6, atol=1e-7):
+            trained, got = _text(shown(a)), _text(shown(want))
             raise ValueError(
-                f"{what} must be what the weights were trained with, {_text(shown(a))}, "
-                f"got {_text(shown(want))}. Make the network with that value."
+                f"{what} must be {trained}, as in training, got {got}. Use that value."
             )
 
     return Slot(want, load)

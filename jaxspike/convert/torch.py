@@ -10,9 +10,11 @@ from flax import nnx
 
 from .._types import Shape
 from . import files, flattened, layers
+from .slot import Slot
 from .transfer import Groups, Layers, load, modules
 
 Net = TypeVar("Net", bound=nnx.Module)
+ORDERS = "PyTorch flattens C, H, W and Flax H, W, C"
 
 
 def from_torch(
@@ -50,8 +52,8 @@ def from_torch(
             ``.safetensors`` file, for which the package of that name is needed
             (``pip install 'jaxspike[convert]'``). PyTorch's own ``.pt`` files are not opened:
             unpickling runs code.
-        shape: Shape of one step of input ``(N, *)``; needed if the network has a Linear layer,
-            unless it is a Sequential of Linear layers, normalizations and neurons alone.
+        shape: Shape of one step of input ``(N, *)``; not needed for a Sequential of layers none of
+            which can flatten an image.
         names: From a layer or container in ``source`` to its path here, where names and shapes do
             not determine it: ``{"fc2": "4"}``.
         channels: From the path of a layer here to the channels of the flattened image that it gets,
@@ -79,7 +81,9 @@ def from_torch(
     groups = _groups(call, files.read(call, source))
     snntorch = any("reset_mechanism_val" in group for group in groups.values())
     net = nnx.clone(net)
-    load(call, _layers(call, net, shape, channels or {}, snntorch), groups, names or {})
+    found = _layers(call, net, shape, channels or {}, snntorch)
+    found = {name: _over_points(slots) for name, slots in found.items()}
+    load(call, found, groups, names or {})
     return net
 
 
@@ -119,23 +123,39 @@ def to_torch(
     return out
 
 
+def _of_points(weight: np.ndarray) -> np.ndarray:
+    """A kernel of size 1, ``[O, I, 1]``, as that of the linear layer it is; others unchanged."""
+    size_1 = weight.ndim > 2 and set(weight.shape[2:]) == {1}
+    return weight.reshape(weight.shape[:2]) if size_1 else weight
+
+
+def _over_points(slots: dict[str, Slot]) -> dict[str, Slot]:
+    """The slots of a layer, whose kernel of size 1 is that of a linear layer."""
+    weight = slots.get("weight")
+    if weight is None:
+        return slots
+    shape = weight.value.shape
+    of_points = Slot(_of_points(weight.value), lambda a: weight.load(a.reshape(shape)))
+    return slots | {"weight": of_points}
+
+
 def _groups(call: str, arrays: dict[str, np.ndarray]) -> Groups:
     """The arrays of each layer, without those that there is nothing to load into."""
     groups: Groups = defaultdict(dict)
     for key, value in arrays.items():
         *owner, leaf = key.split(".")
-        groups[tuple(owner)][leaf] = value
+        groups[tuple(owner)][leaf] = _of_points(value) if leaf == "weight" else value
     for name, group in groups.items():
         if "running_mean" in group:
             group.pop("num_batches_tracked", None)
         rows = group.get("conduct")
         if rows is not None and rows.ndim > group.get("linear_decay", rows).ndim:
             if not len(rows) or (rows != rows[0]).any():
+                got = f"a `{'.'.join(name)}.conduct` that changes"
                 raise ValueError(
-                    f"`{call}(source=...)` must have one `conduct` for all time steps, got a "
-                    f"`{'.'.join(name)}.conduct` that changes. A step does not know its time here."
+                    f"`{call}(source=...)` must have one value for all steps, got {got}."
                 )
-            group["conduct"] = rows[0]
+            group["conduct"] = np.asarray(rows[0])
     return dict(groups)
 
 
@@ -159,26 +179,26 @@ def _flat(
     call: str, net: nnx.Module, shape: Shape | None, given: Mapping[str, int]
 ) -> dict[str, int]:
     """The channels of the flattened images that layers get, by path."""
-    linears = {path: m for _, path, m in modules(net) if isinstance(m, nnx.Linear)}
-    flat = dict(given)
-    missing = [path for path in linears if path not in given]
-    sizes = {m.in_features for path, m in linears.items() if given.get(path, 0) > 1}
-    missing += [p for _, p, m in modules(net) if p not in given and layers.features(m) & sizes]
-    if shape is not None:
-        unknown = dict.fromkeys(linears, flattened.UNKNOWN)
-        flat = unknown | flattened.channels(net, shape) | flat
-    elif missing and not flattened.only_rows(net):
-        raise ValueError(
-            f"`{call}(shape=...)` must be the shape of one step of input (N, *), got None, and "
-            f"`{missing[0]}` may get a flattened image: PyTorch flattens C, H, W and Flax H, W, C. "
-            "Give the shape that `init_state` gets."
-        )
+    ordered = {path: m for _, path, m in modules(net) if layers.has_order(m)}
+    if shape is None:
+        convolutions = [p for p, m in ordered.items() if isinstance(m, layers.CONVOLUTIONS)]
+        missing = [path for path in ordered if path not in (*given, *convolutions)]
+        if missing and flattened.may_flatten(net):
+            raise ValueError(
+                f"`{call}(shape=...)` must be the shape that `init_state` gets, got None, and "
+                f"`{missing[0]}` may get a flattened image: {ORDERS}."
+            )
+        found = {}
+    else:
+        traced = flattened.channels(net, shape)
+        found = {path: traced.get(path, flattened.UNKNOWN) for path in ordered}
+    flat = found | dict(given)
     for path, channels in flat.items():
-        size = linears[path].in_features if path in linears else 0
+        size = getattr(ordered.get(path), "in_features", channels)
+        size = 1 if isinstance(ordered.get(path), layers.CONVOLUTIONS) else size
         if channels == flattened.UNKNOWN or (channels and size % channels):
             raise ValueError(
-                f"`{call}(channels=...)` must name `{path}`, whose order of features is not "
-                "determined: PyTorch flattens C, H, W and Flax H, W, C. "
-                f"Give `channels={{{path!r}: C}}`, those of the flattened image; 1 keeps the order."
+                f"`{call}(channels=...)` must name `{path}`, whose order of features is unknown: "
+                f"{ORDERS}. Give `channels={{{path!r}: C}}`; 1 keeps the order."
             )
     return flat

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -46,16 +47,15 @@ def load(call: str, layers: Layers, groups: Groups, names: Mapping[str, str]) ->
         pairs = dict(_pairs(call, ours, theirs, names))
     except AmbiguousError as e:
         here, there = (list(map(".".join, side)) for side in (e.ours, e.theirs))
-        raise ValueError(
-            f"`{call}(names=...)` must pair {_listed(there)} with {_listed(here)}, which have the "
-            f"same shapes, got nothing. Give `names={{{there[0]!r}: {here[0]!r}, ...}}`."
-        ) from None
+        pairs_ = f"pair {_listed(there)} with {_listed(here)}, which have the same shapes"
+        fix = f"Give `names={{{there[0]!r}: {here[0]!r}, ...}}`."
+        raise ValueError(f"`{call}(names=...)` must {pairs_}. {fix}") from None
     loads, missing, unused = [], [], []
     for name, slots in layers.items():
         group = groups[pairs[name]] if name in pairs else {}
         for key, slot in slots.items():
             if key in group and group[key].shape == slot.value.shape:
-                loads.append((slot, group[key]))
+                loads.append((slot, group[key], ".".join((*name, key))))
             else:
                 missing.append(f"{'.'.join((*name, key))} {slot.value.shape}")
     used = {theirs: ours for ours, theirs in pairs.items()}
@@ -66,13 +66,24 @@ def load(call: str, layers: Layers, groups: Groups, names: Mapping[str, str]) ->
                 unused.append(f"{'.'.join((*name, key))} {a.shape}")
     if missing or unused:
         raise ValueError(
-            f"`{call}` must find exactly one array for each of the network. "
-            f"Missing: {_listed(missing)}. Left over: {_listed(unused)}. "
-            "Build the network from the same layers, with `Spiking(neuron, learn=...)` for neurons "
-            "that learned; if only names differ, give `names={there: here}`."
+            f"`{call}` must find exactly one array for each of the network. Missing: "
+            f"{_listed(missing)}. Left over: {_listed(unused)}. Use the same layers, and `Spiking("
+            "neuron, learn=...)` if it learned; if only names differ, give `names={there: here}`."
         )
-    for slot, a in loads:
+    for slot, a, key in loads:
+        _check_values(call, key, a, slot.value.dtype)
+    for slot, a, _ in loads:
         slot.load(a)
+
+
+def _check_values(call: str, name: str, a: np.ndarray, dtype: np.dtype) -> None:
+    """Refuse NaN, and numbers that would be infinite in the network."""
+    if jnp.issubdtype(dtype, jnp.floating):
+        wide = a if a.dtype == np.float64 else a.astype(np.float32)
+        held = np.abs(wide) <= float(jnp.finfo(dtype).max)
+        if not held.all():
+            got = f"{wide[~held].flat[0]} for `{name}`"
+            raise ValueError(f"`{call}` must load numbers that {dtype} holds, got {got}.")
 
 
 def _listed(parts: Iterable[str]) -> str:
@@ -90,10 +101,8 @@ def _pairs(
             parts = tuple(prefix.split("."))
             inside = [i for i in side if i.full[: len(parts)] == parts]
             if not inside:
-                raise ValueError(
-                    f"`{call}(names={{{there!r}: {here!r}}})` must name a layer or container on "
-                    f"either side, got no array under {prefix!r}."
-                )
+                what = f"a layer or container on either side, got no array under {prefix!r}"
+                raise ValueError(f"`{call}(names={{{there!r}: {here!r}}})` must name {what}.")
             sides.append([i._replace(name=i.full[len(parts) :]) for i in inside])
         pairs += match(*sides)
         ours = [i for i in ours if i.full not in {x.full for x in sides[0]}]

@@ -1,11 +1,12 @@
 """Helpers of the readers: a file is read whole, and errors name it and the byte."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ._arrays import Array
+from ._arrays import Array, IntArray
 from .events import Events
 
 
@@ -14,13 +15,30 @@ def damaged(path: str | Path, offset: int, why: str) -> ValueError:
     return ValueError(f"`{path}` is damaged or of another kind at byte {offset}: {why}.")
 
 
+def require(path: str | Path, holds: bool | np.bool_, offset: int, why: str) -> None:
+    """Refuse a file of which ``holds`` is false."""
+    if not holds:
+        raise damaged(path, offset, why)
+
+
+def complete(path: str | Path, offset: int, there: int, size: int, what: str = "packet") -> None:
+    """Refuse a file that has only ``there`` of ``size`` bytes of something at ``offset``."""
+    require(path, there >= size, offset, f"the {what} has {there} of {size} bytes")
+
+
+def read(path: str | Path, begin: bytes) -> bytes:
+    """The content of a file, which must begin with ``begin``."""
+    content = Path(path).read_bytes()
+    why = f"it does not begin with {begin.decode().rstrip()}"
+    require(path, content.startswith(begin), 0, why)
+    return content
+
+
 def records(path: str | Path, content: bytes, start: int, dtype: DTypeLike) -> Array:
     """All records of one type from byte ``start`` to the end; the last must be complete."""
     size = np.dtype(dtype).itemsize
-    rest = (len(content) - start) % size
-    if rest:
-        why = f"the last record has {rest} of {size} bytes"
-        raise damaged(path, len(content) - rest, why)
+    if rest := (len(content) - start) % size:
+        complete(path, len(content) - rest, rest, size, "last record")
     return np.frombuffer(content, dtype, offset=start)
 
 
@@ -29,10 +47,26 @@ def header(path: str | Path, content: bytes, mark: bytes) -> int:
     at = 0
     while content.startswith(mark, at):
         end = content.find(b"\n", at)
-        if end < 0:
-            raise damaged(path, at, "the header has no end")
+        require(path, end >= 0, at, "the header has no end")
         at = end + 1
     return at
+
+
+def whole_number(path: str | Path, text: bytes, offset: int, what: str) -> int:
+    """The number that ``text`` in a file is: digits alone, and no more than a clock needs."""
+    why = f"{what} is {text[:20]!r}, not a number of up to 18 digits"
+    require(path, re.fullmatch(rb"[0-9]{1,18}", text) is not None, offset, why)
+    return int(text)
+
+
+def unwrapped(t: IntArray) -> IntArray:
+    """Times of a clock of 32 bits that may begin again: a step back by more than half of them.
+
+    Events near that moment may be out of order. A pause is taken to be shorter than half a turn.
+    """
+    back = np.diff(t, prepend=t[:1])
+    turns = np.cumsum((back < -(2**31)).astype(np.int64) - (back > 2**31))
+    return t + (turns - np.minimum.accumulate(np.minimum(turns, 0)) << 32)
 
 
 def on_sensor(

@@ -1,6 +1,11 @@
 """Recordings in the formats of jAER and DV, and the data sets that use them."""
 
+import contextlib
+import os
+import shutil
 import struct
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +18,7 @@ from .events import Events, sensor
 PACKET = 28  # bytes of a packet's header
 POLARITY = 1  # type of a packet of polarity events
 COMPRESSED = 0x8000  # flag in the type of a packet
+QUIET = 100_000  # microseconds at the end of a gesture in which there may be no event
 
 
 def read_aedat2(
@@ -21,7 +27,7 @@ def read_aedat2(
     r"""Read an AEDAT 2.0 file, in which the meaning of an address depends on the camera.
 
     Lines that begin with ``#``; then, for each event, an address and a time in microseconds, 32
-    bits each, big-endian.
+    bits each, big-endian. The clock may begin again, after 72 minutes.
 
     Args:
         path: The file.
@@ -45,17 +51,13 @@ def read_aedat2(
     The format: inivation, AEDAT file formats.
     """
     for name, (first, n) in (("x_bits", x_bits), ("y_bits", y_bits), ("p_bit", (p_bit, 1))):
-        if first < 0 or n < 1 or first + n > 32:
-            raise ValueError(
-                f"`read_aedat2({name}=...)` must be in the 32 bits of the address, "
-                f"got {n} from bit {first}."
-            )
-    content = Path(path).read_bytes()
-    if not content.startswith(b"#!AER-DAT2.0"):
-        raise _file.damaged(path, 0, "it does not begin with #!AER-DAT2.0")
+        where, of = f"of `read_aedat2({name}=...)`", f", as bit {first} of 32 is the first"
+        _check.integer(f"The first bit {where}", first, low=0, high=31)
+        _check.integer(f"The number of bits {where}", n, low=1, high=32 - first, of=of)
+    content = _file.read(path, b"#!AER-DAT2.0")
     start = _file.header(path, content, b"#")
     raw = _file.records(path, content, start, np.dtype((">u4", 2))).astype(np.int64)
-    address, t = raw[:, 0], raw[:, 1]
+    address, t = raw[:, 0], _file.unwrapped(raw[:, 1])
 
     def bits(first: int, n: int = 1) -> IntArray:
         return address >> first & (1 << n) - 1
@@ -116,27 +118,19 @@ def read_aedat3(path: str | Path, *, size: tuple[int, int] | None = None) -> Eve
     """
     if size is not None:
         sensor("read_aedat3", size, axes=(2,))
-    content, parts = Path(path).read_bytes(), []
-    if not content.startswith(b"#!AER-DAT3"):
-        raise _file.damaged(path, 0, "it does not begin with #!AER-DAT3")
-    end = b"#!END-HEADER\r\n"
-    if (at := content.find(end)) < 0:
-        raise _file.damaged(path, 0, "the header has no end")
-    at += len(end)
+    content, parts, end = _file.read(path, b"#!AER-DAT3"), [], b"#!END-HEADER\r\n"
+    _file.require(path, end in content, 0, "the header has no end")
+    at = content.index(end) + len(end)
     while at < len(content):
-        if len(content) < at + PACKET:
-            raise _file.damaged(path, at, f"the packet has {len(content) - at} of {PACKET} bytes")
+        _file.complete(path, at, len(content) - at, PACKET)
         kind = int.from_bytes(content[at : at + 2], "little")
         width, _, overflow, capacity, number, _ = np.frombuffer(content, "<u4", 6, at + 4).tolist()
         begin, length = at + PACKET, capacity * width
-        if len(content) < begin + length:
-            why = f"the packet has {len(content) - begin} of {length} bytes"
-            raise _file.damaged(path, begin, why)
-        if kind & COMPRESSED:
-            raise _file.damaged(path, at, "compressed packets are not read")
+        _file.complete(path, begin, len(content) - begin, length)
+        _file.require(path, not kind & COMPRESSED, at, "compressed packets are not read")
         if kind == POLARITY:
-            if width != 8 or number > capacity:
-                raise _file.damaged(path, at, f"events of {width} bytes are not polarity events")
+            why = f"events of {width} bytes are not polarity events"
+            _file.require(path, width == 8 and number <= capacity, at, why)
             raw = np.frombuffer(content, "<u4", 2 * number, begin).astype(np.int64)
             word, t = raw[0::2], raw[1::2] | overflow << 31
             offsets = begin + 8 * np.arange(number)
@@ -159,7 +153,7 @@ def read_dvs128_gesture(
 
     Returns:
         The gestures, in the order of the table, and their classes, counted from 0. A gesture covers
-        ``[start, end)``.
+        ``[start, end)``, and may end 0.1 seconds after the last event.
 
     Raises:
         OSError: If a file cannot be read.
@@ -185,9 +179,8 @@ def read_dvs128_gesture(
     rows = _table(table)
     e, gestures = read_aedat3(path, size=(128, 128)), []
     for n, (_, start, end) in enumerate(rows):
-        if not len(e.t) or start > e.t[-1]:
-            why = f"the recording ends before gesture {n} of {table.name}"
-            raise _file.damaged(path, path.stat().st_size, why)
+        why = f"the recording ends before gesture {n} of {table.name}, which ends at {end}"
+        _file.require(path, len(e.t) > 0 and end <= e.t[-1] + QUIET, path.stat().st_size, why)
         a, b = np.searchsorted(e.t, (start, end))
         gestures.append(Events(*(field[a:b] for field in e)))
     return gestures, np.array([number - 1 for number, *_ in rows], np.int64)
@@ -195,17 +188,14 @@ def read_dvs128_gesture(
 
 def _table(path: Path) -> list[list[int]]:
     """Class, start and end of each gesture."""
-    first, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
-    if not first.startswith(b"class,"):
-        raise _file.damaged(path, 0, "the first line does not begin with class,")
+    first, *lines = _file.read(path, b"class,").splitlines(keepends=True)
     rows, at = [], len(first)
     for line in lines:
-        try:
-            row = [int(cell) for cell in line.split(b",")]
-        except ValueError:
-            row = []
-        if len(row) != 3 or not 1 <= row[0] <= 11 or row[1] > row[2]:
-            raise _file.damaged(path, at, "a line is not a class from 1 to 11, start, end")
+        cells, names = line.rstrip(b"\r\n").split(b","), ("the class", "the start", "the end")
+        _file.require(path, len(cells) == 3, at, "a line is not a class, start, end")
+        row = [_file.whole_number(path, c, at, what) for c, what in zip(cells, names, strict=True)]
+        holds = 1 <= row[0] <= 11 and row[1] <= row[2]
+        _file.require(path, holds, at, "a line is not a class from 1 to 11, start, end")
         rows.append(row)
         at += len(line)
     return rows
@@ -230,33 +220,52 @@ def read_aedat4(path: str | Path) -> Events:
     Decoded by the package ``aedat``.
     """
     aedat = _check.package("`read_aedat4`", "aedat", "data")
-    content = Path(path).read_bytes()
-    if not content.startswith(b"#!AER-DAT4.0\r\n"):
-        raise _file.damaged(path, 0, "it does not begin with #!AER-DAT4.0")
-    starts = _packets(path, content)
+    starts = _packets(path, _file.read(path, b"#!AER-DAT4.0\r\n"))
     parts, offsets, read = [], [], -1  # the first to be read is the header
     try:
-        decoder = aedat.Decoder(str(path))
-        read = 0
-        kinds = decoder.id_to_stream()
-        streams = [n for n, kind in kinds.items() if kind["type"] == "events"]
-        for packet in decoder:
-            read += 1
-            if packet["stream_id"] in streams and "events" in packet:
-                parts.append(packet["events"])
-                offsets.append(np.full(len(parts[-1]), starts[read]))
+        with _panics_not_printed():
+            decoder = aedat.Decoder(str(path))
+            read = 0
+            kinds = decoder.id_to_stream()
+            streams = [n for n, kind in kinds.items() if kind["type"] == "events"]
+            for packet in decoder:
+                read += 1
+                if packet["stream_id"] in streams and "events" in packet:
+                    parts.append(packet["events"])
+                    offsets.append(np.full(len(parts[-1]), starts[read]))
+    except (KeyboardInterrupt, SystemExit):
+        raise
     except BaseException as e:  # the package panics, which is not an Exception
-        if isinstance(e, KeyboardInterrupt | SystemExit):
-            raise
         at = starts[min(read + 1, len(starts) - 1)]
         raise _file.damaged(path, at, f"the package aedat cannot read it ({e})") from e
-    if len(streams) != 1:
-        raise _file.damaged(path, 14, f"it has {len(streams)} streams of events, not one")
+    _file.require(path, len(streams) == 1, 14, f"it has {len(streams)} streams of events, not one")
     raw = np.concatenate(parts) if parts else np.zeros(0, "<u8, <u2, <u2, ?")
     t, x, y, p = (raw[name].astype(np.int64) for name in raw.dtype.names or ())
     size = kinds[streams[0]]["height"], kinds[streams[0]]["width"]
     where = np.concatenate(offsets) if offsets else offsets
     return _file.by_time(_file.on_sensor(path, Events(t, x, y, p), size, where))
+
+
+@contextlib.contextmanager
+def _panics_not_printed() -> Iterator[None]:
+    """Keep back what code in Rust prints as it panics, which is in the exception as well.
+
+    It goes to the file descriptor of the errors, past `sys.stderr`. Without a panic, what was
+    printed meanwhile follows.
+    """
+    try:
+        errors = os.dup(2)
+    except OSError:  # there is none, as under pythonw
+        yield
+        return
+    with tempfile.TemporaryFile() as kept, os.fdopen(errors, "wb") as printed:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(errors, 2)
+        kept.seek(0)
+        shutil.copyfileobj(kept, printed)
 
 
 def _packets(path: str | Path, content: bytes) -> list[int]:
@@ -278,16 +287,13 @@ def _packets(path: str | Path, content: bytes) -> list[int]:
     except (struct.error, UnicodeDecodeError) as e:
         raise _file.damaged(path, at, "its header cannot be read") from e
     end = len(content) if table <= 0 else table
-    if end > len(content):
-        why = f"its header announces packets up to byte {end}"
-        raise _file.damaged(path, len(content), why)
+    why = f"its header announces packets up to byte {end}"
+    _file.require(path, end <= len(content), len(content), why)
     starts, head = [at], 4  # then 8: the number of the stream, the size
     while at < end:
-        if at + head > end:
-            raise _file.damaged(path, at, f"the packet has {end - at} of {head} bytes")
+        _file.complete(path, at, end - at, head)
         size = head + int.from_bytes(content[at + head - 4 : at + head], "little")
-        if at + size > end:
-            raise _file.damaged(path, at, f"the packet has {end - at} of {size} bytes")
+        _file.complete(path, at, end - at, size)
         at, head = at + size, 8
         starts.append(at)
     return starts

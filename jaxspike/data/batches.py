@@ -1,6 +1,7 @@
 """Batches of arrays, in an order that can be resumed."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -49,24 +50,18 @@ def batches(
         >>> [len(rows) for _, rows in jaxspike.data.batches((x, y), 4, seed=0, drop_last=True)]
         [4, 4]
     """
-    if not isinstance(arrays, tuple | list):
-        raise TypeError(
-            f"`batches(arrays=...)` must be a tuple of arrays, got a {type(arrays).__name__}. "
-            "For a single array, pass `(x,)`."
-        )
-    rows: list[Array] = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
+    where, fix = "`batches(arrays=...)`", "For a single array, pass `(x,)`."
+    _check.instance(where, arrays, tuple | list, "a tuple of arrays", fix, _check.kind)
+    rows: list[Any] = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
     lengths = sorted({a.shape[0] if a.shape else 0 for a in rows})
     if len(lengths) != 1 or not lengths[0]:
-        raise ValueError(f"`batches(arrays=...)` must have equally many rows, got {lengths}.")
-    size = _check.integer("`batches(size=...)`", size, low=1)
+        raise ValueError(f"{where} must have equally many rows, got {lengths}.")
+    n = lengths[0]
+    high, of = (n, ", the number of rows") if drop_last else (None, "")
+    size = _check.integer("`batches(size=...)`", size, low=1, high=high, of=of)
     epoch = _check.integer("`batches(epoch=...)`", epoch, low=0)
     if seed is not None:
         seed = _check.integer("`batches(seed=...)`", seed, low=0)
-    n = lengths[0]
-    if drop_last and n < size:
-        raise ValueError(
-            f"`batches(size=...)` must be at most {n}, the number of rows, got {size}."
-        )
     number = n // size if drop_last else -(-n // size)
     start = _check.integer("`batches(start=...)`", start, low=0, high=number)
     return _Batches(_walk(rows, n, size, seed, epoch, start, drop_last), number - start)

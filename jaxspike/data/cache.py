@@ -1,11 +1,11 @@
 """Results computed from a file, stored on disk."""
 
+import contextlib
 import functools
 import hashlib
-import os
-import tempfile
+import time
 import types
-import zipfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 from . import _file
 from ._arrays import Array
 
+PART = ".part"  # of a file that is being written
 PLAIN = (str, int, float, complex, bool, bytes, Path, np.dtype, type(None), type(...))
 
 
@@ -28,20 +29,21 @@ def cached(
     The key is the name of the transform, the arguments that `functools.partial` gave it, the file
     (its path, size and modification time) and ``version``. Changing any of these gives a new entry.
     The code is not part of the key: give another ``version`` when the transform, or anything it
-    calls, changes. An entry is written atomically, so an interrupted call leaves nothing behind.
+    calls, changes. An entry is written atomically, so an interrupted call leaves nothing behind;
+    the ``.part`` file of a killed one is removed after an hour, by a later call.
 
     Args:
         transform: A function or class of a module, or a `functools.partial` of one with plain
             arguments; not a lambda, a method or a local function, whose names do not identify them.
         path: The recording, a file.
         folder: Where to store the arrays; created if it does not exist.
-        version: Of the transform.
+        version: The version of the transform, part of the key.
 
     Returns:
         The array.
 
     Raises:
-        OSError: If there is no such file.
+        OSError: If there is no such file, or an entry may not be read.
         TypeError: If the transform is of another kind, or does not return a NumPy array of a type
             that ``.npy`` files support.
         ValueError: If an entry is damaged; the error names the file to delete.
@@ -64,10 +66,7 @@ def cached(
     key = f"{_text(transform)} {path.absolute()} {stat.st_size} {stat.st_mtime_ns} {version!r}"
     entry = folder / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
     if entry.exists():
-        try:
-            return np.load(entry)
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as e:
-            raise _file.damaged(entry, 0, f"delete this entry of the cache ({e})") from e
+        return _load(entry)
     value = transform(path)
     if type(value) is not np.ndarray or not _is_supported(value.dtype):
         got = getattr(value, "dtype", "no dtype")
@@ -76,15 +75,36 @@ def cached(
             f"got a {type(value).__name__} of {got}."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=folder, suffix=".part")
+    _remove_killed_writes(folder)
+    partial = entry.with_suffix(f".{uuid.uuid4().hex}{PART}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("xb") as file:  # not `tempfile`, whose files no other user may read
             np.save(file, value)
-        Path(partial).replace(entry)
+        partial.replace(entry)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
     return value
+
+
+def _load(entry: Path) -> Array:
+    with entry.open("rb") as file:
+        try:
+            value = np.lib.format.read_array(file)
+            if file.read(1):
+                raise ValueError("it goes on after the array")
+        except Exception as e:  # damage makes NumPy raise a dozen kinds
+            raise _file.damaged(entry, 0, f"delete this entry of the cache ({e})") from e
+    return value
+
+
+@functools.cache  # once per process: large folders take long to list
+def _remove_killed_writes(folder: Path) -> None:
+    """Remove what nobody has written to for an hour."""
+    for file in folder.glob(f"*{PART}"):
+        with contextlib.suppress(OSError):  # another process was faster, or it is not ours
+            if time.time() - file.stat().st_mtime > 3600:
+                file.unlink()
 
 
 def _text(value: object) -> str:

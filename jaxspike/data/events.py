@@ -43,18 +43,14 @@ def sensor(call: str, size: tuple[int, ...], *, axes: tuple[int, ...] = (1, 2)) 
 
 def check(call: str, events: Events, size: tuple[int, ...]) -> Events:
     """``events`` as 64-bit integers, checked to lie on a sensor of ``size``."""
-    if not isinstance(events, tuple) or len(events) != len(Events._fields):
-        raise TypeError(
-            f"`{call}(events=...)` must be `Events(t, x, y, p)`, got a {type(events).__name__}. "
-            'For a structured array e, pass `Events(e["t"], e["x"], e["y"], e["p"])`.'
-        )
+    given = Events(*events) if isinstance(events, tuple) and len(events) == 4 else events
+    fix = 'For a structured array e, pass `Events(e["t"], e["x"], e["y"], e["p"])`.'
+    what = "`Events(t, x, y, p)`"
+    _check.instance(f"`{call}(events=...)`", given, Events, what, fix, _check.kind)
     arrays: list[Array] = [np.asarray(a) for a in events]
     for name, a in zip(Events._fields, arrays, strict=True):
-        if a.ndim != 1 or (len(a) and a.dtype.kind not in "iub"):
-            raise TypeError(
-                f"`{call}(events.{name})` must be a flat array of integers, got {a.dtype} "
-                f"{list(a.shape)}. Time stamps are integers too, such as microseconds."
-            )
+        fix = "Time stamps are integers too, such as microseconds."
+        _check.array(f"`{call}(events.{name})`", a, "events", kinds="iub", fix=fix)
     lengths = [len(a) for a in arrays]
     if len(set(lengths)) > 1:
         raise ValueError(
@@ -63,12 +59,10 @@ def check(call: str, events: Events, size: tuple[int, ...]) -> Events:
     rows = size[0] if len(size) == 2 else 1
     limits = ((-TIME, TIME), (0, size[-1]), (0, rows), (0, 2))
     for name, a, (low, end) in zip(Events._fields, arrays, limits, strict=True):
-        if len(a) and (int(a.min()) < low or int(a.max()) >= end):
-            wrong = a.min() if int(a.min()) < low else a.max()
-            raise ValueError(
-                f"`{call}(events.{name})` must be from {low} to {end - 1}, got {wrong}."
-                + (f" The size of the sensor is {size}." if name != "t" else "")
-            )
+        of = f" on a sensor of size {size}" if name in "xy" else ""
+        for extreme in (a.min(), a.max()) if len(a) else ():
+            where = f"`{call}(events.{name})`"
+            _check.integer(where, int(extreme), low=low, high=end - 1, of=of)
     t, x, y, p = (a.astype(np.int64) for a in arrays)
     if np.any(np.diff(t) < 0):
         at = int(np.argmax(np.diff(t) < 0)) + 1

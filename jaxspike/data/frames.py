@@ -1,6 +1,5 @@
 """Events to frames: every event is in exactly one of them, or shared between two."""
 
-import math
 from typing import Literal
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import DTypeLike
 
 from .. import _check
 from . import events as _events
-from ._arrays import Array, IntArray
+from ._arrays import Array, IntArray, zeros
 from .events import Events
 
 
@@ -51,7 +50,7 @@ def to_frames(
         TypeError: If ``events`` are not integers, or not exactly one of ``steps`` and ``duration``
             is given.
         ValueError: If an event is outside the sensor, before ``start``, or earlier than the one
-            before it.
+            before it, or if the frames do not fit into memory.
 
     Example:
         >>> import numpy as np, jaxspike.data
@@ -68,9 +67,9 @@ def to_frames(
     _check.one_of("`to_frames(split_by=...)`", split_by, ("time", "count"))
     e = _events.check("to_frames", events, size)
     steps, step = _steps(e.t, steps, duration, split_by, start)
-    shape = (steps, *size, 2)
-    flat = np.ravel_multi_index(_position(e, step, size), shape)
-    counts = np.bincount(flat, minlength=math.prod(shape)).reshape(shape)
+    fix = "Give fewer `steps` or a longer `duration`."
+    counts = zeros("`to_frames`", (steps, *size, 2), np.int64, fix)
+    np.add.at(counts.reshape(-1), np.ravel_multi_index(_position(e, step, size), counts.shape), 1)
     return _as(counts if polarity else counts.sum(-1), np.dtype(dtype))
 
 
@@ -105,8 +104,7 @@ def to_voxels(events: Events, size: tuple[int, ...], *, steps: int) -> Array:
     size = _events.sensor("to_voxels", size)
     steps = _check.integer("`to_voxels(steps=...)`", steps, low=1)
     e = _events.check("to_voxels", events, size)
-    shape = (steps, *size, 2)
-    out = np.zeros(shape)
+    out = zeros("`to_voxels`", (steps, *size, 2), np.float64, "Give fewer `steps`.")
     if len(e.t):
         at = (steps - 1.0) * (e.t - e.t[0]) / max(int(e.t[-1] - e.t[0]), 1)
         step = np.floor(at).astype(np.int64)
@@ -132,13 +130,9 @@ def _steps(
         raise TypeError('`to_frames(split_by="count")` needs `steps`, and no `start`.')
     first = int(t[0]) if len(t) else 0
     if start is not None:
-        start = _check.integer(
-            "`to_frames(start=...)`", start, low=-_events.TIME, high=_events.TIME
-        )
-        if len(t) and start > first:
-            raise ValueError(
-                f"`to_frames(start=...)` must not be after the first event at {first}, got {start}."
-            )
+        where, far = "`to_frames(start=...)`", _events.TIME
+        start = _check.integer(where, start, low=-far, high=far)
+        _check.in_range(where, start, high=first if len(t) else far, of=", the first event")
         first = start
     since = np.arange(len(t)) if split_by == "count" else t - first
     span = len(t) if split_by == "count" else int(since[-1]) if len(t) else 0

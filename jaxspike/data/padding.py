@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
-from ._arrays import Array
+from ._arrays import Array, zeros
 
 
 def pad(sequences: Sequence[ArrayLike], steps: int | None = None) -> tuple[Array, Array]:
@@ -22,8 +22,8 @@ def pad(sequences: Sequence[ArrayLike], steps: int | None = None) -> tuple[Array
         The batch, and the N lengths as int32; see `mask`.
 
     Raises:
-        ValueError: If there are no sequences, their other axes differ, or one is longer than
-            ``steps``.
+        ValueError: If there are no sequences, their other axes differ, one is longer than
+            ``steps``, or the batch does not fit into memory.
 
     Example:
         >>> import numpy as np, jaxspike.data
@@ -36,18 +36,14 @@ def pad(sequences: Sequence[ArrayLike], steps: int | None = None) -> tuple[Array
         raise ValueError("`pad(sequences=...)` must be at least one array [t, *].")
     kinds = {(a.shape[1:], str(a.dtype)) for a in arrays}
     if len(kinds) > 1:
-        raise ValueError(
-            "`pad(sequences=...)` must differ in their first axis only, got "
-            + " and ".join(f"{dtype} {list(shape)}" for shape, dtype in sorted(kinds)[:2])
-            + " after it."
-        )
+        two = " and ".join(f"{dtype} {list(shape)}" for shape, dtype in sorted(kinds)[:2])
+        raise ValueError(f"`pad(sequences=...)` must differ in the first axis only, got {two}.")
     longest = max(len(a) for a in arrays)
-    steps = longest if steps is None else _check.integer("`pad(steps=...)`", steps, low=0)
-    if longest > steps:
-        raise ValueError(
-            f"`pad(steps=...)` must be at least {longest}, the longest sequence, got {steps}."
-        )
-    batch = np.zeros((steps, len(arrays), *arrays[0].shape[1:]), arrays[0].dtype)
+    steps = longest if steps is None else steps
+    of = ", the longest sequence"
+    steps = _check.integer("`pad(steps=...)`", steps, low=longest, of=of)
+    shape = (steps, len(arrays), *arrays[0].shape[1:])
+    batch = zeros("`pad`", shape, arrays[0].dtype, "Give fewer sequences or `steps`.")
     for n, a in enumerate(arrays):
         batch[: len(a), n] = a
     return batch, np.array([len(a) for a in arrays], np.int32)
@@ -73,7 +69,7 @@ def mask(lengths: ArrayLike, steps: int) -> Array:
                [0, 1]])
     """
     steps = _check.integer("`mask(steps=...)`", steps, low=0)
-    n = np.asarray(lengths)
-    if n.ndim != 1 or n.dtype.kind not in "iu" or np.any(n < 0) or np.any(n > steps):
-        raise ValueError(f"`mask(lengths=...)` must be integers from 0 to {steps}, got {n}.")
-    return np.arange(steps)[:, None] < n
+    n = _check.array("`mask(lengths=...)`", lengths, "N", kinds="iu")
+    _check.in_range("`mask(lengths=...)`", n, low=0, high=steps)
+    real = zeros("`mask`", (steps, len(n)), bool, "Give fewer `steps`.")
+    return np.less(np.arange(steps)[:, None], n, out=real)

@@ -13,7 +13,8 @@ def read_dat(path: str | Path) -> Events:
     r"""Read a Prophesee ``.dat`` file of contrast-detection (CD) events, N-Cars and Gen1 included.
 
     Lines that begin with ``%``; the type and the size of an event; then, for each event, 32 bits of
-    microseconds, x (14), y (14) and polarity (4); little-endian.
+    microseconds, x (14), y (14) and polarity (4); little-endian. The clock may begin again, after
+    72 minutes.
 
     Args:
         path: The file.
@@ -35,18 +36,17 @@ def read_dat(path: str | Path) -> Events:
     """
     content = Path(path).read_bytes()
     start = _file.header(path, content, b"%")
-    if start == 0 or len(content) < start + 2:
-        raise _file.damaged(path, start, "the header is missing or has no end")
-    kind, size = content[start], content[start + 1]
-    if kind not in (0, 12) or size != 8:
-        raise _file.damaged(path, start, f"events of type {kind}, {size} bytes, are not CD")
-    raw = _file.records(path, content, start + 2, "<u4").astype(np.int64)
-    if len(raw) % 2:
-        raise _file.damaged(path, len(content) - 4, "the last record has 4 of 8 bytes")
-    t, word = raw[0::2], raw[1::2]
+    why = "the header is missing or has no end"
+    _file.require(path, 0 < start <= len(content) - 2, start, why)
+    kind, width = content[start], content[start + 1]
+    why = f"events of type {kind}, {width} bytes, are not CD"
+    _file.require(path, kind in (0, 12) and width == 8, start, why)
+    raw = _file.records(path, content, start + 2, np.dtype(("<u4", 2))).astype(np.int64)
+    t, word = _file.unwrapped(raw[:, 0]), raw[:, 1]
     events = Events(t, word & 0x3FFF, word >> 14 & 0x3FFF, (word >> 28 > 0).astype(np.int64))
     offsets = start + 2 + 8 * np.arange(len(t))
-    sizes = dict(re.findall(rb"% (Height|Width) (\d+)", content[:start]))
-    if len(sizes) == 2:
-        _file.on_sensor(path, events, (int(sizes[b"Height"]), int(sizes[b"Width"])), offsets)
+    found = re.finditer(rb"^% (Height|Width) ([^\r\n]*)", content[:start], re.MULTILINE)
+    size = {m[1]: _file.whole_number(path, m[2], m.start(2), f"the {m[1].decode()}") for m in found}
+    if len(size) == 2:
+        _file.on_sensor(path, events, (size[b"Height"], size[b"Width"]), offsets)
     return _file.by_time(events)

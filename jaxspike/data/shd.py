@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import _check
+from .. import _check, _hdf5
 from . import _file
-from ._arrays import IntArray
+from ._arrays import Array, IntArray
 from .events import TIME, Events
 
 CHANNELS = 700
@@ -27,7 +27,8 @@ def read_shd(path: str | Path) -> tuple[list[Events], IntArray]:
     Raises:
         ImportError: Without ``pip install 'jaxspike[data]'``.
         OSError: If the file cannot be read.
-        ValueError: If it is cut short, or is of another format.
+        ValueError: If it is cut short, or is of another format; or if it has links, or data in
+            other files, which are not followed.
 
     Example:
         >>> import h5py, jaxspike.data, numpy as np, pathlib, tempfile
@@ -48,28 +49,43 @@ def read_shd(path: str | Path) -> tuple[list[Events], IntArray]:
     if not (content := Path(path)).is_file():
         raise FileNotFoundError(f"`read_shd({str(path)!r})` found no such file.")
     try:
-        with h5py.File(content, "r") as file:
-            times, units = file["spikes/times"][:], file["spikes/units"][:]
-            labels = np.asarray(file["labels"][:])
-    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as e:
-        why = f"it cannot be read as HDF5 with spikes/times, spikes/units and labels ({e})"
+        found = _hdf5.read(h5py, content, "spikes/times", "spikes/units", "labels")
+    except _hdf5.HDF5Error as e:
         cut = "truncated file" in str(e)
-        raise _file.damaged(path, content.stat().st_size if cut else 0, why) from e
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        why = f"its labels are not a list of integers but {labels.dtype} {list(labels.shape)}"
-        raise _file.damaged(path, 0, why)
-    if not len(times) == len(units) == len(labels):
-        why = f"it has {len(times)} times, {len(units)} units and {len(labels)} labels"
-        raise _file.damaged(path, 0, why)
+        raise _file.damaged(path, content.stat().st_size if cut else 0, str(e)) from e
+    found |= {f"spikes/{name}": rows for name, rows in found.pop("spikes", {}).items()}
+    times, units, labels = (
+        _rows(path, name, found.get(name)) for name in ("spikes/times", "spikes/units", "labels")
+    )
+    why = f"it has {len(times)} times, {len(units)} units and {len(labels)} labels"
+    _file.require(path, len(times) == len(units) == len(labels), 0, why)
+    _require(path, "labels", labels, 0, 2**31 - 1, "iu")
     pairs = enumerate(zip(times, units, strict=True))
     return [_recording(path, n, t, x) for n, (t, x) in pairs], labels.astype(np.int64)
 
 
-def _recording(path, n, seconds, units) -> Events:
-    t, x = np.rint(np.asarray(seconds, np.float64) * 1e6), np.asarray(units)
-    on_it = x.dtype.kind in "iu" and np.all((x >= 0) & (x < CHANNELS))
-    if len(t) != len(x) or not np.all(np.abs(t) < TIME) or not on_it:
-        why = f"recording {n} is not as many finite times as channels from 0 to {CHANNELS - 1}"
-        raise _file.damaged(path, 0, why)
-    zeros = np.zeros(len(t), np.int64)
-    return _file.by_time(Events(t.astype(np.int64), x.astype(np.int64), zeros, zeros))
+def _rows(path: str | Path, name: str, value: object) -> Array:
+    """A data set with one entry for each recording."""
+    there = isinstance(value, np.ndarray) and value.ndim > 0
+    _file.require(path, there, 0, f"it has no {name}, or no list of them")
+    return np.asarray(value)
+
+
+def _require(path: str | Path, name: str, a: Array, low: int, high: float, kinds: str) -> None:
+    """Refuse what is not a list of numbers from ``low`` to ``high``."""
+    what = "integers" if kinds == "iu" else "numbers"
+    numbers = a.ndim == 1 and (a.dtype.kind in kinds or not a.size)
+    why = f"{name} must be a list of {what}, not {a.dtype}{list(a.shape)}"
+    _file.require(path, numbers, 0, why)
+    inside = (low <= a.astype(np.float64)) & (a.astype(np.float64) <= high)
+    got = "" if np.all(inside) else a[np.argmin(inside)]
+    _file.require(path, np.all(inside), 0, f"{name} must be from {low} to {high:g}, not {got}")
+
+
+def _recording(path: str | Path, n: int, seconds: Array, units: Array) -> Events:
+    _require(path, f"spikes/times[{n}]", np.asarray(seconds), 0, TIME // 10**6, "iuf")
+    _require(path, f"spikes/units[{n}]", np.asarray(units), 0, CHANNELS - 1, "iu")
+    why = f"recording {n} has {len(seconds)} times and {len(units)} units"
+    _file.require(path, len(seconds) == len(units), 0, why)
+    t, zeros = np.rint(np.asarray(seconds, np.float64) * 1e6), np.zeros(len(units), np.int64)
+    return _file.by_time(Events(t.astype(np.int64), np.asarray(units, np.int64), zeros, zeros))

@@ -43,17 +43,13 @@ def read_wav(path: str | Path) -> tuple[Array, int]:
         why = f": {e}" if str(e) else ""
         raise _file.damaged(path, 0, f"it is not a WAV file of integers{why}") from e
     announced, there = int.from_bytes(content[start - 4 : start], "little"), len(content) - start
-    if there < announced:
-        why = f"its header announces {announced} bytes, but {there} follow"
-        raise _file.damaged(path, len(content), why)
+    why = f"its header announces {announced} bytes, but {there} follow"
+    _file.require(path, there >= announced, len(content), why)
     if rest := announced % (channels * width):
-        why = f"the last sample has {rest} of {channels * width} bytes"
-        raise _file.damaged(path, start + announced - rest, why)
-    if not rate:
-        raise _file.damaged(path, 0, "it has 0 samples per second")
+        _file.complete(path, start + announced - rest, rest, channels * width, "last sample")
+    _file.require(path, rate > 0, 0, "it has 0 samples per second")
     raw = content[start : start + announced]
-    if width not in (1, 2, 3, 4):
-        raise _file.damaged(path, 0, f"samples of {8 * width} bits are not read")
+    _file.require(path, 1 <= width <= 4, 0, f"samples of {8 * width} bits are not read")
     if width == 3:  # as the upper bytes of 32 bits
         wide = np.zeros((len(raw) // 3, 4), np.uint8)
         wide[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)

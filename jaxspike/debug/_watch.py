@@ -5,96 +5,142 @@ without a time axis; it records calls of ``init_state`` and ``sequence`` as well
 nothing of states.
 """
 
+import itertools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from .._types import Array, Tree
 from ..engine import scan
+from ..nn import Spiking
 from ..nn.mixed_in import mix_in
-from ..nn.module import SpikingModule, owns_state, unseal
+from ..nn.module import (
+    NOT_BUILT,
+    STEPS_TRACED,
+    SpikingModule,
+    is_placeholder,
+    owns_state,
+    unseal,
+)
+from .before_reset import before_reset, has_reset
+
+Records = dict[tuple[int, str], tuple[dict[str, Tree], ...]]  # by trace and path: one per call
+_count = itertools.count()
 
 
 class Trace:
     """Facts about a recorded call that are not arrays; equal only to itself."""
 
     def __init__(self) -> None:
+        self.number = next(_count)
         self.order: list[str] = []
         self.variables: set[str] = set()
 
+    def records(self, found: Records) -> dict[str, tuple[dict[str, Tree], ...]]:
+        """Those of this trace, by path, in the order in which the layers ran."""
+        names = dict.fromkeys(self.order)
+        return {name: found[self.number, name] for name in names if (self.number, name) in found}
 
-class Recording(nnx.Variable[Tree]):
-    """The records of a layer: from paths to tuples with one dict of fields per call."""
+
+class Watch:
+    """A request of one call of `record` to a layer, there called ``name``; equal only to itself."""
+
+    def __init__(self, name: str, fields: tuple[str, ...], trace: Trace):
+        self.name, self.fields, self.trace = name, fields, trace
+
+
+class _OverTime:
+    """Where ``sequence`` leaves the variables over time for the call; equal only to itself."""
+
+    variables: dict[str, Tree] | None = None
+
+
+class Recording(nnx.Variable[Records]):
+    """The records of a layer."""
 
 
 class _Recorded(nnx.Module):
     """Mixed into the class of a layer: keeps records of its calls."""
 
-    _watch_name: str | None  # None: not recorded itself, but something inside it is
-    _watch_fields: tuple[str, ...]
-    _watch_trace: Trace
+    _watches: tuple[Watch, ...]  # none where only something inside is recorded
+    _over_time: _OverTime
 
     def __call__(self, *args, **kwargs):
-        if self._watch_name is not None:
-            self._watch_trace.order.append(self._watch_name)
-        out = super().__call__(*args, **kwargs)
+        for watch in self._watches:
+            watch.trace.order.append(watch.name)
         inputs = [*args, *kwargs.values()]
         if not isinstance(self, SpikingModule):
+            out = super().__call__(*args, **kwargs)
             self._keep_call(inputs[0], out, {})
             return out
-        new, y = out
-        if not isinstance(y, _OverTime):
-            y = _OverTime(y, self._variables(new) if owns_state(self) else {})
-        self._keep_call(kwargs["x"] if "x" in kwargs else inputs[1], y.y, y.variables)
-        return new, y.y
+        old, x = unseal(inputs[0]), kwargs["x"] if "x" in kwargs else inputs[1]
+        self._over_time.variables, earlier = None, collect(self)
+        new, y = super().__call__(*args, **kwargs)
+        variables = self._over_time.variables
+        if owns_state(self) and is_placeholder(old):
+            variables = self._trace_records(unseal(new), old is not NOT_BUILT)
+        elif owns_state(self) and variables is None:
+            variables = self._variables(old, unseal(new), x)
+        keep(self, _merge(earlier, collect(self)))
+        self._keep_call(x, y, variables or {})
+        return new, y
 
     def _keep_call(self, x, y, variables: dict[str, Tree]) -> None:
-        if self._watch_name is not None and self._watch_fields:
-            has = {"input": x, "output": y} | variables
-            call = {field: has[field] for field in self._watch_fields if field in has}
-            _keep(self, {self._watch_name: (call,)})
+        has = {"input": x, "output": y} | variables
+        for watch in self._watches:
+            if watch.fields:
+                call = {field: has[field] for field in watch.fields if field in has}
+                keep(self, {(watch.trace.number, watch.name): (call,)})
 
-    def _variables(self, state: Tree) -> dict[str, Tree]:
-        """The variables of a state that are to be recorded."""
-        if self._watch_name is None:
-            return {}
-        state = unseal(state)
+    def _variables(self, old: Tree, new: Tree, x) -> dict[str, Tree]:
+        """The variables to be recorded of a step from the state ``old`` to ``new``."""
+        wanted = {field for watch in self._watches for field in watch.fields}
         found: dict[str, Tree] = {}
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-            name = jax.tree_util.keystr(path[-1:], simple=True)
-            self._watch_trace.variables |= {name} if name else set()
-            if name in self._watch_fields:
-                found.setdefault(name, leaf)
-        if "state" in self._watch_fields:
-            found["state"] = state
-        return found
+        for path, leaf in jax.tree_util.tree_leaves_with_path(new):
+            found.setdefault(jax.tree_util.keystr(path[-1:], simple=True), leaf)
+        found.pop("", None)
+        if "h" not in found and isinstance(self, Spiking) and has_reset(self.neuron, new):
+            found["h"] = before_reset(self.neuron, old, new, x) if "h" in wanted else None
+        for watch in self._watches:
+            watch.trace.variables |= found.keys()
+        found["state"] = new
+        return {name: value for name, value in found.items() if name in wanted}
+
+    def _trace_records(self, placeholder, sequence: bool) -> dict[str, Tree]:
+        """Records of one step for all: `init_state` traces only that in a layer with a state."""
+        whole = self._over_time.variables is not None  # as `sequence` made them, over time
+
+        def over_time(a: Array) -> Array:
+            a = a[0] if whole else a
+            return jnp.broadcast_to(a, (STEPS_TRACED, *a.shape)) if sequence else a
+
+        keep(self, jax.tree.map(over_time, collect(self)))
+        whole, rest = False, super().init_state(placeholder.shape)  # type: ignore[misc]
+        x = jax.tree.map(jnp.zeros, placeholder.shape, is_leaf=lambda s: isinstance(s, tuple))
+        return jax.tree.map(over_time, self._variables(rest, rest, x))
 
     def sequence(self, state: Tree, xs: Array, *args, **kwargs) -> tuple[Tree, Tree]:
         usual = super().sequence  # type: ignore[misc]
         inside = any(isinstance(m, _Recorded) and m is not self for _, m in nnx.iter_modules(self))
         scanned = usual.__func__ is SpikingModule.sequence
-        if not (inside or scanned or jax.tree.leaves(self._variables(state))):
+        variables = jax.eval_shape(self._variables, state, state, jax.tree.map(lambda a: a[0], xs))
+        if not (inside or scanned or jax.tree.leaves(variables)):
+            self._over_time.variables = {}
             return usual(state, xs, *args, **kwargs)
-        graph, variables = nnx.split(self)
+        graph, parameters = nnx.split(self)
 
         def step(state, x):
-            module = nnx.merge(graph, variables, copy=True)  # its records belong to this trace
+            module = nnx.merge(graph, parameters, copy=True)  # its records belong to this trace
             nnx.pop(module, Recording)
             new, y = super(_Recorded, module).__call__(state, x, *args, **kwargs)
-            return new, (y, module._variables(new), collect(module, self._watch_trace))
+            return new, (y, module._variables(state, new, x), collect(module))
 
         step.__name__ = type(self).__name__  # for errors
-        state, (ys, over_time, records) = scan(step, state, xs)
-        _keep(self, records)
-        return state, _OverTime(ys, over_time)
-
-
-class _OverTime:
-    """The output of ``sequence`` in a recorded layer, with the state variables over time."""
-
-    def __init__(self, y: Array, variables: dict[str, Tree]):
-        self.y, self.variables = y, variables
+        state, (ys, self._over_time.variables, records) = scan(step, state, xs)
+        keep(self, records)
+        return state, ys
 
 
 def watch(net, layers: dict[str, Any], fields: tuple[str, ...], trace: Trace) -> None:
@@ -107,25 +153,30 @@ def watch(net, layers: dict[str, Any], fields: tuple[str, ...], trace: Trace) ->
         owner = isinstance(module, SpikingModule) and owns_state(module)
         within = owner and any(paths[i][: len(path)] == path for i in names)
         if name is not None or within:
-            module._watch_name, module._watch_fields, module._watch_trace = name, fields, trace
-            mix_in(_Recorded, module)
+            if not isinstance(module, _Recorded):
+                mix_in(_Recorded, module)
+                module._watches = ()
+            module._over_time = _OverTime()
+            if name is not None:
+                module._watches += (Watch(name, fields, trace),)
 
 
-def _keep(module, records: dict[str, Tree]) -> None:
+def keep(module, records: Records) -> None:
+    """Add to the records that a module has."""
     kept = vars(module).get("_kept")
-    if kept is None:
-        module._kept = Recording(records)
-    else:
+    if kept is not None:
         kept.set_value(_merge(kept.get_value(), records))
+    elif records:
+        module._kept = Recording(records)
 
 
-def _merge(a: dict[str, Tree], b: dict[str, Tree]) -> dict[str, Tree]:
+def _merge(a: Records, b: Records) -> Records:
     return {name: a.get(name, ()) + b.get(name, ()) for name in (a | b)}
 
 
-def collect(module, trace: Trace) -> dict[str, Tree]:
-    """Take the records out of a module, in the order in which its layers ran."""
-    found: dict[str, Tree] = {}
+def collect(module) -> Records:
+    """Take all records out of a module."""
+    found: Records = {}
     for _, kept in nnx.to_flat_state(nnx.pop(module, Recording)):
         found = _merge(found, kept.get_value())
-    return {name: found[name] for name in dict.fromkeys(trace.order) if name in found}
+    return found

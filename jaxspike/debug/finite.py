@@ -12,7 +12,7 @@ from .record import Layers, record, refuse_traced, require_sequence
 
 
 def first_nonfinite(
-    net: SpikingModule, state: Tree, x_seq: Array, *args, layers: Layers = None
+    net: SpikingModule, state: Tree, x_seq: Tree, *args, layers: Layers = None
 ) -> OrderedDict[str, dict[str, Array]]:
     """The first time step at which the input, state or output of a layer is not finite.
 
@@ -67,7 +67,7 @@ def _found(net, state, x_seq, args):
     return first_nonfinite(net, state, x_seq, *args)
 
 
-def check_finite(net: SpikingModule, state: Tree, x_seq: Array, *args) -> None:
+def check_finite(net: SpikingModule, state: Tree, x_seq: Tree, *args) -> None:
     """Raise if anything in a layer of neurons is NaN or infinite, naming layers and time steps.
 
     Call it when a loss or gradient is NaN, or now and then during training; it runs the network
@@ -104,12 +104,6 @@ def check_finite(net: SpikingModule, state: Tree, x_seq: Array, *args) -> None:
             lines.append((min(bad.values()), f"  layer {layer}: {what}."))
     if lines:
         listed = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
-        raise FloatingPointError(
-            "\n".join(
-                (
-                    "`check_finite` found numbers that are not finite:",
-                    *listed,
-                    "Look at what comes before that layer first.",
-                )
-            )
-        )
+        found = "`check_finite` found numbers that are not finite:"
+        fix = "Look at what comes before that layer first."
+        raise FloatingPointError("\n".join((found, *listed, fix)))

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import jax
 from flax import nnx
 
-from .._types import Array, Tree
+from .._check import in_range
+from .._types import Tree
 from ..nn import SpikingModule
 from .record import Layers, neuron_rates, refuse_traced, require_sequence
 
@@ -68,7 +69,7 @@ class FiringReport:
 def firing_rates(
     net: SpikingModule,
     state: Tree,
-    x_seq: Array,
+    x_seq: Tree,
     *args,
     layers: Layers = None,
     silent: float = 0.001,
@@ -104,11 +105,8 @@ def firing_rates(
         2            4  20.00%    0.0%       0.0%
         3            4   0.00%  100.0%       0.0%  SILENT
     """
-    if not 0 <= silent < saturated <= 1:
-        raise ValueError(
-            "`firing_rates(silent=..., saturated=...)` must be shares with 0 <= silent < saturated "
-            f"<= 1, got {silent} and {saturated}."
-        )
+    in_range("`firing_rates(silent=...)`", silent, low=0, below=saturated, of=", `saturated`")
+    in_range("`firing_rates(saturated=...)`", saturated, low=0, high=1)
     refuse_traced("firing_rates", "`record` and take means", net, state, x_seq, args)
     require_sequence("firing_rates", net, state, x_seq, args)
     chosen = layers if layers is None or isinstance(layers, str | type) else tuple(layers)

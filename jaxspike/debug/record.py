@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.errors import TraceContextError
 
+from .. import _check
 from .._state import layout
 from .._types import Array, Tree
 from ..nn import Spiking, SpikingModule
 from ..nn.paths import named_layers
-from ._watch import Trace, collect, watch
+from ._watch import Recording, Trace, collect, keep, watch
 
 Layers = str | type | Sequence[str | type] | None
 
@@ -21,16 +22,18 @@ Layers = str | type | Sequence[str | type] | None
 def record(
     net: SpikingModule,
     state: Tree,
-    x: Array,
+    x: Tree,
     *args,
     layers: Layers = None,
     fields: Sequence[str] = ("output",),
+    update: bool = False,
 ) -> tuple[Tree, Tree, OrderedDict[str, dict[str, Tree]]]:
     """Run ``net(state, x)`` and also return what its layers did.
 
     It runs a copy of the network whose layers keep their outputs, so ``net`` does not change, not
     even the statistics of a BatchNorm or the counts of its random keys. It is as pure as the
-    network: call it in `flax.nnx.jit` or in a scan, or differentiate it.
+    network: call it in `flax.nnx.jit` or in a scan, or differentiate it. A module may call it in
+    its ``__call__``, to return what its layers did, for a loss: in training with ``update=True``.
 
     Args:
         net: The network.
@@ -41,8 +44,11 @@ def record(
             `Sequential` ``"1"``; or types, of layers (`flax.nnx.Linear`) or of neurons (`LIF`).
             None for every neuron.
         fields: What to record of each: ``"output"``, ``"input"``, a state variable after the step,
-            such as ``"v"``, or ``"state"`` for all state variables. A layer without that variable
-            is recorded without it.
+            such as ``"v"``, ``"state"`` for all state variables, or ``"h"`` for the membrane before
+            the reset: what ``v`` would be had the neuron not fired in that step. A layer without
+            that variable is recorded without it.
+        update: Whether the statistics and random keys of ``net`` change as they do in
+            ``net(state, x)``.
 
     Returns:
         The new state and the output, those of ``net(state, x)``, and the records: a dict from the
@@ -70,25 +76,27 @@ def record(
         new, y = recorded(state, x, *args)
     except TraceContextError as e:
         raise TypeError(
-            "`record(net=...)` must call its layers where their outputs can escape, got a layer "
-            f"inside a transformation of JAX: {str(e).split(' (')[0]}. Use `flax.nnx.jit` or "
-            "`flax.nnx.remat` instead of those of JAX, and give a module that scans its layers "
-            "an `init_state`."
+            "`record(net=...)` must call no layer inside a transformation of JAX, got "
+            f"{str(e).split(' (')[0]}. Use `flax.nnx.jit` or `flax.nnx.remat` instead, and give a "
+            "module that scans its layers an `init_state`."
         ) from e
+    found = collect(recorded)
+    if update:
+        changing = nnx.All(nnx.Not(nnx.Param), nnx.Not(Recording))
+        nnx.update(net, nnx.state(recorded, changing))
+    keep(net, {key: calls for key, calls in found.items() if key[0] != trace.number})
     records: OrderedDict[str, dict[str, Tree]] = OrderedDict()  # which `jit` leaves in order
-    for name, calls in collect(recorded, trace).items():
+    for name, calls in trace.records(found).items():
         for i, call in enumerate(calls):
             records[name if not i else f"{name}#{i + 1}"] = call
     for field in fields:
         if records and not any(field in r for r in records.values()):
-            raise ValueError(
-                f"`record(fields=...)` must name what a layer has, got {field!r}. "
-                f"Use some of: {', '.join(['output', 'input', 'state', *sorted(trace.variables)])}."
-            )
+            known = ("output", "input", "state", *sorted(trace.variables))
+            _check.one_of("`record(fields=...)`", field, known)
     return new, y, records
 
 
-def order_of_layers(net: SpikingModule, state: Tree, x: Array, *args) -> list[str]:
+def order_of_layers(net: SpikingModule, state: Tree, x: Tree, *args) -> list[str]:
     """The paths of all layers of ``net``, in the order in which they first run."""
     trace, modules = Trace(), layers_of(net, "order_of_layers")
     names = [name for name, module in modules.items() if callable(module)]
@@ -96,20 +104,25 @@ def order_of_layers(net: SpikingModule, state: Tree, x: Array, *args) -> list[st
     return list(dict.fromkeys(trace.order))
 
 
-def require_sequence(name: str, net: SpikingModule, state: Tree, x: Array, args) -> None:
+def require_sequence(name: str, net: SpikingModule, state: Tree, x: Tree, args) -> None:
     """Refuse a single step, or the state of another network."""
     layers_of(net, name)
-    shape = jnp.shape(x)
-    if len(shape) < 2 or layout(net.init_state(shape[1:], jnp.float32, *args)) != layout(state):
+    shape, step = jax.tree.map(jnp.shape, x), step_shapes(x)
+    has_time = all(jnp.ndim(a) >= 2 for a in jax.tree.leaves(x))
+    if not has_time or layout(net.init_state(step, jnp.float32, *args)) != layout(state):
         raise ValueError(
             f"`{name}(state=..., x_seq=...)` must be a sequence `[T, N, *]` and the state for one "
-            f"of its steps, got the shape {shape}. "
-            f"Give x_seq a time axis, and the state `net.init_state({shape[1:]})`."
+            f"of its steps, got the shape {shape}. Give `net.init_state({step})` and a time axis."
         )
 
 
+def step_shapes(x_seq: Tree) -> Tree:
+    """The shapes of one step of a sequence: one shape, or a dictionary of them."""
+    return jax.tree.map(lambda a: jnp.shape(a)[1:], x_seq)
+
+
 def neuron_rates(
-    net: SpikingModule, state: Tree, x_seq: Array, args, layers: Layers = None
+    net: SpikingModule, state: Tree, x_seq: Tree, args, layers: Layers = None
 ) -> OrderedDict[str, tuple[Array, Array]]:
     """The firing rate of every neuron of each layer.
 
@@ -126,13 +139,9 @@ def neuron_rates(
 
 def layers_of(net: SpikingModule, caller: str) -> dict[str, Any]:
     """The modules in ``net``, itself included, by their paths; ``caller`` is named in an error."""
-    if not isinstance(net, SpikingModule):
-        got = f"the class {net.__name__}" if isinstance(net, type) else f"a {type(net).__name__}"
-        raise TypeError(
-            f"`{caller}(net=...)` must be a SpikingModule, got {got}. "
-            "A neuron and a function hide nothing: scan a step that returns what you want, "
-            "`(state, (spikes, state.v))`."
-        )
+    fix = "For a neuron or a function, scan a step that returns `(state, (spikes, state.v))`."
+    where = f"`{caller}(net=...)`"
+    _check.instance(where, net, SpikingModule, "a SpikingModule", fix, _check.kind)
     return named_layers(net)
 
 
@@ -162,11 +171,9 @@ def _choose(modules: dict[str, Any], layers: Layers) -> list[str]:
             found = [name for name in modules if name == one]
         if not found:
             neurons = [name for name, module in modules.items() if isinstance(module, Spiking)]
-            raise ValueError(
-                f"`record(layers=...)` must be paths or types of layers of the network, got "
-                f"{getattr(one, '__name__', repr(one))}. Its neurons are: "
-                f"{', '.join(neurons) or 'none'}."
-            )
+            got = f"{getattr(one, '__name__', repr(one))}. Its neurons are"
+            where, listed = "`record(layers=...)`", ", ".join(neurons) or "none"
+            raise ValueError(f"{where} must be paths or types of layers, got {got}: {listed}.")
         chosen += [name for name in found if name not in chosen]
     return chosen
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from .._check import kind
 from .._state import layout
 from .._types import Array, Tree
 from ..nn import Spiking, SpikingModule
@@ -32,7 +33,7 @@ class LayerSummary:
         parameters: The number of its own parameters, without those of the layers inside it.
         state_size: The number of elements of its state.
         state_bytes: Their size.
-        rate: Spikes per neuron and time step; None if it is not known, or the output is not spikes.
+        rate: Spikes per neuron, time step and call; None if unknown, or the output is not spikes.
     """
 
     type: str
@@ -182,10 +183,10 @@ def _shape_of_step(net: SpikingModule, state: Tree, x, args):
             at_rest = jax.eval_shape(lambda s=tried: net.init_state(s, jnp.float32, *args))
             if layout(at_rest) == layout(state):
                 return tried
+    got = f"{kind(state)} and {'no x' if x is None else f'x of {shape}'}"
     raise ValueError(
         "`summary(state_or_shape=...)` must be the shape of one step, or a state and the input x "
-        f"that it was built for, got a state and {'no x' if x is None else f'x of {shape}'}. "
-        "Give the shape: `summary(net, (N, ...))`."
+        f"that it was built for, got {got}. Give the shape: `summary(net, (N, ...))`."
     )
 
 
@@ -200,7 +201,8 @@ def _outputs(net, modules, shape, args) -> dict[str, Tree]:
         layers = layers_of(copy, "summary")
         watch(copy, {name: layers[name] for name in names}, ("output",), trace)
         call_without_state(copy, x, *args)
-        return {name: calls[0]["output"] for name, calls in collect(copy, trace).items()}
+        records = trace.records(collect(copy))
+        return {name: calls[0]["output"] for name, calls in records.items()}
 
     x = jax.tree.map(
         lambda s: jax.ShapeDtypeStruct(s, jnp.float32),
@@ -224,11 +226,14 @@ def _parameters(net, modules) -> dict[str, int]:
 @nnx.jit
 def _activity(net, state, x, args):
     _, _, records = record(net, state, x, *args)
-    outputs = {name: r["output"] for name, r in records.items()}
-    return {name: ((y != 0).mean(), (y == jnp.round(y)).all()) for name, y in outputs.items()}
+    outputs: dict[str, list[Array]] = {}
+    for name, r in records.items():  # those of a layer that is called twice together
+        outputs.setdefault(name.partition("#")[0], []).append(r["output"].ravel())
+    flat = {name: jnp.concatenate(calls) for name, calls in outputs.items()}
+    return {name: ((y != 0).mean(), (y == jnp.round(y)).all()) for name, y in flat.items()}
 
 
-def _rates(net, modules, state: Tree, x: Array, args) -> dict[str, float | None]:
+def _rates(net, modules, state: Tree, x: Tree, args) -> dict[str, float | None]:
     if not any(isinstance(module, Spiking) for module in modules.values()):
         return {}
     found = jax.device_get(_activity(net, state, x, args))

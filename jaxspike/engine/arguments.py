@@ -1,4 +1,4 @@
-"""What `scan` refuses: bad arguments, and steps that do not fit their state."""
+"""Checks of `scan`: its arguments, and that a step fits its state."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a program is going to run on."""
+"""The devices that a program is going to run on."""
 
 import functools
 import importlib.metadata

@@ -106,7 +106,7 @@ class Policy:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What is given to plan a loop with.
+    """The arguments from which a loop is planned.
 
     Attributes:
         segment: As in `scan`: a state is stored every ``segment`` steps.

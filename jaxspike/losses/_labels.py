@@ -28,10 +28,8 @@ def read(owner: str, x: ArrayLike, readout: Readout | None) -> Array:
     fix = "Give one of `jaxspike.readout`, such as `rate`."
     _check.function(f"`{owner}(readout=...)`", readout, fix)
     y = readout(x)
-    if y.ndim != 2 or len(y) != x.shape[1]:
-        raise ValueError(
-            f"`{owner}(readout=...)` must give [N, C], got the shape {y.shape} from {x.shape}."
-        )
+    where = f"The result of `{owner}(readout=...)` for x_seq of {x.shape}"
+    _check.axes(where, y, x.shape[1], "C")
     return y
 
 
@@ -45,37 +43,30 @@ def non_empty(where: str, x: ArrayLike, layout: str = "[T, N, *]") -> Array:
 
 def classes(owner: str, labels: ArrayLike) -> Array:
     labels = jnp.asarray(labels)
-    if labels.ndim != 1:
-        raise ValueError(f"`{owner}(labels=...)` must be [N], got the shape {labels.shape}.")
+    _check.axes(f"`{owner}(labels=...)`", labels, "N")
     return labels
 
 
 def check_labels(owner: str, y: Array, labels: Array) -> None:
     """Labels are ``[N]`` integers, or numbers in the shape of one step or of all of ``y``."""
+    where = f"`{owner}(labels=...)`"
     if labels.ndim == 1 and not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(
-            f"`{owner}(labels=...)` must be integers, got {labels.dtype}. Give class indices."
-        )
+        raise TypeError(f"{where} must be integers, got {labels.dtype}. Give class indices.")
     if labels.shape not in (y.shape[-2:-1], y.shape[-2:], y.shape):
-        raise ValueError(
-            f"`{owner}(labels=...)` must be [N] or like the outputs [N, C], got the shape "
-            f"{labels.shape} for outputs of the shape {y.shape}."
-        )
+        got = f"the shape {labels.shape} for outputs of the shape {y.shape}"
+        raise ValueError(f"{where} must be [N] or like the outputs [N, C], got {got}.")
     if labels.ndim == 1 and not _check.all_known(labels, lambda n: (n >= 0) & (n < y.shape[-1])):
-        raise ValueError(
-            f"`{owner}(labels=...)` must be classes from 0 to {y.shape[-1] - 1}, "
-            f"got {labels.min()} to {labels.max()}. Leave out samples that have no class."
-        )
+        got = f"{labels.min()} to {labels.max()}. Leave out samples that have no class"
+        raise ValueError(f"{where} must be classes from 0 to {y.shape[-1] - 1}, got {got}.")
 
 
 def check_targets_alone(
     owner: str, labels: ArrayLike, correct: float, incorrect: float, default: tuple[float, float]
 ) -> None:
     if jnp.ndim(labels) != 1 and (correct, incorrect) != default:
-        raise ValueError(
-            f"`{owner}(correct=..., incorrect=...)` must be left out if `labels` are the targets "
-            f"themselves, got {correct} and {incorrect}. Give labels [N], or targets alone."
-        )
+        what = "must be left out if `labels` are the targets themselves"
+        got = f"got {correct} and {incorrect}. Give labels [N], or targets alone."
+        raise ValueError(f"`{owner}(correct=..., incorrect=...)` {what}, {got}")
 
 
 def nan_where_no_class(values: Array, labels: Array, classes: int) -> Array:

@@ -41,10 +41,7 @@ def van_rossum(spikes: Array, targets: Array, tau: Param) -> Array:
     y = _check.sequence("`van_rossum(targets=...)`", targets)
     _check.in_range("`van_rossum(tau=...)`", tau, above=0)
     _check.broadcasts("`van_rossum(tau=...)`", tau, x.shape[1:])
-    if x.shape != y.shape:
-        raise ValueError(
-            f"`van_rossum(targets=...)` must have the shape of `spikes`, {x.shape}, got {y.shape}."
-        )
+    _check.axes("`van_rossum(targets=...)`", y, *x.shape, fix="Give the shape of `spikes`.")
     decay = jnp.exp(-1 / jnp.asarray(tau, x.dtype))
 
     def step(trace, difference):

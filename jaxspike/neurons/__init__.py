@@ -20,6 +20,10 @@ from .gated_lif import GatedLIF as GatedLIF, GatedLIFState as GatedLIFState
 from .if_ import IF as IF, IFState as IFState
 from .ilif import ILIF as ILIF, ILIFState as ILIFState
 from .izhikevich import Izhikevich as Izhikevich, IzhikevichState as IzhikevichState
+from .izhikevich2003 import (
+    Izhikevich2003 as Izhikevich2003,
+    Izhikevich2003State as Izhikevich2003State,
+)
 from .klif import KLIF as KLIF, KLIFState as KLIFState
 from .li import LI as LI, LIState as LIState
 from .liaf import LIAF as LIAF, LIAFState as LIAFState

@@ -30,14 +30,15 @@ class AdEx(Neuron):
     the capacitance ``C``, the leak conductance ``g`` and steps of ``dt``, is
     ``tau = C / (g * dt)``, ``x = I / g``, ``a / g``, ``b / g`` and ``tau_w / dt``, potentials
     unchanged. The paper's neuron at 0.1 ms, in mV: ``tau=93.7, delta_T=2.0, theta_rh=-50.4,
-    v_rest=-70.6, v_reset=-70.6, tau_w=1440.0, a=0.133, b=2.68``; ``x`` of 1 nA is 33.3. Only the
-    threshold must be above zero; the paper's is 20 mV.
+    v_rest=-70.6, v_reset=-70.6, v_threshold=20.0, tau_w=1440.0, a=0.133, b=2.68``; ``x`` of 1 nA is
+    33.3.
 
     Args:
         tau: Membrane time constant in time steps, above 1.
         delta_T: Sharpness of the upswing, above zero, in units of the membrane potential.
         theta_rh: Rheobase threshold, at which the upswing starts.
-        v_threshold: Potential at which the upswing counts as a spike, above zero.
+        v_threshold: Potential at which the upswing counts as a spike, above ``v_reset``, or 0 if
+            that is None.
         v_rest: Resting potential.
         v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         w_rest: Adaptation current at the start.
@@ -62,7 +63,7 @@ class AdEx(Neuron):
     _: KW_ONLY
     delta_T: Param = positive(default=1.0)  # noqa: N815 (the name of the field)
     theta_rh: Param = 0.8
-    v_threshold: Param = positive(default=1.0)
+    v_threshold: Param = greater_than("v_reset", default=1.0)
     v_rest: Param = 0.0
     v_reset: Param | None = -0.1
     w_rest: Param = 0.0

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._types import Array, DType, Param, Shape
-from ..field import between, positive, static
+from ..field import between, greater_than, static
 from ..surrogate import Sigmoid, Surrogate, spike
 from .base import Neuron
 from .equations import at_rest, reset
@@ -35,7 +35,8 @@ class ALIF(Neuron):
         v_decay: Fraction of the membrane potential kept after a step, from 0 to 1.
         a_decay: Fraction of the adaptation kept after a step, from 0 to 1.
         beta: Rise of the threshold with each spike, in units of the membrane potential.
-        v_threshold: Firing threshold at rest, above zero, in units of the membrane potential.
+        v_threshold: Firing threshold at rest, above zero and ``v_reset``, in units of the membrane
+            potential.
         v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
@@ -56,7 +57,7 @@ class ALIF(Neuron):
     _: KW_ONLY
     a_decay: Param = between(0.0, 1.0, default=math.exp(-1 / 200))
     beta: Param = 0.2
-    v_threshold: Param = positive(default=1.0)
+    v_threshold: Param = greater_than(0.0, "v_reset", default=1.0)
     v_reset: Param | None = None
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))

@@ -227,10 +227,9 @@ class SequenceNeuron(Pytree, abc.ABC):
 
 def _real(name: str, argument: str, x: Any) -> Array:
     if isinstance(x, list | tuple):  # a list of steps would be mistaken for a batch
-        raise TypeError(
-            f"`{name}({argument}=...)` must be an array, got a {type(x).__name__}. "
-            f"Stack it: `jnp.stack({argument})`, time first."
-        )
+        swapped, stack = "State comes first", f"Stack it: `jnp.stack({argument})`, time first"
+        got = f"{_check.kind(x)}. {swapped if hasattr(x, '_fields') else stack}."
+        raise TypeError(f"`{name}({argument}=...)` must be an array, got {got}")
     x = jnp.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(

@@ -52,7 +52,7 @@ class CLIF(Neuron):
         return CLIFState(at_rest(None, shape, dtype), at_rest(None, shape, dtype))
 
     def step(self, state: CLIFState, x: Array) -> tuple[CLIFState, Array]:
-        h = leaky_charge(state.v, x, self.tau, v_reset=None, decay_input=False)
+        h = leaky_charge(state.v, x, self.tau, v_rest=None, decay_input=False)
         s = spike(h - self.v_threshold, self.surrogate)
         m = state.m * jax.nn.sigmoid(h / self.tau) + s
         v = reset(h, s, self.v_threshold + jax.nn.sigmoid(m), v_reset=None, detach_reset=False)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._types import Array, DType, Param, Shape
-from ..field import between, positive, static
+from ..field import between, greater_than, static
 from ..surrogate import Rect, Surrogate
 from .base import Neuron
 from .equations import at_rest, fire
@@ -30,7 +30,8 @@ class CubaLIF(Neuron):
     Args:
         c_decay: Fraction of the current kept after a step, from 0 to 1.
         v_decay: Fraction of the membrane potential kept after a step, from 0 to 1.
-        v_threshold: Firing threshold, above zero, in units of the membrane potential.
+        v_threshold: Firing threshold, above zero and ``v_reset``, in units of the membrane
+            potential.
         v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
@@ -48,7 +49,7 @@ class CubaLIF(Neuron):
     c_decay: Param = between(0.0, 1.0, default=0.5)
     _: KW_ONLY
     v_decay: Param = between(0.0, 1.0, default=0.75)
-    v_threshold: Param = positive(default=0.5)
+    v_threshold: Param = greater_than(0.0, "v_reset", default=0.5)
     v_reset: Param | None = 0.0
     surrogate: Surrogate = Rect()
     detach_reset: bool = static(default=False, choices=(True, False))

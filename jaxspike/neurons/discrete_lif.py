@@ -12,7 +12,7 @@ from .._types import Array, DType, Param, Shape
 from ..field import between, static
 from ..surrogate import Sigmoid, Surrogate, spike
 from .base import Neuron
-from .equations import RESET_TIMES, at_rest, charge_fire_reset, reset
+from .equations import RESET_TIMES, at_rest, charge_fire_reset, reset, reset_below_threshold
 
 
 class DiscreteLIFState(NamedTuple):
@@ -39,14 +39,17 @@ class DiscreteLIF(Neuron):
     ``reset_time``    new ``v``                                    spikes; with ``spike_delay``
     ================= ============================================ ==============================
     "immediate"       ``R(h)``                                     ``s(h)``
+    "immediate_once"  ``h - (s(h) - s(v)) * v_threshold``          ``s(h)`` of the reset ``h``
     "before_charge"   ``h`` of ``R(v)``                            ``s(h)``; ``s(v)``
     "after_charge"    ``h``, or ``h`` after the reset of ``v``     ``s`` of it; ``s(v)``
     "never"           ``h``                                        ``s(h)``; ``s(v)``
     ================= ============================================ ==============================
 
     After the charge, the reset of a ``v`` that fired is ``h - s(v) * v_threshold``, or ``v_reset``
-    instead of ``h``. A time constant ``tau`` is the decay ``exp(-dt / tau)`` if exact, or
-    ``1 - dt / tau`` in Euler steps. Some libraries call ``c_decay * c`` the current.
+    instead of ``h``. So is ``h`` reset with "immediate_once", as in snnTorch: a membrane that is
+    still above threshold after its reset fires in the next step only above twice the threshold. No
+    gradient flows through that ``s(v)``. A time constant ``tau`` is the decay ``exp(-dt / tau)`` if
+    exact, or ``1 - dt / tau`` in Euler steps. Some libraries call ``c_decay * c`` the current.
 
     Args:
         v_decay: Fraction of ``v - v_leak`` kept after a step, from -1 to 1.
@@ -56,8 +59,8 @@ class DiscreteLIF(Neuron):
         v_gain: Factor of the current in the membrane.
         x_gain: Factor of the input in the membrane, bypassing the synapse.
         v_leak: Potential that the membrane leaks to and starts at.
-        v_threshold: Firing threshold; None for a leaky integrator, which outputs the membrane ``h``
-            and is never reset.
+        v_threshold: Firing threshold, above ``v_reset``; None for a leaky integrator, which outputs
+            the membrane ``h`` and is never reset.
         v_reset: Potential after a spike; None for a soft reset.
         v_min: Lower bound of the membrane after a step; None for no bound.
         surrogate: Derivative of the spike, a function of ``u - v_threshold``.
@@ -74,8 +77,8 @@ class DiscreteLIF(Neuron):
     Raises:
         TypeError: If ``max_spike_count`` is not an integer or None.
         ValueError: If ``spike_delay`` is given with an immediate reset or without a threshold,
-            ``max_spike_count`` is below 1, or the threshold is not above zero although spikes are
-            counted.
+            "immediate_once" with a ``v_reset``, ``max_spike_count`` is below 1, the threshold is
+            not above ``v_reset``, or not above zero although spikes are counted.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -102,7 +105,7 @@ class DiscreteLIF(Neuron):
     v_min: Param | None = None
     surrogate: Surrogate = Sigmoid()
     fires: str = static(default=">=", choices=(">=", ">"))
-    reset_time: str = static(default="immediate", choices=RESET_TIMES)
+    reset_time: str = static(default="immediate", choices=(*RESET_TIMES, "immediate_once"))
     spike_delay: bool = static(default=False, choices=(True, False))
     max_spike_count: int | None = static(default=1)
     detach_reset: bool = static(default=False, choices=(True, False))
@@ -112,13 +115,18 @@ class DiscreteLIF(Neuron):
         most, threshold = self.max_spike_count, self.v_threshold
         if most is not None:
             _check.integer("`DiscreteLIF(max_spike_count=...)`", most, low=1)
+        if self.reset_time != "never":
+            reset_below_threshold(self)
         counts = most != 1 and threshold is not None
         if counts and not _check.all_known(threshold, lambda v: v > 0):
             raise ValueError(
                 "`DiscreteLIF(v_threshold=...)` must be greater than 0 to count spikes, "
                 f"got {threshold}. Use `max_spike_count=1`."
             )
-        if self.spike_delay and (threshold is None or self.reset_time == "immediate"):
+        if self.reset_time == "immediate_once" and self.v_reset is not None:
+            where = "`DiscreteLIF(v_reset=...)` must be None with reset_time='immediate_once'"
+            raise ValueError(f"{where}, got {self.v_reset}. Use 'immediate'.")
+        if self.spike_delay and (threshold is None or self.reset_time.startswith("immediate")):
             raise ValueError(
                 "`DiscreteLIF(spike_delay=...)` must be False where there is no threshold or the "
                 f"reset is immediate, got v_threshold={threshold} and "

@@ -28,7 +28,8 @@ class EIF(Neuron):
         tau: Membrane time constant in time steps, above 1.
         delta_T: Sharpness of the upswing, above zero, in units of the membrane potential.
         theta_rh: Rheobase threshold, at which the upswing starts.
-        v_threshold: Firing threshold, above zero, in units of the membrane potential.
+        v_threshold: Firing threshold, above ``v_reset``, or 0 if that is None, in units of the
+            membrane potential.
         v_rest: Resting potential.
         v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
@@ -48,7 +49,7 @@ class EIF(Neuron):
     _: KW_ONLY
     delta_T: Param = positive(default=1.0)  # noqa: N815 (the name of the field)
     theta_rh: Param = 0.8
-    v_threshold: Param = positive(default=1.0)
+    v_threshold: Param = greater_than("v_reset", default=1.0)
     v_rest: Param = 0.0
     v_reset: Param | None = -0.1
     surrogate: Surrogate = Sigmoid()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import _check
 from .._state import check_shape
@@ -34,13 +35,13 @@ def uniform_weight(shape: Shape, key: Array) -> Array:
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
 
-def leaky_charge(v: Array, x: Array, tau: Param, v_reset: Param | None, decay_input: bool) -> Array:
-    """Charge a membrane that leaks towards ``v_reset``, or 0 if that is None.
+def leaky_charge(v: Array, x: Array, tau: Param, v_rest: Param | None, decay_input: bool) -> Array:
+    """Charge a membrane that leaks towards ``v_rest``, or 0 if that is None.
 
-    With ``decay_input``: ``h = v + (x - (v - v_reset)) / tau``, else
-    ``h = v - (v - v_reset) / tau + x``.
+    With ``decay_input``: ``h = v + (x - (v - v_rest)) / tau``, else
+    ``h = v - (v - v_rest) / tau + x``.
     """
-    leak = v if v_reset is None else v - v_reset
+    leak = v if v_rest is None else v - v_rest
     # divide by tau instead of multiplying by 1 / tau: the last bit decides spikes at threshold
     return v + (x - leak) / tau if decay_input else v - leak / tau + x
 
@@ -82,14 +83,22 @@ def charge_fire_reset(
 ) -> tuple[State, ...]:
     """Charge the membrane ``v``, fire, and reset at the time ``when``, one of `RESET_TIMES`.
 
+    "immediate_once" is also known: the reset is immediate, but a membrane that is above threshold
+    after it is reset before it fires again, and then not again by that spike.
+
     Returns:
-        The new membrane, its spikes, and the spikes of ``v``, or None if ``when`` is "immediate".
+        The new membrane, its spikes, and the spikes of ``v``, or None if the reset is immediate.
     """
     if when == "immediate":
         h = charge(v)
         s = fire(h)
         return reset(h, s), s, None
     last = fire(v)
+    if when == "immediate_once":
+        last = jax.lax.stop_gradient(last)
+        h = reset(charge(v), last)
+        s = fire(h)
+        return reset(h, s - last), s, None
     h = charge(reset(v, last) if when == "before_charge" else v)
     h = reset(h, last) if when == "after_charge" else h
     return h, fire(h), last
@@ -125,6 +134,19 @@ def exponential(v: Array, delta_t: Param, theta_rh: Param) -> Array:
 def adapt(w: Array, v: Array, s: Array, v_rest: Param, tau_w: Param, a: Param, b: Param) -> Array:
     """The adaptation current after a step: ``w + (a * (v - v_rest) - w) / tau_w + b * s``."""
     return w + (a * (v - v_rest) - w) / tau_w + b * s
+
+
+def reset_below_threshold(neuron, of_both_signs: bool = False) -> None:
+    """Check that ``v_reset`` of ``neuron`` is not where it would fire again, at every step."""
+    v_reset, threshold = neuron.v_reset, neuron.v_threshold
+    if v_reset is None or threshold is None or isinstance(threshold, jax.core.Tracer):
+        return
+    if not _check.all_known(
+        v_reset, lambda v: (abs(v) if of_both_signs else v) < np.asarray(threshold)
+    ):
+        what = f"closer to 0 than {threshold}" if of_both_signs else f"less than {threshold}"
+        must = f"must be {what}, its v_threshold, got {v_reset}"
+        raise ValueError(f"`{type(neuron).__name__}(v_reset=...)` {must}.")
 
 
 def square_weight(neuron) -> None:

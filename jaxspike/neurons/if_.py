@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._types import Array, DType, Param, Shape
-from ..field import positive, static
+from ..field import greater_than, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron
 from .equations import at_rest, fire
@@ -25,7 +25,8 @@ class IF(Neuron):
     ``v_threshold`` if ``v_reset`` is None.
 
     Args:
-        v_threshold: Firing threshold, above zero, in units of the membrane potential.
+        v_threshold: Firing threshold, above ``v_reset``, or 0 if that is None, in units of the
+            membrane potential.
         v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
@@ -40,7 +41,7 @@ class IF(Neuron):
     Source: SpikingJelly ``IFNode``.
     """
 
-    v_threshold: Param = positive(default=1.0)
+    v_threshold: Param = greater_than("v_reset", default=1.0)
     _: KW_ONLY
     v_reset: Param | None = 0.0
     surrogate: Surrogate = Sigmoid()

@@ -55,6 +55,6 @@ class ILIF(Neuron):
         return ILIFState(at_rest(None, shape, dtype))
 
     def step(self, state: ILIFState, x: Array) -> tuple[ILIFState, Array]:
-        h = leaky_charge(state.v, x, self.tau, v_reset=None, decay_input=False)
+        h = leaky_charge(state.v, x, self.tau, v_rest=None, decay_input=False)
         s = spike_count(h / self.v_threshold, self.max_spike_count, self.surrogate)
         return ILIFState(reset(h, s, self.v_threshold, None, self.detach_reset)), s

@@ -29,12 +29,14 @@ class Izhikevich(Neuron):
     Everything is in time steps and units of the membrane potential. The regular spiking neuron of
     the paper (``v' = 0.04 v^2 + 5 v + 140 - u + I``) has two zeros of the quadratic, ``v_rest`` and
     ``v_c``, and ``a0 = 0.04 * tau``. With the defaults ``a = b = 0`` nothing adapts.
+    `Izhikevich2003` is that model in the paper's own parameters, units and steps.
 
     Args:
         tau: Membrane time constant in time steps, above 1.
         v_c: Critical potential.
         a0: Strength of the quadratic current, above zero, per unit of potential.
-        v_threshold: Firing threshold, above zero, in units of the membrane potential.
+        v_threshold: Firing threshold, above ``v_reset``, or 0 if that is None, in units of the
+            membrane potential.
         v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         v_rest: Resting potential, the lower zero of the quadratic current.
         w_rest: Adaptation current at the start.
@@ -58,7 +60,7 @@ class Izhikevich(Neuron):
     _: KW_ONLY
     v_c: Param = 0.8
     a0: Param = positive(default=1.0)
-    v_threshold: Param = positive(default=1.0)
+    v_threshold: Param = greater_than("v_reset", default=1.0)
     v_reset: Param | None = 0.0
     v_rest: Param = -0.1
     w_rest: Param = 0.0

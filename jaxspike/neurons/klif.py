@@ -33,7 +33,8 @@ class KLIF(Neuron):
         scale_reset: Whether the gain is undone before the reset.
         decay_input: Whether the input is divided by ``tau`` too.
         k: Gain of the membrane, above zero.
-        v_threshold: Firing threshold, above zero, in units of the membrane potential.
+        v_threshold: Firing threshold, above zero and ``v_reset``, in units of the membrane
+            potential.
         v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
@@ -54,7 +55,7 @@ class KLIF(Neuron):
     scale_reset: bool = static(default=False, choices=(True, False))
     decay_input: bool = static(default=True, choices=(True, False))
     k: Param = positive(default=1.0)
-    v_threshold: Param = positive(default=1.0)
+    v_threshold: Param = greater_than(0.0, "v_reset", default=1.0)
     v_reset: Param | None = 0.0
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Array, DType, Param, Shape
-from ..field import function, greater_than, positive, static
+from ..field import function, greater_than, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron
 from .equations import at_rest, fire, leaky_charge
@@ -32,7 +32,8 @@ class LIAF(Neuron):
         threshold_related: Whether the activation sees the distance to threshold.
         tau: Membrane time constant in time steps, above 1.
         decay_input: Whether the input is divided by ``tau`` too.
-        v_threshold: Firing threshold, above zero, in units of the membrane potential.
+        v_threshold: Firing threshold, above ``v_reset``, or 0 if that is None, in units of the
+            membrane potential.
         v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
@@ -53,7 +54,7 @@ class LIAF(Neuron):
     threshold_related: bool = static(default=True, choices=(True, False))
     tau: Param = greater_than(1.0, default=2.0)
     decay_input: bool = static(default=True, choices=(True, False))
-    v_threshold: Param = positive(default=1.0)
+    v_threshold: Param = greater_than("v_reset", default=1.0)
     v_reset: Param | None = 0.0
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))

@@ -30,7 +30,8 @@ class QIF(Neuron):
         tau: Membrane time constant in time steps, above 1.
         v_c: Critical potential.
         a0: Strength of the quadratic current, above zero, per unit of potential.
-        v_threshold: Firing threshold, above zero, in units of the membrane potential.
+        v_threshold: Firing threshold, above ``v_reset``, or 0 if that is None, in units of the
+            membrane potential.
         v_rest: Resting potential, the lower zero of the quadratic current.
         v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
@@ -50,7 +51,7 @@ class QIF(Neuron):
     _: KW_ONLY
     v_c: Param = 0.8
     a0: Param = positive(default=1.0)
-    v_threshold: Param = positive(default=1.0)
+    v_threshold: Param = greater_than("v_reset", default=1.0)
     v_rest: Param = 0.0
     v_reset: Param | None = -0.1
     surrogate: Surrogate = Sigmoid()

@@ -53,7 +53,7 @@ class Refractory(Neuron):
     def step(self, state: RefractoryState, x: Array) -> tuple[RefractoryState, Array]:
         resting = state.left > 0
         new, y = self.neuron(state.neuron, x)
-        held = jax.tree.map(lambda old, new: jnp.where(resting, old, new), state.neuron, new)
+        kept = jax.tree.map(lambda old, new: jnp.where(resting, old, new), state.neuron, new)
         y = jnp.where(resting, 0, y)
         left = jnp.where(y != 0, float(self.steps), jnp.maximum(state.left - 1, 0))
-        return RefractoryState(held, jax.lax.stop_gradient(left)), y
+        return RefractoryState(kept, jax.lax.stop_gradient(left)), y

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._types import Array, DType, Param, Shape
-from ..field import negative, positive, static
+from ..field import greater_than, negative, positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron
 from .equations import at_rest, fire
@@ -31,7 +31,8 @@ class ResonateAndFire(Neuron):
         b: Damping per unit of time, below zero.
         omega: Angular frequency in radians per unit of time, above zero.
         dt: Length of a step in units of time, above zero.
-        v_threshold: Firing threshold, above zero, in units of the membrane potential.
+        v_threshold: Firing threshold, above zero and ``v_reset``, in units of the membrane
+            potential.
         v_reset: Potential after a spike and at the start; None for a soft reset, starting at 0.
         surrogate: Derivative of the spike.
         detach_reset: Stop the gradient through the reset.
@@ -50,7 +51,7 @@ class ResonateAndFire(Neuron):
     _: KW_ONLY
     omega: Param = positive(default=1.0)
     dt: Param = positive(default=1.0)
-    v_threshold: Param = positive(default=1.0)
+    v_threshold: Param = greater_than(0.0, "v_reset", default=1.0)
     v_reset: Param | None = 0.0
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))

@@ -9,7 +9,7 @@ from .._types import Array, DType, Param, Shape
 from ..field import positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron
-from .equations import at_rest, fire_ternary
+from .equations import at_rest, fire_ternary, reset_below_threshold
 
 
 class TernaryIFState(NamedTuple):
@@ -49,6 +49,10 @@ class TernaryIF(Neuron):
     v_reset: Param | None = 0.0
     surrogate: Surrogate = Sigmoid()
     detach_reset: bool = static(default=False, choices=(True, False))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        reset_below_threshold(self, of_both_signs=True)
 
     def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> TernaryIFState:
         return TernaryIFState(at_rest(self.v_reset, shape, dtype))

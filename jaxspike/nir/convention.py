@@ -7,7 +7,7 @@ from .. import _check
 CHOICES = {
     "method": ("euler", "exact"),
     "fires": (">", ">="),
-    "reset": ("hard", "subtract", "subtract_delayed"),
+    "reset": ("hard", "subtract", "subtract_delayed", "subtract_once"),
     "if_convention": ("auto", "per_step", "per_second"),
     "start": ("v_leak", "v_reset", "zero"),
 }
@@ -25,7 +25,8 @@ class Convention:
         method: "euler", or "exact": the solution for an input that is constant during a step.
         fires: ">" or ">=": whether a neuron exactly at its threshold fires.
         reset: "hard", to ``v_reset``; "subtract", by ``v_threshold``; "subtract_delayed", in the
-            step after the spike, as snnTorch does.
+            step after the spike, as snnTorch does; "subtract_once", as snnTorch does with
+            ``reset_delay=False``.
         max_spike_count: Largest number of spikes of a neuron in a step. None for no limit: as many
             as the threshold fits into the potential.
         if_convention: What an IF or I adds in a step: "per_step" ``r x``; "per_second" ``r dt x``;
@@ -69,7 +70,8 @@ class Convention:
 #: The solution of the equations for an input that is constant during a step.
 EXACT = Convention(method="exact")
 
-#: snnTorch's ``Leaky`` and ``Synaptic``; ``.replace(reset="hard")`` for ``reset_mechanism="zero"``.
+#: snnTorch's ``Leaky`` and ``Synaptic``; ``.replace(reset="hard")`` for ``reset_mechanism="zero"``,
+#: ``.replace(reset="subtract_once")`` for ``reset_delay=False``.
 SNNTORCH = Convention(reset="subtract_delayed")
 
 #: Norse's ``LIFBoxCell``, ``LIBoxCell``, ``LIFCell`` and ``IAFCell``.

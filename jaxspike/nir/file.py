@@ -3,11 +3,10 @@
 import os
 import pathlib
 import tempfile
-from typing import Any
 
-from .. import _check
+from .. import _check, _hdf5
+from .._hdf5 import Tree as Tree
 
-Tree = dict[str, Any]
 Path = str | os.PathLike[str]
 
 
@@ -20,22 +19,13 @@ def read_tree(path: Path) -> Tree:
         )
     must = f"`from_nir(graph=...)` must be a NIR file, got {str(path)!r}"
     try:
-        with h5py.File(path, "r") as file:
-            if not isinstance(file.get("node"), h5py.Group):
-                found = f"which has no group 'node' but {sorted(file)}"
-                raise ValueError(f"{must}, {found}. Write it with `nir.write`.")
-            return _tree(file["node"])
-    except (OSError, RuntimeError, KeyError) as e:
-        fix = "It is truncated, damaged or of another format; write it again."
-        raise ValueError(f"{must}, which HDF5 cannot read: {e}. {fix}") from e
-
-
-def _tree(group) -> Tree:
-    tree: Tree = {}
-    for key, item in group.items():
-        value = _tree(item) if hasattr(item, "items") else item[()]
-        tree[key] = value.decode("utf8") if isinstance(value, bytes) else value
-    return tree
+        found = _hdf5.read(h5py, path)
+    except _hdf5.HDF5Error as e:
+        raise ValueError(f"{must}: {e}. Write it again, with `nir.write`.") from e
+    if not isinstance(found.get("node"), dict):
+        what = f"which has no group 'node' but {sorted(found)}"
+        raise ValueError(f"{must}, {what}. Write it with `nir.write`.")
+    return found["node"]
 
 
 def write(path: Path, graph: object) -> None:

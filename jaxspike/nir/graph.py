@@ -75,7 +75,7 @@ class FlatGraph:
 
 def flat_graph(tree: Tree) -> FlatGraph:
     """Check a graph and resolve its nested graphs."""
-    if tree.get("type") != "NIRGraph":
+    if not _is_graph(tree):
         fix = "Put it into a graph: `nir.NIRGraph.from_list(node)`."
         raise malformed("be a NIRGraph", f"a node {tree.get('type')!r}", fix)
     nodes: dict[str, Node] = {}
@@ -124,9 +124,9 @@ def _add(
         name = prefix + key
         while name in nodes:
             name += "_"
-        if not isinstance(member, dict) or "type" not in member:
+        if not isinstance(member, dict) or not isinstance(member.get("type"), str):
             raise malformed("have a type at every node", f"none at {name!r}")
-        if member["type"] == "NIRGraph":
+        if _is_graph(member):
             entry[key], leave[key] = _add(member, f"{name}.", nodes, edges)
             continue
         nodes[name] = _node(name, member)
@@ -155,6 +155,11 @@ def _add(
                 raise malformed("have edges from outputs to inputs", got)
         edges.append((ends[0][0], ends[1][0]))
     return inputs, outputs
+
+
+def _is_graph(tree: Tree) -> bool:
+    kind = tree.get("type")
+    return isinstance(kind, str) and kind == "NIRGraph"
 
 
 def _with_slashes(members: Tree, prefix: str = "") -> Iterable[tuple[str, Tree]]:
@@ -191,8 +196,10 @@ def _metadata(tree: Tree) -> Tree:
 
 def _pairs(edges, where: str) -> list[tuple[str, str]]:
     pairs = []
+    if not isinstance(edges, list | tuple) and not (isinstance(edges, np.ndarray) and edges.ndim):
+        raise malformed("have edges that are pairs of names", f"{type(edges).__name__} in {where}")
     for edge in np.asarray(edges, object).tolist() if len(edges) else []:
-        ends = [e.decode("utf8") if isinstance(e, bytes) else e for e in np.atleast_1d(edge)]
+        ends = [e.decode(errors="replace") if isinstance(e, bytes) else e for e in np.ravel(edge)]
         if len(ends) != 2 or not all(isinstance(e, str) for e in ends):
             raise malformed("have edges that are pairs of names", f"{edge!r} in {where}")
         pairs.append((str(ends[0]), str(ends[1])))

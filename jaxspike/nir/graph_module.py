@@ -93,6 +93,10 @@ class Graph(SpikingModule):
         self.layers = nnx.List(layers)
         self.schedule, self.layout, self.origin = schedule, layout, origin
 
+    @property
+    def _layer_names(self) -> tuple[str, ...]:
+        return self.names
+
     def __getitem__(self, name: str):
         if name not in self.names:
             raise KeyError(f"`Graph[{name!r}]` is not a node. The nodes are {self.names}.")

@@ -17,6 +17,7 @@ from .graph import Node
 from .layout import channels_last
 from .shapes import Array, full_parameter
 
+RESET_TIMES = {"subtract_delayed": "after_charge", "subtract_once": "immediate_once"}
 Parameters = Tree  # arrays, some of them NumPy scalars
 
 
@@ -112,7 +113,7 @@ def discretize(kind: str, p: Parameters, convention: Convention, surrogate: Surr
         **settings,
         surrogate=surrogate,
         fires=convention.fires,
-        reset_time="after_charge" if convention.reset == "subtract_delayed" else "immediate",
+        reset_time=RESET_TIMES.get(convention.reset, "immediate"),
         max_spike_count=convention.max_spike_count,
     )
 

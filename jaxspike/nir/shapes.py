@@ -9,6 +9,8 @@ from .._types import Shape
 from .graph import NEURONS, FlatGraph, Node
 
 Array = np.ndarray
+LARGEST = float(np.finfo(np.float32).max)
+SAMPLE = 2**28  # values of the arrays between the layers, without batch; from the shapes of a file
 Shapes = dict[str, tuple[Shape, Shape]]  # of the input and the output of each node
 
 
@@ -19,6 +21,8 @@ def infer_shapes(graph: FlatGraph) -> Shapes:
     Flatten may count the batch, with a warning, if the graph fits only then.
     """
     full = {name: sizes(graph.nodes[name], "shape") for name in graph.inputs}
+    for name, shape in full.items():
+        _check_size(graph.nodes[name], shape)
     axes = min(map(len, full.values()))
     first: ValueError | None = None
     for counts_batch in (False, True):
@@ -88,7 +92,14 @@ def sizes(node: Node, field: str, length: int | None = None, low: int = 0) -> Sh
 def output_shape(node: Node, shape: Shape, counts_batch: bool = False) -> Shape:
     """The shape of a node's output, from that of its input."""
     rule = _RULES.get(node.kind)
-    return rule(node, shape, counts_batch) if rule else shape
+    out = rule(node, shape, counts_batch) if rule else shape
+    _check_size(node, out)
+    return out
+
+
+def _check_size(node: Node, shape: Shape) -> None:
+    if math.prod(shape) > SAMPLE:
+        raise node.error(f"have at most {SAMPLE} values in a sample", f"the shape {shape}")
 
 
 def weight_of(node: Node) -> Array:
@@ -96,6 +107,8 @@ def weight_of(node: Node) -> Array:
     weight = np.asarray(node.fields["weight"])
     if weight.dtype.kind not in "biuf" or not np.all(np.isfinite(weight)):
         raise node.error("have finite real numbers as weight", f"others, of {weight.dtype}")
+    if np.any(over := np.abs(weight) > LARGEST):
+        raise node.error("have numbers that float32 holds as weight", f"{weight[over].flat[0]}")
     return weight.astype(np.float32)
 
 
@@ -133,6 +146,8 @@ def full_parameter(node: Node, field: str, shape: Shape) -> Array:
         raise node.error(f"have numbers as {field}", repr(node.fields[field])) from None
     if np.any(np.isnan(value)):
         raise node.error(f"have no NaN in {field}", "one")
+    if np.any(over := (np.abs(value) > LARGEST) & np.isfinite(value)):
+        raise node.error(f"have numbers that float32 holds as {field}", f"{value[over].flat[0]}")
     while value.ndim > len(shape) and value.shape[0] == 1:
         value = value[0]
     if value.size == 1:

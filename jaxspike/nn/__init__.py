@@ -26,5 +26,6 @@ from .layers import (
     fuse_conv_bn as fuse_conv_bn,
 )
 from .module import Constant as Constant, Spiking as Spiking, SpikingModule as SpikingModule
+from .plastic import Plastic as Plastic, PlasticState as PlasticState
 from .recurrent import Recurrent as Recurrent, RecurrentState as RecurrentState
 from .sequential import Sequential as Sequential

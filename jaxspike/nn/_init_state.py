@@ -9,7 +9,7 @@ from jax.tree_util import register_static
 from .._state import check_shape
 from .._types import Shape, Tree
 
-T = 3  # time steps of the sequence that is traced: rarely the size of another axis
+STEPS_TRACED = 3  # time steps of the sequence that is traced: rarely the size of another axis
 
 
 @register_static
@@ -96,8 +96,8 @@ def trace_states(name: str, call: Callable[[Tree, Tree], tuple[Tree, Tree]], sha
                 "them. A module with a state of its own must define `init_state(shape, dtype)`."
             )
     placed = [StatePlaceholder(s.owner, s.shape, i) for i, s in enumerate(entries)]
-    over_time = output_shapes(jax.tree.unflatten(structure, placed), T)
-    for want, got in zip([(T, *s) for s in one_step], over_time, strict=True):
+    over_time = output_shapes(jax.tree.unflatten(structure, placed), STEPS_TRACED)
+    for want, got in zip([(STEPS_TRACED, *s) for s in one_step], over_time, strict=True):
         _check_over_time(f"`{name}.__call__`", "return", want, got)
     return jax.tree.unflatten(structure, placed)
 
@@ -106,7 +106,7 @@ def _check_over_time(where: str, verb: str, want, got) -> None:
     """Refuse shapes that have another size than the sequence that is traced."""
     if want != got:
         raise ValueError(
-            f"{where} must {verb} {want} in a sequence of T = {T} steps, got {got}. "
+            f"{where} must {verb} {want} in a sequence of T = {STEPS_TRACED} steps, got {got}. "
             "Count axes from the end: `[T, N, *]` has one more."
         )
 
@@ -128,7 +128,7 @@ def trace_layer(layer, step, value, x, args, kwargs):
             f"The layer `{layer._path}` must be given its own entry of the state, got {value!r}. "
             "Return the state of every layer under the entry that it is read from."
         )
-    want = each_shape(lambda s: (T, *s), value.shape)
+    want = each_shape(lambda s: (STEPS_TRACED, *s), value.shape)
     _check_over_time(f"The layer `{layer._path}`", "get", want, jax.tree.map(jnp.shape, x))
     y = layer._trace_step(step, jax.tree.map(lambda a: a[0], x), *args, **kwargs)
-    return value, jax.tree.map(lambda a: jnp.broadcast_to(a, (T, *a.shape)), y)
+    return value, jax.tree.map(lambda a: jnp.broadcast_to(a, (STEPS_TRACED, *a.shape)), y)

@@ -19,7 +19,14 @@ from ..engine.network_size import inside_network
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
 from ..surrogate import Surrogate
-from ._init_state import NOT_BUILT, is_placeholder, step_shape, trace_layer, trace_states
+from ._init_state import (
+    NOT_BUILT as NOT_BUILT,
+    STEPS_TRACED as STEPS_TRACED,
+    is_placeholder as is_placeholder,
+    step_shape,
+    trace_layer,
+    trace_states,
+)
 from ._sealed import SealedState, describe, refuse_sealed, unseal as unseal
 from .empty_state import EmptyState
 from .paths import Key, dotted, named_layers
@@ -75,7 +82,8 @@ class SpikingModule(nnx.Module):
         if isinstance(value, list | tuple | nnx.List) and any(map(_is_neuron, value)):
             value = nnx.List([_as_layer(item) for item in value])
         value = _as_layer(value)
-        if isinstance(value, type) and issubclass(value, Neuron | SequenceNeuron | SpikingModule):
+        is_class = isinstance(value, type) and name != "__class__"
+        if is_class and issubclass(value, Neuron | SequenceNeuron | SpikingModule):
             where, got = f"`{type(self).__name__}.{name}`", value.__name__
             raise TypeError(f"{where} must be a layer, got the class {got}. Give `{got}(...)`.")
         super().__setattr__(name, value)
@@ -182,6 +190,9 @@ def _check_arguments(self: SpikingModule, state, x) -> None:
         )
     if state is None:
         raise TypeError(f"`{name}(state=...)` must be a state, got None. {BUILD}")
+    inputs = x.values() if isinstance(x, dict) else [x]
+    if hasattr(type(state), "dtype") and any(isinstance(a, list | tuple | dict) for a in inputs):
+        raise TypeError(f"`{name}(state, x)` must get the state first, got an array. {STATE_FIRST}")
     if isinstance(x, list | tuple) and owns_state(self):
         got = f"a {type(x).__name__}. Stack it: `jnp.stack(x)`, time first."
         raise TypeError(f"`{name}(x=...)` must be an array, got {got}")
@@ -350,7 +361,8 @@ class Spiking(SpikingModule):
         for name, leaf in zip(self.names, leaves, strict=True):
             dtype = compute_dtype([jnp.dtype(getattr(leaf, "dtype", jnp.float32))])
             if name in self.learn:
-                raw = to_raw(fields[name], jnp.asarray(leaf, dtype))
+                others = _beside(fields, name, dict(zip(self.names, leaves, strict=True)).get)
+                raw = to_raw(fields[name], jnp.asarray(leaf, dtype), others)
                 if not isinstance(raw, jax.core.Tracer) and not np.all(np.isfinite(raw)):
                     where = f"`Spiking(learn={self.learn})`"
                     raise ValueError(f"{where} must start inside the range, got {name}={leaf}.")
@@ -364,17 +376,21 @@ class Spiking(SpikingModule):
     def neuron(self):
         """The neuron with the current values of its learned fields: a plain pytree."""
         fields = self._fields()
+        return jax.tree.unflatten(self.structure, [self._leaf(fields, name) for name in self.names])
 
-        def leaf(name, number):
-            if number is not None:
-                return number
-            if name in self.learn:
-                return from_raw(fields[name], getattr(self, f"{name}_raw")[...])
-            value = getattr(self, name)[...]
-            learned = name in fields and is_learned(fields[name])
-            return value if learned else jax.lax.stop_gradient(value)
-
-        return jax.tree.unflatten(self.structure, map(leaf, self.names, self.numbers))
+    def _leaf(self, fields: dict[str, dataclasses.Field[Any]], name: str):
+        """The leaf ``name`` of the neuron; None if it has no such leaf."""
+        if name not in self.names:
+            return None
+        number = self.numbers[self.names.index(name)]
+        if number is not None:
+            return number
+        if name in self.learn:
+            others = _beside(fields, name, functools.partial(self._leaf, fields))
+            return from_raw(fields[name], getattr(self, f"{name}_raw")[...], others)
+        value = getattr(self, name)[...]
+        learned = name in fields and is_learned(fields[name])
+        return value if learned else jax.lax.stop_gradient(value)
 
     def _fields(self) -> dict[str, dataclasses.Field[Any]]:
         return _fields(jax.tree.unflatten(self.structure, self.numbers))
@@ -405,7 +421,8 @@ class Spiking(SpikingModule):
             known = isinstance(value, jax.Array | np.ndarray) and jnp.ndim(value) == 0
             if not known or isinstance(value, jax.core.Tracer):
                 return value
-            return float(str(from_raw(fields[name], value) if name in self.learn else value))
+            value = self._leaf(fields, name) if name in self.learn else value
+            return value if isinstance(value, jax.core.Tracer) else float(str(value))
 
         content = repr(jax.tree.unflatten(self.structure, map(leaf, self.names, self.numbers)))
         if self.learn:
@@ -451,6 +468,12 @@ def _fields(neuron: Neuron | SequenceNeuron, prefix: str = "") -> dict[str, data
         elif not is_static(field) and not isinstance(value, Surrogate):
             found[name] = field
     return found
+
+
+def _beside(fields: dict[str, dataclasses.Field[Any]], name: str, leaf: Callable[[str], Any]):
+    """The leaves of the neuron that has the leaf ``name``, by their fields."""
+    prefix = name.removesuffix(fields[name].name)
+    return lambda other: leaf(prefix + other)
 
 
 def _names(learn) -> tuple[str, ...]:

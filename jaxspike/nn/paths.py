@@ -1,6 +1,6 @@
 """The path of a layer as users write it: dotted, ``layers`` of a Sequential left out.
 
-It is ``"lif1"``, ``"block.lif2"``, or in a `Sequential` ``"0"``.
+It is ``"lif1"``, ``"block.lif2"``, in a `Sequential` ``"0"``, or the name of a node of a NIR graph.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,13 @@ def dotted(net: nnx.Module, path: Sequence[Key]) -> str:
     That of ``net`` itself is the name of its class.
     """
     names: list[str] = []
-    inside = net
+    inside, of_layers = net, None
     for key in path:
-        if not (key == "layers" and _is_sequential(inside)):
-            names.append(str(key))
+        if key == "layers" and of_layers is None and _layer_names(inside) is not None:
+            of_layers = _layer_names(inside)
+        else:
+            names.append(str(key) if of_layers is None else of_layers[int(key)])
+            of_layers = None
         inside = _enter(inside, key)
     return ".".join(names) or type(net).__name__
 
@@ -35,25 +38,32 @@ def named_layers(net: nnx.Module) -> dict[str, Any]:
 
 
 def locate(net: nnx.Module, path: str) -> tuple[Any, Key, Any]:
-    """What holds the layer at a dotted path, its key in there, and the layer, None if not there."""
+    """The holder of the layer at a dotted path, its key in it, and the layer, None if missing."""
     holder: Any = None
     key: Key = ""
-    inside: Any = net
-    for step in path.split("."):
-        holder, key = inside, step
-        if step.isdigit():
-            holder = inside.layers if _is_sequential(inside) else inside
-            key = int(step)
-        inside = _enter(holder, key)
+    inside: Any = net if path else None
+    rest = path
+    while rest:
+        names = _layer_names(inside) or ()
+        begun = [name for name in names if f"{rest}.".startswith(f"{name}.")]
+        step = max(begun, key=len, default=rest.partition(".")[0])
+        if begun:
+            holder, key = inside.layers, names.index(step)
+        else:
+            holder, key = inside, int(step) if step.isdigit() else step
+        inside, rest = _enter(holder, key), rest[len(step) + 1 :]
     return holder, key, inside
 
 
-def _is_sequential(holder) -> bool:
-    return isinstance(holder, nnx.Sequential) or getattr(holder, "_is_sequential", False)
+def _layer_names(holder) -> Sequence[str] | None:
+    """The names of the ``layers`` of a holder, if they take the place of that word in a path."""
+    if isinstance(holder, nnx.Sequential):
+        return [str(i) for i in range(len(holder.layers))]
+    return getattr(holder, "_layer_names", None)
 
 
 def _enter(holder, key: Key):
-    """What ``holder`` has under ``key``; None if nothing."""
+    """The entry of ``holder`` under ``key``; None if there is none."""
     try:
         return holder[key] if isinstance(key, int) else getattr(holder, key)
     except (AttributeError, IndexError, KeyError, TypeError):

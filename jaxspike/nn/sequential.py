@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from .._check import kind
@@ -38,7 +40,9 @@ class Sequential(SpikingModule):
         (20, 4, 10)
     """
 
-    _is_sequential = True  # its layers are known by their positions
+    @property
+    def _layer_names(self) -> list[str]:
+        return [str(i) for i in range(len(self.layers))]
 
     def __init__(self, *layers: Neuron | SequenceNeuron | Callable[..., Any]):
         for layer in layers:
@@ -55,10 +59,13 @@ class Sequential(SpikingModule):
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
         new: list[Tree] = []
         for i, layer in enumerate(self.layers):
-            if isinstance(layer, SpikingModule):
-                s, x = layer(state[i], x)
-            else:
-                s, x = (), _apply(layer, x)
+            try:
+                has_state = isinstance(layer, SpikingModule)
+                s, x = layer(state[i], x) if has_state else ((), _apply(layer, x))
+            except (TypeError, ValueError) as e:
+                shape = jax.tree.map(jnp.shape, x)
+                e.add_note(f"It is raised by layer {i}, {kind(layer)}, for an input of {shape}.")
+                raise
             new.append(s)
         return tuple(new), x
 

@@ -9,5 +9,6 @@ are shown unchanged; time steps are counted from 0. Install it with
 from .activity import membrane as membrane, raster as raster, spike_counts as spike_counts
 from .curves import training_curves as training_curves
 from .events import event_animation as event_animation, event_frames as event_frames
+from .operations import operations as operations
 from .rates import firing_rates as firing_rates
 from .surrogates import surrogate as surrogate

@@ -39,8 +39,8 @@ def leaky(
         mem = beta * mem + x                          # "none"
 
     With ``reset_delay=False`` the membrane is reset in the step of the spike, with a gradient
-    through it. This differs from snnTorch in one case: there, a membrane that is still above
-    ``threshold`` after a subtraction fires in the next step only above ``2 * threshold``.
+    through it. A membrane that is still above ``threshold`` after a subtraction fires in the next
+    step only above ``2 * threshold``.
 
     Args:
         beta: Decay of the membrane, from 0 to 1, which snnTorch clips it to.
@@ -237,12 +237,13 @@ def _neuron(name, beta, threshold, mechanism, delay, late, surrogate, fields=Non
     if beta is not None:
         _check.in_range(f"`{name}(beta=...)`", beta, low=0, high=1)
         fields["v_decay"] = beta
+    immediate = "immediate_once" if mechanism == "subtract" else "immediate"
     return DiscreteLIF(
         v_threshold=threshold,
         v_reset=0.0 if mechanism == "zero" else None,
         surrogate=surrogate,
         fires=">",
-        reset_time=late[mechanism] if delay or mechanism == "none" else "immediate",
+        reset_time=late[mechanism] if delay or mechanism == "none" else immediate,
         detach_reset=delay,
         **fields,
     )

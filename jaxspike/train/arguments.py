@@ -11,43 +11,29 @@ from .. import _check
 from .._types import Array
 from ..nn import SpikingModule
 
-ITERATOR = "An iterator can be consumed only once; give a list or a function of the epoch."
-
 
 def check(caller: str, net: object, encode: object, key: Array | None, **functions: object) -> None:
     """Refuse what is not a network, not a function or not a key."""
-    if not isinstance(net, SpikingModule):
-        raise TypeError(
-            f"`{caller}(net=...)` must be a SpikingModule, got {_kind(net)}. "
-            "Put it in a `js.nn.Sequential`."
-        )
+    where, fix = f"`{caller}(net=...)`", "Put it in a `js.nn.Sequential`."
+    _check.instance(where, net, SpikingModule, "a SpikingModule", fix, _check.kind)
     functions |= {} if encode is None else {"encode": encode}
     for name, f in functions.items():
-        if not callable(f):
-            takes = "(key, x)" if name == "encode" else "(output, labels)"
-            raise TypeError(f"`{caller}({name}=...)` must be a function of {takes}, got {f!r}.")
-    if key is not None:
+        takes = "(key, x)" if name == "encode" else "(output, labels)"
+        _check.function(f"`{caller}({name}=...)`", f, of=takes)
+    if key is not None or encode is not None:
         _check.key(f"`{caller}(key=...)`", key)
-    elif encode is not None:
-        raise ValueError(
-            f"`{caller}(key=...)` must be a random key if `encode` is given, got None. "
-            "Give `jax.random.key(seed)`."
-        )
 
 
-def pairs(caller: str, data: object) -> Iterator[tuple[Array, Array]]:
+def pairs(caller: str, data: Any) -> Iterator[tuple[Array, Array]]:
     """The batches of ``data``."""
-    if not isinstance(data, Iterable):
-        raise TypeError(
-            f"`{caller}(data=...)` must be batches, or a function of the epoch that returns them, "
-            f"got {_kind(data)}."
-        )
+    where, what = f"`{caller}(data=...)`", "batches, or a function of the epoch that returns them"
+    fix = "`js.data.batches` cuts arrays into batches."
+    _check.instance(where, data, Iterable, what, fix, _check.kind)
     for batch in data:
-        if not isinstance(batch, tuple | list) or len(batch) != 2:
-            got = _kind(batch) + (f", length {len(batch)}" if hasattr(batch, "__len__") else "")
-            raise TypeError(
-                f"`{caller}(data=...)` must give pairs (x_seq, labels), got {got}. "
-                "`js.data.batches` cuts arrays into such batches."
+        _check.instance(where, batch, tuple | list, "pairs (x_seq, labels)", fix, _check.kind)
+        if len(batch) != 2:
+            raise ValueError(
+                f"{where} must be pairs (x_seq, labels), got {len(batch)} arrays. {fix}"
             )
         yield batch[0], batch[1]
 
@@ -55,22 +41,25 @@ def pairs(caller: str, data: object) -> Iterator[tuple[Array, Array]]:
 def sequence(caller: str, x_seq: ArrayLike, encode: object) -> Array:
     """``x_seq`` as an array with time steps and samples."""
     x_seq = jnp.asarray(x_seq)
-    if x_seq.ndim < 2 or 0 in x_seq.shape[:2]:
-        name, verb = ("data", "give") if encode is None else ("encode", "return")
-        raise ValueError(
-            f"`{caller}({name}=...)` must {verb} x_seq [T, N, *] with at least one time step and "
-            f"one sample, got the shape {x_seq.shape}. Time is the first axis."
-        )
+    where = f"x_seq of `{caller}({'data' if encode is None else 'encode'}=...)`"
+    _check.axes(where, x_seq, "T", "N", "...", fix="Time is the first axis.")
+    for n, what in zip(x_seq.shape, ("time steps", "samples"), strict=False):
+        _check.integer(f"The number of {what} in {where}", n, low=1)
     return x_seq
+
+
+def at_least_one_batch(caller: str, n: int, epoch: int = 0) -> None:
+    """Refuse an epoch without batches."""
+    if not n:
+        fix = "An iterator can be consumed only once; give a list or a function of the epoch."
+        raise ValueError(
+            f"`{caller}(data=...)` must have a batch in epoch {epoch}, got none. {fix}"
+        )
 
 
 def scalar(where: str, value: Any) -> Array | float:
     """The one number that a loss or an accuracy must return."""
     if not isinstance(value, jax.Array | int | float) or jnp.shape(value):
-        got = f"the shape {value.shape}" if hasattr(value, "shape") else _kind(value)
+        got = f"the shape {value.shape}" if hasattr(value, "shape") else _check.kind(value)
         raise ValueError(f"{where} must return one number, got {got}. Return a mean over samples.")
     return value
-
-
-def _kind(value: object) -> str:
-    return f"a value of type {type(value).__name__}"

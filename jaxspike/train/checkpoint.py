@@ -1,12 +1,12 @@
 """A training run on disk."""
 
 import contextlib
-import os
+import json
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,11 @@ from jax.sharding import NamedSharding
 from .. import _check
 from .._types import Tree
 from ..nn.paths import dotted
+from . import manifest
+from .fingerprint import Json
+from .folder import Folder, Position
+
+ARRAYS, PROGRESS, CALL = "arrays", "progress.json", "call.json"
 
 
 def snapshot(net: nnx.Module, optimizer: nnx.Optimizer[Any]) -> Tree:
@@ -88,68 +93,82 @@ def _ctrl_c_later() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
+class Saved(NamedTuple):
+    """What a checkpoint holds."""
+
+    position: Position
+    tree: Tree
+    progress: dict[str, Json]
+    call: dict[str, Json]
+
+
 class Checkpoints:
-    """The checkpoints of one run in a folder; the last two are kept."""
+    """The checkpoints of a run: arrays as Orbax writes them; numbers, and the call, in JSON."""
 
     def __init__(self, folder: str | Path):
-        ocp = _check.package("`fit(checkpoints=...)`", "orbax.checkpoint", "train")
-        if not isinstance(folder, str | os.PathLike) or Path(folder).is_file():
-            raise ValueError(f"`fit(checkpoints=...)` must be a folder, got {folder!r}.")
-        self.ocp, self.folder = ocp, Path(folder).absolute()
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, cleanup_tmp_directories=True, enable_async_checkpointing=False
-        )
-        handlers = {
-            "arrays": ocp.StandardCheckpointHandler(),
-            "progress": ocp.JsonCheckpointHandler(),
-        }
-        self.manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
+        self.ocp = _check.package("`fit(checkpoints=...)`", "orbax.checkpoint", "train")
+        self.folder = Folder(folder)
+        self.orbax = self.ocp.Checkpointer(self.ocp.StandardCheckpointHandler())
 
-    def save(self, step: int, tree: Tree, progress: dict[str, Any]) -> None:
-        """Write arrays and numbers atomically."""
-        if step > max(self.manager.all_steps(), default=-1):
-            state = [[list(a.shape), a.dtype.name] for a in tree["state"]]
-            args = self.ocp.args
-            progress = args.JsonSave({**progress, "state": state})
-            items = args.Composite(arrays=args.StandardSave(tree), progress=progress)
-            with _ctrl_c_later():
-                self.manager.save(step, args=items)
-
-    def latest(self, net: nnx.Module, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
-        """The last checkpoint of ``net``, its arrays on the devices of those of ``like``."""
-        step, args = self.manager.latest_step(), self.ocp.args
-        if step is None:
-            return None
-        with self._reading(step):
-            stored = self.manager.item_metadata(step)["arrays"].tree["training"]
-            only = args.Composite(progress=args.JsonRestore())
-            progress = self.manager.restore(step, args=only)["progress"]
-        self._compare(named(net, stored), named(net, like["training"]))
-        with self._reading(step):
-            state = [jax.ShapeDtypeStruct(tuple(shape), kind) for shape, kind in progress["state"]]
-            tree = args.Composite(arrays=args.StandardRestore({**like, "state": state}))
-            return self.manager.restore(step, args=tree)["arrays"], progress
-
-    @contextlib.contextmanager
-    def _reading(self, step: int) -> Iterator[None]:
+    def save(
+        self, position: Position, tree: Tree, progress: dict[str, Json], call: dict[str, Json]
+    ) -> None:
+        """Write a checkpoint, or nothing at all."""
+        there = self.folder.checkpoints()
+        if there and position <= there[-1]:
+            return
+        state = [[list(a.shape), a.dtype.name] for a in tree["state"]]
+        texts = {PROGRESS: {**progress, "state": state}, CALL: call}
         try:
-            yield
-        except Exception as e:  # Orbax raises whatever the damage leads to
-            raise ValueError(
-                f"`fit(checkpoints=...)` cannot read {self.folder / str(step)}: it is damaged. "
-                "Delete it to resume from the one before."
+            with _ctrl_c_later(), self.folder.new(position) as new:
+                self.orbax.save(new / ARRAYS, args=self.ocp.args.StandardSave(tree))
+                for name in texts if self.folder.writes else ():
+                    (new / name).write_text(json.dumps(texts[name], indent=1))
+        except Exception as e:  # Orbax raises whatever a full disk leads to
+            last = f"The last one, {self.folder.of(there[-1])}, is whole." if there else ""
+            raise OSError(
+                f"`fit(checkpoints=...)` cannot save a checkpoint in {self.folder.path}: {e}. "
+                f"{last or 'There is none before it.'}"
             ) from e
+
+    def latest(self, net: nnx.Module, like: Tree) -> Saved | None:
+        """The last checkpoint of ``net``, its arrays on the devices of those of ``like``."""
+        if not (there := self.folder.checkpoints()):
+            return None
+        folder = self._newest(there)
+        stored = self.orbax.metadata(folder / ARRAYS).item_metadata.tree["training"]
+        self._compare(named(net, stored), named(net, like["training"]))
+        progress, call = (json.loads((folder / name).read_bytes()) for name in (PROGRESS, CALL))
+        state = [jax.ShapeDtypeStruct(tuple(shape), kind) for shape, kind in progress["state"]]
+        only = self.ocp.args.StandardRestore({**like, "state": state})
+        tree = self.orbax.restore(folder / ARRAYS, args=only)
+        return Saved(there[-1], tree, progress, call)
+
+    def _newest(self, there: list[Position]) -> Path:
+        """The newest checkpoint, which must be whole."""
+        newest, *older = (self.folder.of(position) for position in reversed(there))
+        if (file := manifest.damaged(newest)) is None:
+            return newest
+        whole = next((folder for folder in older if manifest.damaged(folder) is None), None)
+        fix = "No older one is whole. Give another folder to begin again."
+        if whole:
+            fix = f"Delete {newest} to resume from {whole.name}, which is whole."
+        raise ValueError(
+            f"`fit(checkpoints=...)` cannot read {newest / file}: it is damaged. {fix}"
+        )
 
     def _compare(self, there: dict[str, Tree], here: dict[str, Tree]) -> None:
         """Refuse the checkpoint of another network or optimizer."""
         for path in [*here, *there]:
             a, b = (_kind(tree[path]) if path in tree else "nothing" for tree in (there, here))
             if a != b:
+                got = f"{path}: {a} in {self.folder.path}, {b} here"
                 raise ValueError(
-                    "`fit(checkpoints=...)` must be of the same network and optimizer, got "
-                    f"{path}: {a} in {self.folder}, {b} here. Give another folder."
+                    f"`fit(checkpoints=...)` must be of this training, got {got}. "
+                    "Give another folder."
                 )
 
     def close(self) -> None:
-        """Release the folder."""
-        self.manager.close()
+        """Let other runs use the folder."""
+        self.orbax.close()
+        self.folder.close()

@@ -48,8 +48,8 @@ def evaluate(
     Raises:
         FloatingPointError: If a state is NaN, which spikes and the loss would hide; the error
             names the layer.
-        TypeError: If an argument or a batch is of the wrong kind.
-        ValueError: If there is no data, a shape does not fit, or ``key`` is missing.
+        TypeError: If an argument or a batch is of the wrong kind, or ``key`` is missing.
+        ValueError: If there is no data, or a shape does not fit.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js, jaxspike.train
@@ -72,11 +72,8 @@ def evaluate(
             raise FloatingPointError(f"{stopped}, in a layer that is not a neuron.")
         samples += int(n)
         total = sums if total is None else jax.tree.map(jnp.add, total, sums)
-    if total is None:
-        raise ValueError(
-            f"`evaluate(data=...)` must have at least one batch, got none. {arguments.ITERATOR}"
-        )
-    lost, right, spikes, slots = (float(a) for a in total)
+    arguments.at_least_one_batch("evaluate", samples)
+    lost, right, spikes, slots = map(float, jax.tree.leaves(total))
     return Score(lost / samples, right / samples, spikes / slots if slots else 0.0)
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from flax import nnx
@@ -33,6 +33,7 @@ def fit(
     truncate: int | None = None,
     carry_state: bool = False,
     checkpoints: str | Path | None = None,
+    resume: Literal["exact", "anyway"] = "exact",
     save_every: int | None = None,
     progress: bool = True,
 ) -> list[Epoch]:
@@ -65,8 +66,11 @@ def fit(
             labels.
         carry_state: Carry the final state of each batch into the next, for batches that are
             consecutive pieces of N streams; every epoch starts from rest.
-        checkpoints: A folder. After every epoch, and on Ctrl-C, the run is saved there, and resumes
-            from there if called again with the same arguments. An interrupted write is harmless.
+        checkpoints: A folder, new or empty at first. After every epoch, and on Ctrl-C, the run is
+            saved there, and resumes from there if called again with the same arguments. An
+            interrupted write is harmless. The last two checkpoints are kept.
+        resume: ``"exact"`` refuses a checkpoint of another call, because its numbers would be those
+            of neither; ``"anyway"`` goes on with the arguments of this one.
         save_every: Also save after every ``save_every`` batches.
         progress: Show a bar with loss, accuracy, spikes per second (of all layers, counted in every
             hundredth batch) and the time left of the epoch; if the data have no ``len``, the time
@@ -81,9 +85,10 @@ def fit(
             it was before that batch.
         ImportError: If ``checkpoints`` or ``progress`` need a package of ``jaxspike[train]`` that
             is missing.
-        TypeError: If an argument or a batch is of the wrong kind.
-        ValueError: If there is no data, a shape does not fit, a number is out of range, ``key``
-            is missing, or the checkpoint is of another network or damaged.
+        TypeError: If an argument or a batch is of the wrong kind, or ``key`` is missing.
+        ValueError: If there is no data, a shape does not fit, a number is out of range, or the
+            checkpoint is of another network or call, or damaged.
+        OSError: If a checkpoint cannot be written.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxspike as js, jaxspike.train, optax
@@ -100,17 +105,17 @@ def fit(
     arguments.check("fit", net, encode, key, loss=loss, accuracy=accuracy)
     _check_optimizer(net, optimizer)
     epochs = _check.integer("`fit(epochs=...)`", epochs, low=0)
-    for name, value in (("truncate", truncate), ("save_every", save_every)):
-        if value is not None:
-            _check.integer(f"`fit({name}=...)`", value, low=1)
-    if save_every is not None and checkpoints is None:
-        raise ValueError("`fit(save_every=...)` needs `checkpoints`, the folder to save in.")
-    run = Run(net, optimizer, loss, accuracy, encode, key)
+    _check_saving(checkpoints, save_every, resume)
+    if truncate is not None:
+        _check.integer("`fit(truncate=...)`", truncate, low=1)
+    call: dict[str, object] = {"loss": loss, "accuracy": accuracy, "encode": encode, "key": key}
+    call |= {"truncate": truncate, "carry_state": carry_state}
+    run = Run(net, optimizer, loss, accuracy, encode, key, data)
     saved = None if checkpoints is None else Checkpoints(checkpoints)
     net.train()
     try:
         if saved:
-            run.resume(saved, epochs)
+            data = run.resume(saved, epochs, data, call, anyway=resume == "anyway")
         total = None
         while run.epoch < epochs:
             batches = data(run.epoch) if callable(data) else data
@@ -139,15 +144,19 @@ def fit(
     return run.history
 
 
-def _check_optimizer(net: SpikingModule, optimizer: object) -> None:
-    if not isinstance(optimizer, nnx.Optimizer):
-        raise TypeError(
-            f"`fit(optimizer=...)` must be an nnx.Optimizer, got a value of type "
-            f"{type(optimizer).__name__}. "
-            "Give `nnx.Optimizer(net, optax.adam(1e-3), wrt=nnx.Param)`."
-        )
-    if not jax.tree.leaves(nnx.state(net, optimizer.wrt)):
-        raise ValueError(
-            f"`fit(optimizer=...)` must have something to learn, got wrt={optimizer.wrt!r}, of "
-            "which the network has none. Give `wrt=nnx.Param`."
-        )
+def _check_saving(checkpoints: object, save_every: object, resume: str) -> None:
+    _check.one_of("`fit(resume=...)`", resume, ("exact", "anyway"))
+    if save_every is not None:
+        _check.integer("`fit(save_every=...)`", save_every, low=1)
+        if checkpoints is None:
+            raise ValueError("`fit(save_every=...)` needs `checkpoints`, the folder to save in.")
+
+
+def _check_optimizer(net: SpikingModule, optimizer: nnx.Optimizer[Any]) -> None:
+    where, fix = "`fit(optimizer=...)`", "`nnx.Optimizer(net, optax.adam(1e-3), wrt=nnx.Param)`"
+    _check.instance(
+        where, optimizer, nnx.Optimizer, "an nnx.Optimizer", f"Give {fix}.", _check.kind
+    )
+    wrt = optimizer.wrt
+    if not jax.tree.leaves(nnx.state(net, wrt)):
+        raise ValueError(f"{where} must learn what the network has, got wrt={wrt!r}. Give {fix}.")

@@ -2,18 +2,21 @@
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from .. import _check
 from .._types import Array, Tree
-from . import arguments
+from . import arguments, fingerprint
 from .checkpoint import Checkpoints, keep_placement, named, placement, restore, snapshot
-from .evaluate import activity
+from .evaluate import Data, activity
+from .fingerprint import Json
 from .finite import has_nan, name_layers, not_finite
+from .folder import Position
 from .results import Epoch, Score
 
 
@@ -46,44 +49,53 @@ _step: Any = nnx.jit(_update, static_argnames=("loss", "accuracy", "placement"))
 class Run:
     """A training run between two batches: everything that a checkpoint holds."""
 
-    def __init__(self, net, optimizer, loss, accuracy, encode, key):
+    def __init__(self, net, optimizer, loss, accuracy, encode, key, data):
         self.net, self.optimizer = net, optimizer
         options = {"loss": loss, "accuracy": accuracy, "placement": placement(net, optimizer)}
         self.step = functools.partial(_step, net, optimizer, **options)
+        self.measures = {"loss": loss, "accuracy": accuracy}
         self.encode, self.key = None if encode is None else jax.jit(encode), key
         self.epoch, self.batch, self.count = 0, 0, 0
         self.sums = [0.0, 0.0, 0.0]  # loss, accuracy and samples of this epoch so far
         self.state: list[Array] | None = None  # the leaves of a state that is carried over
         self.history: list[Epoch] = []
+        self.repeatable = callable(data) or isinstance(data, list | tuple)  # the same each time
+        self.call: dict[str, Json] = {}  # what a checkpoint says of the call
         self.last_good = self._checkpoint()  # replaced as a whole, after a batch
 
     def batches(self, batches, bar, truncate, carry) -> Iterator[int]:
         """Train on the remaining batches of the epoch; yields the number done, after each."""
-        batches = arguments.pairs("fit", batches)
+        all_of_them, batches = batches, arguments.pairs("fit", batches)
         done = sum(1 for _ in itertools.islice(batches, self.batch))
-        if done < self.batch:
-            raise ValueError(
-                f"`fit(data=...)` must have the {self.batch} batches of epoch {self.epoch} that "
-                f"were trained on before the checkpoint, got {done}. Give the same data."
-            )
+        where = f"The number of batches of `fit(data=...)` in epoch {self.epoch}"
+        _check.integer(where, done, low=self.batch, of=", those done before the checkpoint")
         for x, labels in batches:
-            x_seq = arguments.sequence("fit", self._encoded(x), self.encode)
+            x_seq = self._x_seq(x, self.count)
             if bar.wants_spikes:
                 bar.spikes(float(activity(self.net, x_seq)[1]))
             self._train(x_seq, jnp.asarray(labels), truncate, carry)
+            if self.call and self.count == 1:
+                self._describe(all_of_them, x, labels)
             self.last_good = self._checkpoint()
             bar.update(self.sums)
             yield self.batch
-        if not self.batch:
-            raise ValueError(
-                f"`fit(data=...)` must have a batch in epoch {self.epoch}, got none. "
-                f"{arguments.ITERATOR}"
-            )
+        arguments.at_least_one_batch("fit", self.batch, self.epoch)
 
-    def _encoded(self, x):
-        if self.encode is None:
-            return x
-        return self.encode(jax.random.fold_in(self.key, self.count), x)
+    def _x_seq(self, x, count):
+        if self.encode is not None:
+            x = self.encode(jax.random.fold_in(self.key, count), x)
+        return arguments.sequence("fit", x, self.encode)
+
+    def _describe(self, batches, *first):
+        """Note the data in the description of the call."""
+        copy = nnx.clone(self.net)
+        copy.eval()
+        options = {"truncate": self.call["truncate"], "repeatable": self.repeatable}
+        found = fingerprint.of_batch(
+            copy, first, self._x_seq(first[0], 0), self.measures, **options
+        )
+        known = {"batches": len(batches)} if isinstance(batches, Sized) else {}
+        self.call["data"] = {**known, "first batch": found}
 
     def _train(self, x_seq, labels, truncate, carry):
         (length, samples), state = x_seq.shape[:2], self._first(x_seq.shape[1:])
@@ -108,10 +120,8 @@ class Run:
         rest = jax.eval_shape(lambda: self.net.init_state(shape))
         leaves, shapes = self.state, [a.shape for a in jax.tree.leaves(rest)]
         if [a.shape for a in leaves] != shapes:
-            raise ValueError(
-                "`fit(carry_state=True)` must have batches of one shape, got another after "
-                f"batch {self.batch}: {shape}. Leave out a smaller last batch."
-            )
+            got = f"another after batch {self.batch}: {shape}. Leave out a smaller last batch"
+            raise ValueError(f"`fit(carry_state=True)` must have batches of one shape, got {got}.")
         return jax.tree.unflatten(jax.tree.structure(rest), leaves)
 
     def _explain(self, state, x_seq, value, wrong):
@@ -132,9 +142,8 @@ class Run:
             if bad["loss"] or bad["gradient"]
             else "Look at the optimizer, first at its learning rate, and for huge inputs."
         )
-        raise FloatingPointError(
-            f"{where}: {what}, and everything in the layers of neurons is finite. {fix}"
-        )
+        what += ", and everything in the layers of neurons is finite"
+        raise FloatingPointError(f"{where}: {what}. {fix}")
 
     def end_epoch(self, test: Score | None, seconds: float) -> None:
         """End an epoch."""
@@ -143,12 +152,11 @@ class Run:
         self.epoch, self.batch, self.sums, self.state = self.epoch + 1, 0, [0.0, 0.0, 0.0], None
         self.last_good = self._checkpoint()
 
-    def _checkpoint(self) -> tuple[int, Tree, dict[str, Any]]:
-        """The number of a checkpoint, its arrays, and everything else."""
+    def _checkpoint(self) -> tuple[Position, Tree, dict[str, Json]]:
+        """The position of a checkpoint, its arrays, and everything else."""
         tree = {"training": snapshot(self.net, self.optimizer), "state": self.state or []}
-        position, history = [self.epoch, self.batch, self.count], list(self.history)
-        progress = {"position": position, "sums": self.sums, "history": history}
-        return self.epoch * 10**9 + self.batch, tree, progress
+        progress = {"count": self.count, "sums": self.sums, "history": list(self.history)}
+        return (self.epoch, self.batch), tree, progress
 
     def rollback(self) -> None:
         """Return the network to where it was after the last complete batch."""
@@ -156,25 +164,32 @@ class Run:
 
     def save(self, saved: Checkpoints) -> None:
         """Write a checkpoint of the last complete batch, whenever an interrupt comes."""
-        saved.save(*self.last_good)
+        saved.save(*self.last_good, self.call)
 
-    def resume(self, saved: Checkpoints, epochs: int) -> None:
-        """Continue from the last checkpoint, if there is one."""
+    def resume(
+        self, saved: Checkpoints, epochs: int, data: Data, call: Json, *, anyway: bool
+    ) -> Data:
+        """Continue from the last checkpoint, if there is one; returns the data to go on with."""
+        self.call = fingerprint.of_call(self.net, self.optimizer, call)
         found = saved.latest(self.net, self.last_good[1])
         if found is None:
-            return
-        tree, progress = found
-        (epoch, batch, count), history = progress["position"], progress["history"]
-        if (epoch, batch) > (epochs, 0):
-            raise ValueError(
-                f"`fit(epochs=...)` must be at least {epoch + bool(batch)}, the epochs in the "
-                f"checkpoint in {saved.folder}, got {epochs}. Give more epochs or another folder."
-            )
+            return data
+        (epoch, batch), tree, progress, saved_call = found
+        of = f", the epochs in the checkpoint in {saved.folder.path}"
+        _check.integer("`fit(epochs=...)`", epochs, low=epoch + bool(batch), of=of)
+        batches = data(0) if callable(data) else data
+        for first in itertools.islice(arguments.pairs("fit", batches), 1):
+            self._describe(batches, *first)
+            if isinstance(data, Iterator):
+                data = itertools.chain([first], data)
+        if not anyway:
+            fingerprint.check(saved_call, self.call, saved.folder.path)
         restore(self.net, self.optimizer, tree["training"])
-        self.epoch, self.batch, self.count = epoch, batch, count
+        self.epoch, self.batch, self.count = epoch, batch, progress["count"]
         self.state, self.sums = tree["state"] or None, progress["sums"]
         self.history = [
             Epoch(loss, accuracy, test and Score(*test), seconds)
-            for loss, accuracy, test, seconds in history
+            for loss, accuracy, test, seconds in progress["history"]
         ]
         self.last_good = self._checkpoint()
+        return data

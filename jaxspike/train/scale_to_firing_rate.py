@@ -5,18 +5,18 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from .._types import Array
-from ..debug.record import layers_of, neuron_rates, order_of_layers, refuse_traced
+from .. import _check
+from .._types import Array, Tree
+from ..debug.record import layers_of, neuron_rates, order_of_layers, refuse_traced, step_shapes
 from ..nn import Spiking, SpikingModule
 
 Net = TypeVar("Net", bound=SpikingModule)
 OCTAVES, HALVINGS, CLOSE = 24, 16, 0.01  # how far and how finely to search for a scale
 
 
-def scale_to_firing_rate(net: Net, x_seq: Array, *args, rate: float = 0.1) -> Net:
+def scale_to_firing_rate(net: Net, x_seq: Tree, *args, rate: float = 0.1) -> Net:
     """A copy of ``net`` whose weights are scaled so that every layer fires at a given rate.
 
     With standard initialization a deep spiking network is often silent: each layer fires less than
@@ -57,13 +57,12 @@ def scale_to_firing_rate(net: Net, x_seq: Array, *args, rate: float = 0.1) -> Ne
     the rate; for spiking networks Rossbroich, Gygax, Zenke, "Fluctuation-driven initialization for
     spiking neural network training", 2022.
     """
-    if not isinstance(rate, int | float | np.floating) or not 0 < rate < 1:
-        raise ValueError(f"`scale_to_firing_rate(rate=...)` must be between 0 and 1, got {rate!r}.")
+    rate = _check.number("`scale_to_firing_rate(rate=...)`", rate, above=0, below=1)
     layers_of(net, "scale_to_firing_rate")  # or an error
     refuse_traced("scale_to_firing_rate", "the network that it returned", net, x_seq, args)
     net = nnx.clone(net)
     modules = layers_of(net, "scale_to_firing_rate")
-    state = net.init_state(jnp.shape(x_seq)[1:], jnp.float32, *args)
+    state = net.init_state(step_shapes(x_seq), jnp.float32, *args)
     graph = nnx.graphdef(net)
 
     @jax.jit
@@ -85,10 +84,8 @@ def scale_to_firing_rate(net: Net, x_seq: Array, *args, rate: float = 0.1) -> Ne
                 _scale(params, now, rate, name)
                 scaled = True
     if not scaled:
-        raise ValueError(
-            "`scale_to_firing_rate(net=...)` must have neurons that spike behind weights, "
-            f"got none in this {type(net).__name__}."
-        )
+        what = f"neurons that spike behind weights, got {_check.kind(net)} without"
+        raise ValueError(f"`scale_to_firing_rate(net=...)` must have {what}.")
     return net
 
 
@@ -123,10 +120,10 @@ def _scale(
         at(far)
     if (seen[far] < rate) == up:
         reached = max(seen.values()) if up else min(seen.values())
+        fix = f"Ask for {'less' if up else 'more'}, or look at its input in `jaxspike.debug.record`"
         raise ValueError(
-            f"`scale_to_firing_rate(rate=...)` must be a rate that layer {name} can reach, got "
-            f"{rate}: with weights scaled by 2^0 to 2^{far:.0f} it comes to {reached:.3g}. Ask for "
-            f"{'less' if up else 'more'}, or look at its input with `jaxspike.debug.record`."
+            f"`scale_to_firing_rate(rate=...)` must be within reach of layer {name}, got {rate}: "
+            f"with weights scaled by 2^0 to 2^{far:.0f} it comes to {reached:.3g}. {fix}."
         )
     for _ in range(HALVINGS):
         if min(abs(r - rate) for r in seen.values()) <= CLOSE * rate:

@@ -238,8 +238,8 @@ class TwoLayers(js.nn.SpikingModule):
         return {"lif1": s1, "lif2": s2}, y
 
 
-def immediate(tau=10.0, v_reset=0.0):
-    second = js.LIF(jnp.full(5, 2.0), v_threshold=jnp.ones(5), v_reset=v_reset, decay_input=False)
+def immediate(tau=10.0, **fields):
+    second = js.LIF(jnp.full(5, 2.0), v_threshold=jnp.ones(5), decay_input=False, **fields)
     return TwoLayers(
         js.LIF(tau=tau, decay_input=False), js.nn.Spiking(second, learn=("tau", "v_threshold"))
     )
@@ -272,13 +272,17 @@ def test_snntorch_with_the_reset_one_step_late():
     [
         (
             lambda: immediate(tau=5.0),
-            "`lif1.tau` must be what the weights were trained with, 10, got 5. "
-            "Make the network with that value.",
+            "`lif1.tau` must be 10, as in training, got 5. Use that value.",
         ),
         (
             lambda: immediate(v_reset=None),
-            "The reset of `lif2` (0: subtract, 1: to zero, 2: none) must be what the weights "
-            "were trained with, 1, got 0. Make the network with that value.",
+            "The reset of `lif2` (0: subtract, 1: to zero, 2: none) must be 1, as in "
+            "training, got 0. Use that value.",
+        ),
+        (
+            lambda: immediate(v_rest=0.5),
+            "The reset of `lif2` (0: subtract, 1: to zero, 2: none) must be 1, as in training, "
+            "got nan. Use that value.",
         ),
     ],
 )
@@ -289,7 +293,7 @@ def test_snntorch_constants_are_checked(make, message):
 
 def test_snntorch_neurons_without_a_counterpart():
     message = (
-        "`from_torch(net=...)` must have neurons with a counterpart in snnTorch, got a LIF at "
+        "`from_torch(net=...)` must have a counterpart in snnTorch, got a LIF at "
         "`lif1`. Use IF, LIF(decay_input=False) or CubaLIF."
     )
     with pytest.raises(TypeError, match=exactly(message)):
@@ -346,8 +350,8 @@ def two():
 
 W = np.ones((4, 4), np.float32)
 MAKE = (
-    "Build the network from the same layers, with `Spiking(neuron, learn=...)` for neurons that "
-    "learned; if only names differ, give `names={there: here}`."
+    "Use the same layers, and `Spiking(neuron, learn=...)` if it learned; if only names differ, "
+    "give `names={there: here}`."
 )
 ERRORS = [
     (
@@ -365,8 +369,8 @@ ERRORS = [
     (
         lambda: js.convert.from_torch(two(), {"enc.weight": W, "dec.weight": W}),
         ValueError,
-        "`from_torch(names=...)` must pair enc, dec with 0, 2, which have the same shapes, got "
-        "nothing. Give `names={'enc': '0', ...}`.",
+        "`from_torch(names=...)` must pair enc, dec with 0, 2, which have the same "
+        "shapes. Give `names={'enc': '0', ...}`.",
     ),
     (
         lambda: js.convert.from_torch(two(), {"enc.weight": W}, names={"encoder": "0"}),
@@ -382,16 +386,15 @@ ERRORS = [
     (
         lambda: js.convert.from_torch(two(), "net.pt"),
         ValueError,
-        "`from_torch(source=...)` must be a .safetensors file, got 'net.pt'. PyTorch's own files "
-        "are pickles, which can run arbitrary code and are not opened here. Convert it with "
-        "PyTorch: `safetensors.torch.save_file(torch.load(path, weights_only=True), new)`.",
+        "`from_torch(source=...)` must be a .safetensors file, got 'net.pt'. A pickle, which "
+        "can run arbitrary code, is not opened here. Convert it with PyTorch: "
+        "`safetensors.torch.save_file(torch.load(path, weights_only=True), new)`.",
     ),
     (
         lambda: js.convert.from_torch(two(), {"state_dict": {"0.weight": W}}),
         TypeError,
         "`from_torch(source=...)` must hold real arrays, got a dict as 'state_dict'. Give the "
-        "state dict alone: of a checkpoint that is `source['state_dict']`, or whatever its name "
-        "there is.",
+        "state dict alone: of a checkpoint that may be `source['state_dict']`.",
     ),
     (
         lambda: js.convert.from_torch(two(), [W, W]),
@@ -404,22 +407,21 @@ ERRORS = [
             js.nn.Sequential(js.nn.Flatten(), linear(), js.IF()), {"1.weight": W}
         ),
         ValueError,
-        "`from_torch(shape=...)` must be the shape of one step of input (N, *), got None, and `1` "
-        "may get a flattened image: PyTorch flattens C, H, W and Flax H, W, C. Give the shape that "
-        "`init_state` gets.",
+        "`from_torch(shape=...)` must be the shape that `init_state` gets, got None, and `1` may "
+        "get a flattened image: PyTorch flattens C, H, W and Flax H, W, C.",
     ),
     (
         lambda: js.convert.to_torch(nnx.LinearGeneral(4, 4, rngs=nnx.Rngs(0))),
         TypeError,
-        "`to_torch(net=...)` must be made of layers with a counterpart in PyTorch, got a "
-        "LinearGeneral with ['bias', 'kernel'] at `LinearGeneral`. Use nnx.Linear, Conv, "
-        "ConvTranspose, BatchNorm, LayerNorm, GroupNorm, InstanceNorm, RMSNorm or Embed.",
+        "`to_torch(net=...)` must have a counterpart in PyTorch, got a LinearGeneral with "
+        "['bias', 'kernel'] at `LinearGeneral`. Use nnx.Linear, Conv, ConvTranspose, Embed or one "
+        "of its normalizations.",
     ),
     (
         lambda: js.convert.to_torch(js.nn.Spiking(js.LIF(), learn=("v_threshold",))),
         TypeError,
-        "`to_torch(net=...)` must learn what SpikingJelly learns, got a LIF with "
-        "learn=('v_threshold',) at `Spiking`. That is tau of LIF and SynapseFilter, k of KLIF, "
+        "`to_torch(net=...)` must have a counterpart in SpikingJelly, got a LIF with "
+        "learn=('v_threshold',) at `Spiking`. It learns tau of LIF and SynapseFilter, k of KLIF, "
         "and all of GatedLIF.",
     ),
     (
@@ -427,16 +429,15 @@ ERRORS = [
             js.nn.Spiking(js.KLIF(), learn=("k",)), {"k": np.array(-1.0)}
         ),
         ValueError,
-        "`from_torch(source=...)` must have `Spiking.k` inside its range, greater than 0, "
-        "got -1.0.",
+        "`from_torch(source=...)` must be greater than 0 for `Spiking.k`, got -1.0.",
     ),
     (
         lambda: js.convert.from_torch(
             js.nn.Sequential(), {"0.conduct": np.arange(4.0), "0.linear_decay": W[0, 0]}
         ),
         ValueError,
-        "`from_torch(source=...)` must have one `conduct` for all time steps, got a `0.conduct` "
-        "that changes. A step does not know its time here.",
+        "`from_torch(source=...)` must have one value for all steps, got a `0.conduct` that "
+        "changes.",
     ),
     (
         lambda: js.convert.from_ann(two(), nnx.Sequential(linear(), nnx.relu, linear(), linear())),
@@ -451,6 +452,56 @@ ERRORS = [
 def test_errors(call, kind, message):
     with pytest.raises(kind, match=exactly(message)):
         call()
+
+
+def test_what_the_network_does_not_hold_is_refused():
+    """NaN, and numbers that are infinite in the dtype of the network."""
+    half = nnx.Linear(4, 4, use_bias=False, param_dtype=jnp.float16, rngs=nnx.Rngs(0))
+    for value, net, dtype in (
+        (np.nan, linear(), "float32"),
+        (np.inf, linear(), "float32"),
+        (-1e300, linear(), "float32"),
+        (70000.0, half, "float16"),
+    ):
+        weight = np.where(np.eye(4) == 1, value, 1.0)
+        must = f"`from_torch` must load numbers that {dtype} holds, got {value} for `weight`."
+        with pytest.raises(ValueError, match=exactly(must)):
+            js.convert.from_torch(net, {"weight": weight})
+    js.convert.from_torch(linear(), {"weight": np.full((4, 4), 3e38)})
+    ann = linear()
+    ann.kernel[...] = jnp.full((4, 4), jnp.nan)
+    with pytest.raises(
+        ValueError, match=r"`from_ann` must load numbers that float32 holds, got nan"
+    ):
+        js.convert.from_ann(linear(), ann)
+
+
+def test_damaged_safetensors(tmp_path):
+    numpy = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "net.safetensors"
+    missing = f"`from_torch(source=...)` must be an existing file, got {str(path)!r}."
+    with pytest.raises(FileNotFoundError, match=exactly(missing)):
+        js.convert.from_torch(linear(), path)
+    numpy.save_file({"weight": W}, path)
+    content = path.read_bytes()
+    net = js.convert.from_torch(linear(), path)
+    np.testing.assert_array_equal(net.kernel[...], W.T)
+    rng = np.random.default_rng(0)
+    damaged = [content[:n] for n in range(0, len(content), 9)]
+    damaged += [content.replace(b"F32", b"F99"), content.replace(b"F32", b"F4 ")]
+    damaged += [(2**60).to_bytes(8, "little") + content[8:]]
+    header = 8 + int.from_bytes(content[:8], "little")
+    for at, value in zip(rng.integers(0, header, 100), rng.integers(0, 256, 100), strict=True):
+        damaged.append(content[:at] + bytes([value]) + content[at + 1 :])
+    n_refused = 0
+    for bytes_ in damaged:
+        path.write_bytes(bytes_)
+        try:
+            js.convert.from_torch(linear(), path)
+        except ValueError as e:
+            assert str(e).startswith("`from_torch")
+            n_refused += 1
+    assert n_refused > 90
 
 
 def test_names_and_channels_answer_the_errors():
@@ -511,9 +562,8 @@ def test_an_order_that_the_trace_does_not_determine():
             return {"lif": lif}, y
 
     message = (
-        "`to_torch(channels=...)` must name `fc`, whose order of features is not determined: "
-        "PyTorch flattens C, H, W and Flax H, W, C. Give `channels={'fc': C}`, those of the "
-        "flattened image; 1 keeps the order."
+        "`to_torch(channels=...)` must name `fc`, whose order of features is unknown: PyTorch "
+        "flattens C, H, W and Flax H, W, C. Give `channels={'fc': C}`; 1 keeps the order."
     )
     with pytest.raises(ValueError, match=exactly(message)):
         js.convert.to_torch(Net(), (1, 2, 2, 4))

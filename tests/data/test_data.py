@@ -6,13 +6,13 @@ import io
 import os
 import pathlib
 import re
-import struct
 import subprocess
 import sys
 import wave
 
 import numpy as np
 import pytest
+from data_files import wav
 
 import jaxspike as js
 
@@ -110,17 +110,17 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.to_frames(events(x=(1, 7)), SIZE, steps=2),
             ValueError,
-            "`to_frames(events.x)` must be from 0 to 6, got 7. The size of the sensor is (5, 7).",
+            "`to_frames(events.x)` must be from 0 to 6 on a sensor of size (5, 7), got 7.",
         ),
         (
             lambda: data.to_frames(events(p=(-1, 1)), SIZE, steps=2),
             ValueError,
-            "`to_frames(events.p)` must be from 0 to 1, got -1. The size of the sensor is (5, 7).",
+            "`to_frames(events.p)` must be from 0 to 1, got -1.",
         ),
         (
             lambda: data.to_voxels(events(y=(0, 1)), (7,), steps=2),
             ValueError,
-            "`to_voxels(events.y)` must be from 0 to 0, got 1. The size of the sensor is (7,).",
+            "`to_voxels(events.y)` must be from 0 to 0 on a sensor of size (7,), got 1.",
         ),
         (
             lambda: data.to_frames(events(t=(5, 0)), SIZE, steps=2),
@@ -131,7 +131,7 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.to_frames(events(t=(0.5, 1)), SIZE, steps=2),
             TypeError,
-            "`to_frames(events.t)` must be a flat array of integers, got float64 [2]. "
+            "`to_frames(events.t)` must be integers, got float64. "
             "Time stamps are integers too, such as microseconds.",
         ),
         (
@@ -152,7 +152,7 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.to_frames(events(), SIZE, steps=2, start=1),
             ValueError,
-            "`to_frames(start=...)` must not be after the first event at 0, got 1.",
+            "`to_frames(start=...)` must be at most 0, the first event, got 1.",
         ),
         (
             lambda: data.to_frames(events(), [5, 7], steps=2),
@@ -167,8 +167,8 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.pad([np.zeros((2, 3)), np.zeros((2, 4))]),
             ValueError,
-            "`pad(sequences=...)` must differ in their first axis only, "
-            "got float64 [3] and float64 [4] after it.",
+            "`pad(sequences=...)` must differ in the first axis only, "
+            "got float64 [3] and float64 [4].",
         ),
         (
             lambda: data.to_frames(np.zeros((4, 3), int), SIZE, steps=2),
@@ -202,7 +202,8 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.read_aedat2("a", x_bits=(26, 7), y_bits=(8, 7), p_bit=0),
             ValueError,
-            "`read_aedat2(x_bits=...)` must be in the 32 bits of the address, got 7 from bit 26.",
+            "The number of bits of `read_aedat2(x_bits=...)` must be from 1 to 6, as bit 26 of 32 "
+            "is the first, got 7.",
         ),
         (
             lambda: data.pad([np.zeros((5, 3))], steps=4),
@@ -217,7 +218,7 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.mask([1, 5], 4),
             ValueError,
-            "`mask(lengths=...)` must be integers from 0 to 4, got [1 5].",
+            "`mask(lengths=...)` must be between 0 and 4, got [1 5].",
         ),
         (
             lambda: data.batches((np.zeros(3), np.zeros(4)), 2),
@@ -227,7 +228,7 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.batches((np.zeros(3),), 4, drop_last=True),
             ValueError,
-            "`batches(size=...)` must be at most 3, the number of rows, got 4.",
+            "`batches(size=...)` must be from 1 to 3, the number of rows, got 4.",
         ),
         (
             lambda: data.batches(np.zeros((3, 4)), 2),
@@ -258,7 +259,7 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.cochlea(1j * np.zeros(9), 8000),
             TypeError,
-            "`cochlea(audio=...)` must be real [samples], got complex128 [9].",
+            "`cochlea(audio=...)` must be real numbers, got complex128.",
         ),
         (
             lambda: data.cochlea(np.zeros(9), 999, high=300),
@@ -273,8 +274,8 @@ def returned(value, dtype=None, path=None):
         (
             lambda: data.cochlea(np.zeros(9), 8000, high=5000),
             ValueError,
-            "`cochlea(low=..., high=...)` must be 0 < low < high < 4000, half of the rate, "
-            "got 100.0 and 5000.",
+            "`cochlea(high=...)` must be greater than 100 and less than 4000, half of the rate, "
+            "got 5000.",
         ),
         (
             lambda: data.cochlea([0, np.nan], 8000),
@@ -541,7 +542,7 @@ def test_readers(tmp_path, name):
             "14: its header cannot be read.",
         ),
         (data.read_idx, b"\0\0\x08\1\0\0", "6: its 1 lengths are cut short"),
-        (data.read_shd, b"no HDF5", "0: it cannot be read as HDF5 with spikes/times,"),
+        (data.read_shd, b"no HDF5", "0: HDF5 cannot read it ("),
         (data.read_wav, b"RIFF....WAVE", "0: it is not a WAV file of integers: "),
     ],
 )
@@ -555,13 +556,6 @@ def test_damaged_files(tmp_path, read, content, problem):
     with pytest.raises(ValueError) as info:
         read(path)
     assert str(info.value).startswith(f"`{path}` is damaged or of another kind at byte {problem}")
-
-
-def wav(data, channels=1, rate=8000, bits=16):
-    size = channels * bits // 8
-    kind = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * size, size, bits)
-    rest = b"WAVEfmt " + kind + b"data" + struct.pack("<I", len(data)) + data
-    return b"RIFF" + struct.pack("<I", len(rest)) + rest
 
 
 IDX = bytes([0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6])
@@ -656,20 +650,25 @@ def test_gestures(tmp_path):
     path, table = tmp_path / "user01_led.aedat", tmp_path / "user01_led_labels.csv"
     path.write_bytes(aedat3(TRUE))
     middle = int(TRUE.t[8])
-    table.write_text(f"class,startTime_usec,endTime_usec\n2,0,{middle}\n11,{middle},99999\n")
-    (first, second), classes = data.read_dvs128_gesture(path)
-    assert classes.tolist() == [1, 10]
-    assert [len(first.t), len(second.t)] == [8, 12]
-    assert np.array_equal(np.r_[first.x, second.x], TRUE.x)
+    last = int(TRUE.t[-1])
+    for end in (last + 1, last + 100_000):
+        table.write_text(f"class,startTime_usec,endTime_usec\n2,0,{middle}\n11,{middle},{end}\n")
+        (first, second), classes = data.read_dvs128_gesture(path)
+        assert classes.tolist() == [1, 10]
+        assert [len(first.t), len(second.t)] == [8, 12]
+        assert np.array_equal(np.r_[first.x, second.x], TRUE.x)
     table.write_text(f"2,0,{middle}\n11,{middle},99999\n")
-    with pytest.raises(ValueError, match="at byte 0: the first line does not begin with class,"):
+    with pytest.raises(ValueError, match="at byte 0: it does not begin with class,"):
         data.read_dvs128_gesture(path)
-    table.write_text("class,startTime_usec,endTime_usec\n2,0,7\n3,9999,99999\n")
-    ends = (
-        f"at byte {path.stat().st_size}: the recording ends before gesture 1 of user01_led_labels"
-    )
-    with pytest.raises(ValueError, match=ends):
-        data.read_dvs128_gesture(path)
+    for start, end in ((0, last + 100_001), (9_000_000, 9_000_001)):
+        table.write_text(f"class,startTime_usec,endTime_usec\n2,0,7\n3,{start},{end}\n")
+        ends = f"at byte {path.stat().st_size}: the recording ends before gesture 1 of {table.name}"
+        with pytest.raises(ValueError, match=f"{ends}, which ends at {end}."):
+            data.read_dvs128_gesture(path)
+    for cell in ("1_0", "+3", " 3", "3.0", "", "\u0663", "9" * 5000):
+        table.write_text(f"class,startTime_usec,endTime_usec\n{cell},0,7\n")
+        with pytest.raises(ValueError, match=r"at byte 34: the class is b'.*', not a number of up"):
+            data.read_dvs128_gesture(path)
     table.write_text("class,startTime_usec,endTime_usec\n2,0,7\n12,0,5\n")
     with pytest.raises(ValueError, match="at byte 40: a line is not a class from 1 to 11, start,"):
         data.read_dvs128_gesture(path)
@@ -689,21 +688,38 @@ def test_spoken_digits_in_hdf5(tmp_path):
     assert (second.t.tolist(), labels.tolist()) == ([500000], [7, 19])
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    half = f"at byte {len(content) // 2}: it cannot be read as HDF5"
+    half = f"at byte {len(content) // 2}: HDF5 cannot read it"
     with pytest.raises(ValueError, match=half):
         data.read_shd(path)
     for name, value, why in (
-        ("labels", [7.5, 19], r"its labels are not a list of integers but float64 \[2\]"),
+        ("labels", [7.5, 19], r"labels must be a list of integers, not float64\[2\]"),
+        ("labels", [[7], [19]], r"labels must be a list of integers, not int64\[2, 1\]"),
+        ("labels", 7, "it has no labels, or no list of them"),
         ("labels", [7], "it has 2 times, 2 units and 1 labels"),
-        ("times", [1e300], "recording 1 is not as many finite times as channels from 0 to 699"),
-        ("times", [np.nan], "recording 1 is not as many finite times"),
-        ("units", [700], "recording 1 is not as many finite times"),
-        ("units", [3, 3], "recording 1 is not as many finite times"),
+        ("labels", [7, -1], "labels must be from 0 to 2.14748e\\+09, not -1"),
+        ("labels", [7, 2**40], f"labels must be from 0 to 2.14748e\\+09, not {2**40}"),
+        ("labels", np.array([7, 2**64 - 1], "u8"), f"labels must be .*, not {2**64 - 1}"),
+        ("labels", [b"7", b"19"], r"labels must be a list of integers, not object\[2\]"),
+        ("times", [1e300], r"spikes/times\[1\] must be from 0 to 4.61169e\+12, not 1e\+300"),
+        ("times", [np.nan], r"spikes/times\[1\] must be from 0 to 4.61169e\+12, not nan"),
+        ("times", [-1e-3], r"spikes/times\[1\] must be from 0 to 4.61169e\+12, not -0.001"),
+        ("units", [700], r"spikes/units\[1\] must be from 0 to 699, not 700"),
+        ("units", [3, 3], "recording 1 has 1 times and 2 units"),
+        (
+            "spikes/times",
+            np.zeros((2, 1, 1)),
+            r"spikes/times\[0\] must .*, not float64\[1, 1\]",
+        ),
+        ("spikes/times", np.zeros((2, 1), complex), "it has neither numbers nor strings"),
+        ("spikes/times", np.zeros((2, 1), "i4,f4"), "it has neither numbers nor strings"),
+        ("spikes/times", [b"0.5", b"1"], r"spikes/times\[0\] must be a list of numbers"),
+        ("spikes/units", np.zeros((2, 1)), r"spikes/units\[0\] must be a list of integers, not fl"),
+        ("spikes/units", 3, "it has no spikes/units, or no list of them"),
     ):
         with h5py.File(io.BytesIO(content), "r+") as file:
-            if name == "labels":
-                del file["labels"]
-                file["labels"] = value
+            if name == "labels" or "/" in name:
+                del file[name]
+                file[name] = value
             else:
                 kind = "f8" if name == "times" else "u2"
                 before = file[f"spikes/{name}"][:]
@@ -748,21 +764,33 @@ def test_sound(tmp_path, width, channels):
 
 
 def test_a_cochlea_hears_the_pitch_and_sends_changes():
-    t = np.arange(4000) / 8000
+    def tone(hertz, scale=1.0):
+        t = np.arange(4000) / 8000
+        return np.concatenate([np.zeros(800), scale * np.sin(2 * np.pi * hertz * t)])
+
     for hertz in (200, 800, 2400):
-        e = data.cochlea(np.sin(2 * np.pi * hertz * t), 8000, channels=32)
+        e = data.cochlea(tone(hertz), 8000, channels=32)
+        assert e.t.min() >= 100_000
         end = np.bincount(e.x, 2 * e.p - 1, 32)  # levels above silence at the end
         bands = np.log10(1 + 0.00437 * np.array([100, hertz, 3600]))
         assert abs(end.argmax() - 31 * (bands[1] - bands[0]) / (bands[2] - bands[0])) < 1
         assert end.max() in (9, 10)
         frames = data.to_frames(e, (32,), duration=10_000)
         assert frames.sum() == len(e.t)
-    louder = data.cochlea(7 * np.sin(2 * np.pi * 2400 * t), 8000, channels=32)
+    louder = data.cochlea(tone(2400, 7), 8000, channels=32)
     assert all(np.array_equal(a, b) for a, b in zip(e, louder, strict=True))
     for scale in (1e-30, 1e300):
-        other = data.cochlea(scale * np.sin(2 * np.pi * 2400 * t), 8000, channels=32)
-        assert len(other.t) == len(e.t)
+        assert len(data.cochlea(tone(2400, scale), 8000, channels=32).t) == len(e.t)
     assert len(data.cochlea(np.zeros(4000), 8000).t) == len(data.cochlea([], 8000).t) == 0
+
+
+def test_a_cochlea_does_not_take_the_start_of_a_recording_for_a_sound():
+    noise = 0.003 * np.random.default_rng(0).standard_normal(8000)
+    tone = np.sin(2 * np.pi * 800 * np.arange(3200) / 8000)
+    e = data.cochlea(np.concatenate([noise[:1600], noise[1600:4800] + tone, noise[4800:]]), 8000)
+    assert e.t.min() >= 195_000 and len(e.t) > 200
+    for n in (1, 2, 8):  # shorter than a millisecond, and than the filters
+        assert len(data.cochlea(noise[:n], 8000).t) == 0
 
 
 @pytest.mark.parametrize(

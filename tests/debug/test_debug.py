@@ -62,21 +62,41 @@ def test_the_limits_are_arguments_and_layers_can_be_chosen():
     assert found.saturated == ()
 
 
+class TwoInputs(js.nn.SpikingModule):
+    def __init__(self):
+        self.linear, self.lif = linear(2, 2, kernel_init=nnx.initializers.ones), js.IF()
+
+    def __call__(self, state, x):
+        lif, y = self.lif(state["lif"], self.linear(x["a"]) + x["b"])
+        return {"lif": lif}, y
+
+
+def test_inputs_in_a_dictionary():
+    net, x_seq = TwoInputs(), {"a": jnp.full((T, N, 2), 0.1875), "b": jnp.full((T, N, 2), 0.125)}
+    state = net.init_state({"a": (N, 2), "b": (N, 2)})
+    assert js.debug.firing_rates(net, state, x_seq).layers["lif"].rate == 0.5
+    bad = {**x_seq, "b": x_seq["b"].at[3].set(jnp.nan)}
+    assert js.debug.first_nonfinite(net, state, bad)["lif"]["v"] == 3
+    scaled = js.train.scale_to_firing_rate(net, x_seq, rate=0.25)
+    assert scaled.linear.kernel[0, 0] < 1
+    with pytest.raises(ValueError, match="must be a sequence"):
+        js.debug.firing_rates(net, state, {"a": x_seq["a"][0], "b": x_seq["b"][0]})
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "sentence"),
     [
         (
             lambda net, s, x: js.debug.firing_rates(net, s, x, silent=0.5, saturated=0.5),
             ValueError,
-            "`firing_rates(silent=..., saturated=...)` must be shares with 0 <= silent < saturated "
-            "<= 1, got 0.5 and 0.5.",
+            "`firing_rates(silent=...)` must be at least 0 and less than 0.5, `saturated`, got "
+            "0.5.",
         ),
         (
             lambda net, s, x: js.debug.firing_rates(net, s, x[0]),
             ValueError,
             "`firing_rates(state=..., x_seq=...)` must be a sequence `[T, N, *]` and the state for "
-            "one of its steps, got the shape (4, 2). Give x_seq a time axis, and the state "
-            "`net.init_state((2,))`.",
+            "one of its steps, got the shape (4, 2). Give `net.init_state((2,))` and a time axis.",
         ),
         (
             lambda net, s, x: jax.jit(lambda x: js.debug.firing_rates(net, s, x))(x),
@@ -94,19 +114,18 @@ def test_the_limits_are_arguments_and_layers_can_be_chosen():
             lambda net, s, x: js.debug.check_finite(net, s, x[:, 0]),
             ValueError,
             "`check_finite(state=..., x_seq=...)` must be a sequence `[T, N, *]` and the state for "
-            "one of its steps, got the shape (8, 2). Give x_seq a time axis, and the state "
-            "`net.init_state((2,))`.",
+            "one of its steps, got the shape (8, 2). Give `net.init_state((2,))` and a time axis.",
         ),
         (
             lambda net, s, x: js.debug.firing_rates(js.LIF(), s, x),
             TypeError,
-            "`firing_rates(net=...)` must be a SpikingModule, got a LIF. A neuron and a function "
-            "hide nothing: scan a step that returns what you want, `(state, (spikes, state.v))`.",
+            "`firing_rates(net=...)` must be a SpikingModule, got a LIF. For a neuron or a "
+            "function, scan a step that returns `(state, (spikes, state.v))`.",
         ),
         (
             lambda net, s, x: js.train.scale_to_firing_rate(net, x, rate=1.0),
             ValueError,
-            "`scale_to_firing_rate(rate=...)` must be between 0 and 1, got 1.0.",
+            "`scale_to_firing_rate(rate=...)` must be greater than 0 and less than 1, got 1.0.",
         ),
         (
             lambda net, s, x: nnx.jit(lambda net: js.train.scale_to_firing_rate(net, x))(net),
@@ -120,14 +139,14 @@ def test_the_limits_are_arguments_and_layers_can_be_chosen():
             ),
             ValueError,
             "`scale_to_firing_rate(net=...)` must have neurons that spike behind weights, got "
-            "none in this Sequential.",
+            "a Sequential without.",
         ),
         (
             lambda net, s, x: js.train.scale_to_firing_rate(net, -x, rate=0.3),
             ValueError,
-            "`scale_to_firing_rate(rate=...)` must be a rate that layer 1 can reach, got 0.3: "
+            "`scale_to_firing_rate(rate=...)` must be within reach of layer 1, got 0.3: "
             "with weights scaled by 2^0 to 2^24 it comes to 0. Ask for less, or look at its "
-            "input with `jaxspike.debug.record`.",
+            "input in `jaxspike.debug.record`.",
         ),
     ],
 )

@@ -239,11 +239,103 @@ def test_a_layer_inside_a_transformation(x_seq):
     with pytest.raises(TypeError) as error:
         js.debug.record(Rematerialised(closed), state, x_seq)
     assert str(error.value) == (
-        "`record(net=...)` must call its layers where their outputs can escape, got a layer inside "
-        "a transformation of JAX: Cannot mutate 'Spiking' from different trace level. Use "
-        "`flax.nnx.jit` or `flax.nnx.remat` instead of those of JAX, and give a module that scans "
-        "its layers an `init_state`."
+        "`record(net=...)` must call no layer inside a transformation of JAX, got Cannot mutate "
+        "'Spiking' from different trace level. Use `flax.nnx.jit` or `flax.nnx.remat` instead, and "
+        "give a module that scans its layers an `init_state`."
     )
+
+
+class Reports(js.nn.SpikingModule):
+    """Returns what its neurons did beside its output, for a loss."""
+
+    def __init__(self, net, fields=("output", "v"), **options):
+        self.net, self.fields, self.options = net, fields, options
+
+    def __call__(self, state, x):
+        inside = js.debug.record(self.net, state["net"], x, fields=self.fields, **self.options)
+        new, y, records = inside
+        return {"net": new}, {"y": y, "records": dict(records)}
+
+
+def test_a_module_that_records_is_recorded(net, x_seq, recorded):
+    (state, y, records), _, _ = recorded
+    outer = Reports(net)
+    start = outer.init_state((N, C))  # traces layers whose neurons run inside one step
+    twice = nnx.jit(lambda net, x: js.debug.record(net, start, x, fields=("output", "input")))
+    new, out, outside = twice(outer, x_seq)
+    jax.tree.map(np.testing.assert_array_equal, (new, out["y"]), ({"net": state}, y))
+    assert list(outside) == [f"net.{name}" for name in NEURONS]
+    for name in NEURONS:
+        for field in ("output", "v"):
+            np.testing.assert_array_equal(out["records"][name][field], records[name][field])
+        for field in ("output", "input"):
+            np.testing.assert_array_equal(outside[f"net.{name}"][field], records[name][field])
+    rows = js.summary(outer, start, x_seq).layers
+    assert list(rows)[:2] == ["net.0", "net.1"]
+    assert rows["net.1"].rate == pytest.approx(float(records["1"]["output"].mean()))
+
+
+def test_a_record_that_updates_the_network(x_seq):
+    def values(net):
+        key, leaves = jax.random.key(0).dtype, jax.tree.leaves(nnx.state(net))
+        return [np.array(jax.random.key_data(a) if a.dtype == key else a) for a in leaves]
+
+    def make():
+        rngs = nnx.Rngs(0)
+        layers = (nnx.BatchNorm(C, rngs=rngs), js.nn.Dropout(0.5, rngs=rngs), js.IF())
+        return js.nn.Sequential(*layers)
+
+    plain, updated, kept = make(), make(), make()
+    state = plain.init_state((N, C))
+    run = nnx.jit(lambda net, x, s: net(s, x)[1])
+    want, before = run(plain, x_seq, state), values(kept)
+    for net, update in ((updated, True), (kept, False)):
+        net = Reports(net, ("output",), update=update)
+        np.testing.assert_array_equal(run(net, x_seq, {"net": state})["y"], want)
+    jax.tree.map(np.testing.assert_array_equal, values(updated), values(plain))
+    jax.tree.map(np.testing.assert_array_equal, values(kept), before)
+    assert np.any(nnx.state(plain)["layers"][0]["mean"][...] != 0)
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        js.LIF(tau=1.5, v_reset=-0.3),
+        js.IF(v_reset=None, surrogate=js.surrogate.StraightThrough()),
+        js.nn.Spiking(js.LIF(), learn=("v_threshold",)),
+        js.Refractory(js.IF(v_reset=None), steps=2),
+        js.DiscreteLIF(v_decay=0.75, reset_time="before_charge"),
+        js.DiscreteLIF(v_decay=0.75, v_reset=None, reset_time="immediate_once"),
+    ],
+)
+def test_the_membrane_before_the_reset(neuron, x_seq):
+    net = js.nn.Sequential(neuron)
+    state = net.init_state((N, C))
+    _, _, records = js.debug.record(net, state, x_seq, fields=("output", "v", "h"))
+    spikes, v, h = (np.asarray(records["0"][field]) for field in ("output", "v", "h"))
+    resting = np.zeros_like(spikes, bool)  # a frozen membrane may stand above the threshold
+    for back in (1, 2) if isinstance(neuron, js.Refractory) else ():
+        resting[back:] |= spikes[:-back] != 0
+    assert 0 < spikes.mean() < 0.9
+    np.testing.assert_array_equal(spikes, (h >= 1) & ~resting)
+    if (
+        getattr(neuron, "reset_time", "") == "before_charge"
+    ):  # its state is the membrane before the reset
+        np.testing.assert_array_equal(h, v)
+        return
+    resets = getattr(neuron, "v_reset", 0.0 if isinstance(neuron, js.nn.Spiking) else None)
+    after = h - spikes if resets is None else np.where(spikes, resets, h)
+    np.testing.assert_array_equal(v, after.astype(np.float32))
+
+
+def test_the_gradient_of_the_membrane_before_the_reset_passes_no_spike_of_its_step():
+    net = js.nn.Sequential(js.IF(v_reset=None, surrogate=js.surrogate.StraightThrough()))
+
+    def h(x):
+        return js.debug.record(net, net.init_state((1, 1)), x, fields="h")[2]["0"]["h"][-1].sum()
+
+    # d h_2 / d x_2 = 1; d v_1 / d h_1 = 1 - ds/dh * v_threshold = 0
+    np.testing.assert_array_equal(jax.grad(h)(jnp.full((2, 1, 1), 0.7))[:, 0, 0], [0.0, 1.0])
 
 
 def test_threads_do_not_meet(x_seq):
@@ -267,26 +359,25 @@ def test_threads_do_not_meet(x_seq):
         (
             {"layers": "9"},
             ValueError,
-            "`record(layers=...)` must be paths or types of layers of the network, got '9'. "
+            "`record(layers=...)` must be paths or types of layers, got '9'. "
             "Its neurons are: 1, 2.lif, 2.recurrent.neuron, 3.inner.1.",
         ),
         (
             {"layers": js.ALIF},
             ValueError,
-            "`record(layers=...)` must be paths or types of layers of the network, got ALIF. "
+            "`record(layers=...)` must be paths or types of layers, got ALIF. "
             "Its neurons are: 1, 2.lif, 2.recurrent.neuron, 3.inner.1.",
         ),
         (
             {"fields": ("v", "u")},
             ValueError,
-            "`record(fields=...)` must name what a layer has, got 'u'. "
-            "Use some of: output, input, state, v.",
+            "`record(fields=...)` must be one of ('output', 'input', 'state', 'h', 'v'), got 'u'.",
         ),
         (
             {"net": js.LIF()},
             TypeError,
-            "`record(net=...)` must be a SpikingModule, got a LIF. A neuron and a function hide "
-            "nothing: scan a step that returns what you want, `(state, (spikes, state.v))`.",
+            "`record(net=...)` must be a SpikingModule, got a LIF. For a neuron or a function, "
+            "scan a step that returns `(state, (spikes, state.v))`.",
         ),
     ],
 )

@@ -75,6 +75,13 @@ def test_rates_are_those_of_firing_rates(net):
     assert step.layers["0"].rate == float((spikes != 0).mean())
 
 
+def test_the_rate_of_a_layer_is_that_of_all_its_calls():
+    shared = js.nn.Spiking(js.IF())
+    net = js.nn.Sequential(shared, lambda x: 0.5 * x, shared)
+    x_seq = jnp.ones((4, 1, 2))  # the first call fires at every step, the second at every other
+    assert js.summary(net, (1, 2), x_seq).layers["0"].rate == 0.75
+
+
 def test_the_state_is_the_one_that_is_given():
     net = js.nn.Sequential(js.IF(), js.LI())
     half = net.init_state((N, 4), jnp.bfloat16)
@@ -114,21 +121,28 @@ def test_a_table_in_a_notebook(net):
         (
             lambda net: js.summary(js.LIF(), (N, 4)),
             TypeError,
-            "`summary(net=...)` must be a SpikingModule, got a LIF. A neuron and a function "
-            "hide nothing: scan a step that returns what you want, `(state, (spikes, state.v))`.",
+            "`summary(net=...)` must be a SpikingModule, got a LIF. For a neuron or a "
+            "function, scan a step that returns `(state, (spikes, state.v))`.",
         ),
         (
             lambda net: js.summary(net, net.init_state((N, 4))),
             ValueError,
             "`summary(state_or_shape=...)` must be the shape of one step, or a state and the input "
-            "x that it was built for, got a state and no x. "
+            "x that it was built for, got a tuple and no x. "
+            "Give the shape: `summary(net, (N, ...))`.",
+        ),
+        (
+            lambda net: js.summary(net, 3),
+            ValueError,
+            "`summary(state_or_shape=...)` must be the shape of one step, or a state and the input "
+            "x that it was built for, got an int and no x. "
             "Give the shape: `summary(net, (N, ...))`.",
         ),
         (
             lambda net: js.summary(net, net.init_state((N, 4)), jnp.ones((N, 1, 4))),
             ValueError,
             "`summary(state_or_shape=...)` must be the shape of one step, or a state and the input "
-            "x that it was built for, got a state and x of (3, 1, 4). "
+            "x that it was built for, got a tuple and x of (3, 1, 4). "
             "Give the shape: `summary(net, (N, ...))`.",
         ),
         (

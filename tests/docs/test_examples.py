@@ -73,6 +73,22 @@ def test_it_trains_and_reports(tmp_path, script, make, options):
     assert re.match(rf"{len(each)} seeds: {accuracy} \+- \d+\.\d\d %, firing rate \d", both)
 
 
+def test_digits_without_labels(tmp_path):
+    images(tmp_path)
+    small = ["--neurons", "20", "--images", "30", "--every", "20", "--test", "10"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "unsupervised_digits.py", "--data", tmp_path, *small],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    *progress, last = done.stdout.splitlines()
+    assert [line.split()[0] for line in progress] == ["20", "30"]
+    assert all(float(re.search(r"([.\d]+) spikes", line)[1]) > 1 for line in progress)
+    assert re.fullmatch(r"test accuracy \d+\.\d\d % after 30 images", last)
+
+
 def test_missing_data(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "images.py", "--data", tmp_path],

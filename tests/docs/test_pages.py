@@ -13,6 +13,8 @@ LAYERS = {
     "from_other_libraries.md": 0,
     "from_spikingjelly.md": 2,
     "index.md": 2,
+    "local_rules.md": 1,
+    "operations.md": 2,
     "own_neuron.md": 0,
     "seeing.md": 4,
 }
@@ -20,6 +22,7 @@ ELSEWHERE = {  # need files, optional packages or devices
     "bring_your_model.md": "test_bring_your_model.py",
     "data.md": "test_data_page.py",
     "nir.md": "test_nir_page.py",
+    "recipes.md": "test_recipes.py",
     "training.md": "test_train.py",
 }
 ALL = [*pages.DOCS, *pages.NOTEBOOKS, *sorted(pages.ROOT.glob("*.md"))]
@@ -45,6 +48,20 @@ def test_both_orders_agree(page):
     _, printed, _ = page
     different = re.findall(r"different spikes (\d+)", printed)
     assert set(different) == ({"0"} if page[0].name == "index.md" else set())
+
+
+def test_rules_without_a_loss_learn(page):
+    path, printed, _ = page
+    if path.name == "local_rules.md":
+        table = re.search(r"```\n(dt .*?)```", path.read_text(), re.DOTALL)[1]
+        assert table in printed
+        together, alone = map(
+            float, re.search(r"together ([.\d]+), alone ([.\d]+)", printed).groups()
+        )
+        assert together > alone + 0.15
+        first, last = map(float, re.search(r"first ([-.\d]+), last ([-.\d]+)", printed).groups())
+        assert last > first + 0.5
+        assert int(re.search(r"accuracy (\d+)%", printed)[1]) > 72
 
 
 def test_every_program_is_run():

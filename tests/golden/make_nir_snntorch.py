@@ -110,6 +110,17 @@ def main():
             (6,),
             reset="subtract_delayed",
         ),
+        "subtract_once": case(  # with membranes that stay above the threshold
+            np.random.default_rng(2),
+            sequential(
+                linear(6, 16),
+                leaky(16, reset_mechanism="subtract"),
+                linear(16, 8),
+                leaky(8, reset_mechanism="subtract"),
+            ),
+            (6,),
+            reset="subtract_once",
+        ),
         "synaptic": case(
             np.random.default_rng(3),
             sequential(linear(6, 8), synaptic(8), linear(8, 4), synaptic(4)),

@@ -59,6 +59,19 @@ CASES = [
     ("snntorch_lapicque", {"beta": 0.8, "C": 0.7, "time_step": 0.5}, [], "x"),
     ("snntorch_alpha", {"alpha": 0.8, "beta": 0.5}, ["alpha", "beta", "threshold"], "many"),
     ("snntorch_alpha", {"alpha": 0.9, "beta": 0.6, "reset_mechanism": "none"}, ["beta"], "x"),
+    # membranes that stay above the threshold
+    (
+        "snntorch_leaky",
+        {"beta": 0.9, "reset_delay": False, "threshold": 0.4},
+        ["beta", "threshold"],
+        "many",
+    ),
+    (
+        "snntorch_synaptic",
+        {"alpha": 0.6, "beta": 0.7, "reset_delay": False},
+        ["alpha", "beta", "threshold"],
+        "x",
+    ),
 ]
 
 

@@ -1,5 +1,6 @@
 """Graphs read: conventions, cycles, layouts, suspicious and malformed files."""
 
+import copy
 import itertools
 import sys
 import warnings
@@ -69,6 +70,7 @@ UNIT = {"r": full(1, 1 / DT), "v_threshold": full(1, 1.0)}  # v += x
         ({"fires": ">="}, [1, 0, 1, 0, 1]),  # 1 -> 0, 0.5, 1 -> 0, 0.5, 2.5
         ({"reset": "subtract"}, [0, 1, 0, 1, 1]),  # 1, 1.5 -> 0.5, 1, 1.5 -> 0.5, 2.5
         ({"reset": "subtract_delayed"}, [0, 1, 0, 1, 1]),
+        ({"reset": "subtract_once"}, [0, 1, 0, 1, 1]),
         ({"reset": "subtract", "max_spike_count": None, "fires": ">="}, [1, 0, 1, 0, 2]),
         ({"reset": "subtract", "max_spike_count": 1, "fires": ">="}, [1, 0, 1, 0, 1]),
     ],
@@ -305,7 +307,6 @@ WARNED = [
     ([lif(3, tau=full(3, 5e-4))], r"'n0' \(LIF\) has tau=0.0005 below dt=0.001"),
     ([lif(3, r=full(3, 7.0))], r"'n0' \(LIF\) has r=7, where libraries write 1 and tau / dt"),
     ([nir.IF(r=full(3, 7.0), v_threshold=full(3, 1))], r"'n0' \(IF\) has r=7, where"),
-    ([lif(3, v_reset=full(3, 0.6))], r"has a v_threshold that is not above its v_reset"),
 ]
 
 
@@ -386,6 +387,7 @@ DAMAGED = [
     (put("nodes/n0/type", "Foo"), "must have nodes that NIR knows, got 'Foo' at 'n0'"),
     (put("nodes", None), "must have nodes and edges, got ['edges', 'type'] in the graph"),
     (put("edges", np.ones(2)), "must have edges that are pairs of names, got 1.0 in the graph"),
+    (put("edges", np.array([[b"\xff", b"n0"]])), "('�', 'n0') in the graph, where there is no"),
     (put("edges", np.array([[b"a"] * 3])), "must have edges that are pairs of names, got [b'a'"),
 ]
 
@@ -405,11 +407,11 @@ def test_what_is_no_file_of_nir_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="must be a NIRGraph or an existing file, got"):
         js.nir.from_nir(path)
     path.write_bytes(b"hello")
-    with pytest.raises(ValueError, match=r"which HDF5 cannot read: .*file signature not found"):
+    with pytest.raises(ValueError, match=r"net.nir': HDF5 cannot read it \(.*signature not found"):
         js.nir.from_nir(path)
     nir.write(path, chain(lif(3), shape=(3,)))
     path.write_bytes(path.read_bytes()[:9000])
-    with pytest.raises(ValueError, match=r"which HDF5 cannot read: .*truncated"):
+    with pytest.raises(ValueError, match=r"net.nir': HDF5 cannot read it \(.*truncated"):
         js.nir.from_nir(str(path))
     with h5py.File(path, "w"):
         pass
@@ -468,3 +470,106 @@ def test_every_public_name_is_explained():
     names = ("from_nir", "to_nir", "from_data", "to_data", "Graph", "NIRNeuron", "Convention")
     for name in names:
         assert ">>> " in getattr(js.nir, name).__doc__
+
+
+def test_a_reset_above_the_threshold_is_refused():
+    node = nir.IF(r=full(2, 1 / DT), v_threshold=full(2, 1.0), v_reset=np.array([0.0, 1.0]))
+    must = r"the node 'n0' \(IF\) must have v_threshold greater than v_reset, got 1 with v_reset 1"
+    with pytest.raises(ValueError, match=must):
+        js.nir.from_nir(chain(node, shape=(2,)), STEP)
+    js.nir.from_nir(chain(node, shape=(2,)), STEP.replace(reset="subtract"))
+
+
+def test_a_chain_of_any_length_and_nothing_that_contains_itself():
+    twice = [nir.Scale(full(2, 2.0)), nir.Scale(full(2, 0.5))]
+    net = silent(chain(*twice * 600, nir.Scale(full(2, 3.0)), shape=(2,)))
+    x = jnp.asarray([[0.5, 2.0]])
+    np.testing.assert_array_equal(net(net.init_state((1, 2)), x)[1], 3 * x)
+    inner = chain(lif(2), shape=(2,))
+    graph = chain(lif(2), shape=(2,))
+    graph.nodes["inner"], inner.nodes["outer"] = inner, graph
+    with pytest.raises(ValueError, match=r"must not contain itself, got itself at 'inner\.outer'"):
+        js.nir.from_nir(graph)
+    deep = chain(lif(2), shape=(2,))
+    for _ in range(100):
+        outer = chain(lif(2), shape=(2,))
+        outer.nodes["in"], deep = deep, outer
+    with pytest.raises(
+        ValueError, match="must have graphs in graphs at most 100 deep, and at most"
+    ):
+        js.nir.from_nir(deep)
+    graph = chain(lif(2), shape=(2,))
+    graph.nodes["n"] = 3
+    with pytest.raises(ValueError, match="must have nodes of the package nir, got 3 at 'n'"):
+        js.nir.from_nir(graph)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "sentence"),
+    [
+        ([nir.Linear(np.full((2, 2), 1e300))], "must have numbers that float32 holds as weight"),
+        ([nir.Linear(np.full((2, 2), np.nan))], "must have finite real numbers as weight"),
+        (
+            [nir.Affine(np.eye(2), np.full(2, -1e39))],
+            "must have numbers that float32 holds as bias, got -1e+39",
+        ),
+        (
+            [nir.Scale(np.full(2, 1e300))],
+            "must have numbers that float32 holds as scale, got 1e+300",
+        ),
+        ([lif(2, r=np.full(2, 1e300))], "must have numbers that float32 holds as r, got 1e+300"),
+        (
+            [lif(2, tau=np.full(2, 1e-300))],
+            "must have parameters of moderate size, got v_decay=-1e+297",
+        ),
+    ],
+)
+def test_what_float32_does_not_hold_is_refused(nodes, sentence):
+    with warnings.catch_warnings(), pytest.raises(ValueError) as e:
+        warnings.simplefilter("ignore", UserWarning)
+        js.nir.from_nir(chain(*nodes, shape=(2,)), STEP)
+    assert sentence in str(e.value)
+
+
+def test_shapes_of_a_file_have_a_limit():
+    graph = chain(lif(1), shape=(2**20, 2**20))
+    with pytest.raises(ValueError, match="must have at most 268435456 values in a sample, got the"):
+        js.nir.from_nir(graph, STEP)
+
+
+class Tree:
+    """A graph that is nothing but its dictionary."""
+
+    def __init__(self, tree):
+        self.tree = tree
+
+    def to_dict(self):
+        return self.tree
+
+
+ODD = (None, "x", {}, {"a": 1}, [], 3, -1, 2**70, 1e300, np.nan, np.zeros((0, 3)), 1 + 2j)
+ODD += (full((2, 3, 4), 1.0), np.array([b"x"], object), np.array(["LIF", "LIF"]), "NIRGraph")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_malformed_graphs_are_errors_of_from_nir(seed):
+    """Any entry of a graph replaced by anything."""
+    rng = np.random.default_rng(seed)
+    graph = js.nir.to_nir(js.nn.Sequential(js.LIF(v_reset=None), js.ALIF()), (3,), lossy=True)
+    tree = copy.deepcopy(graph.to_dict())
+    places = [(tree, key) for key in tree]
+    for holder, key in places:  # which grows
+        inside = holder[key]
+        places += [(inside, k) for k in inside] if isinstance(inside, dict) else []
+    n_refused = 0
+    for i in rng.permutation(len(places))[:25]:
+        holder, key = places[i]
+        kept, holder[key] = holder[key], ODD[rng.integers(len(ODD))]
+        try:
+            silent(Tree(tree))
+        except (TypeError, ValueError) as e:
+            assert str(e).startswith("`from_nir(")
+            n_refused += 1
+        holder[key] = kept
+    assert 5 < n_refused < 25
+    silent(Tree(tree))

@@ -48,6 +48,7 @@ NEURONS = [
         js.DiscreteLIF(v_reset=None, reset_time="after_charge", max_spike_count=None),
         {"lossy": True},
     ),
+    (js.DiscreteLIF(v_reset=None, reset_time="immediate_once", fires=">"), {"lossy": True}),
 ]
 
 
@@ -256,3 +257,33 @@ def test_a_write_that_fails_harms_no_file(tmp_path, monkeypatch):
         js.nir.to_nir(js.IF(), (3,), path=path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_from_batch_normalization_to_nir(tmp_path):
+    """The whole way: normalized, folded, written and read, a network gives the same spikes."""
+    rng, rngs = np.random.default_rng(0), nnx.Rngs(0)
+    net = js.nn.Sequential(
+        nnx.Conv(2, 4, (3, 3), use_bias=False, rngs=rngs),
+        nnx.BatchNorm(4, rngs=rngs),
+        js.IF(),
+        js.nn.Flatten(),
+        nnx.Sequential(nnx.Linear(64, 8, rngs=rngs), nnx.BatchNorm(8, rngs=rngs)),
+        js.LIF(tau=2.0),
+    )
+    for norm in net.layers[1], net.layers[4].layers[1]:
+        for name, low, high in ("scale", 0.5, 2), ("bias", 0, 1), ("mean", -1, 1), ("var", 0.1, 2):
+            variable = getattr(norm, name)
+            variable[...] = jnp.asarray(rng.uniform(low, high, variable.shape), jnp.float32)
+    net.eval()
+    xs = jnp.asarray(rng.uniform(0, 1, (6, 3, 4, 4, 2)), jnp.float32)
+    _, want = net(net.init_state(xs.shape[1:]), xs)
+    with pytest.raises(ValueError, match=r"got an nnx.BatchNorm at '1'\. Fuse it with the layer"):
+        js.nir.to_nir(net, xs.shape[2:])
+    fused = js.nn.fuse_conv_bn(net)
+    js.nir.to_nir(fused, xs.shape[2:], path=tmp_path / "net.nir")
+    again = js.nir.from_nir(tmp_path / "net.nir")
+    _, got = again(again.init_state(xs.shape[1:]), xs)
+    assert 0.05 < want.mean() < 0.9
+    np.testing.assert_array_equal(got, want)
+    fused.train()
+    np.testing.assert_array_equal(fused(fused.init_state(xs.shape[1:]), xs)[1], want)

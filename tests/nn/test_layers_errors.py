@@ -175,7 +175,8 @@ CASES = [
     ),
     (
         lambda: js.nn.Upsample((2, 0)),
-        "`Upsample(factor=...)` must be positive integers such as (2, 2), got (2, 0).",
+        "`Upsample(factor=...)` must be positive integers, got (2, 0). "
+        "Give one per spatial axis, as in (2, 2).",
     ),
     (
         lambda: js.nn.Upsample((2, 2), "cubic"),
@@ -183,7 +184,8 @@ CASES = [
     ),
     (
         lambda: js.nn.AdaptiveAvgPool(1),
-        "`AdaptiveAvgPool(size=...)` must be positive integers such as (2, 2), got 1.",
+        "`AdaptiveAvgPool(size=...)` must be positive integers, got 1. "
+        "Give one per spatial axis, as in (2, 2).",
     ),
     (
         lambda: js.nn.AdaptiveAvgPool((1, 1))(ONES[0]),

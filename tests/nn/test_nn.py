@@ -476,3 +476,32 @@ def test_a_long_rest_in_half_precision():
     state = neuron.init_state((1,), jnp.bfloat16)
     _, y = js.scan(neuron, state, jnp.ones((700, 1)))
     assert np.flatnonzero(y).tolist() == [0, 301, 602]
+
+
+def test_an_error_in_a_layer_says_which():
+    inner = js.nn.Sequential(nnx.Linear(2, 2, rngs=nnx.Rngs(0)))
+    with pytest.raises(TypeError, match="dot_general") as info:
+        js.nn.Sequential(js.IF(), inner).init_state((1, 3))
+    assert [note for note in info.value.__notes__ if note.startswith("It is")] == [
+        "It is raised by layer 0, a Linear, for an input of (1, 3).",
+        "It is raised by layer 1, a Sequential, for an input of (1, 3).",
+    ]
+
+
+def test_the_class_of_a_module_can_be_assigned():
+    """As qwix does, to change the call of a network that it quantizes."""
+    ones = nnx.initializers.ones
+    net = js.nn.Sequential(nnx.Linear(3, 2, kernel_init=ones, rngs=nnx.Rngs(0)), js.LIF())
+    xs = jnp.ones((4, 2, 3))
+
+    class Doubled(type(net)):
+        def __call__(self, state, x):
+            state, y = super().__call__(state, x)
+            return state, 2 * y
+
+    _, want = net(net.init_state((2, 3)), xs)
+    net.__class__ = Doubled
+    assert type(net) is Doubled
+    _, y = net(net.init_state((2, 3)), xs)
+    assert want.any()
+    np.testing.assert_array_equal(y, 2 * want)

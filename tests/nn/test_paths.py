@@ -1,5 +1,7 @@
 """The path of a layer: dotted, without `layers` of a Sequential."""
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 
@@ -47,3 +49,18 @@ def test_a_layer_is_found_by_its_path(net):
             assert (holder[key] if isinstance(key, int) else getattr(holder, key)) is layer
     for missing in ("3", "2.lid", "0.0", "2.lif.neuron.1", ""):
         assert paths.locate(net, missing)[2] is None
+
+
+def test_the_layers_of_a_graph_are_its_nodes():
+    nir = pytest.importorskip("nir")
+    lif = nir.LIF(*(np.full(2, p) for p in (2e-3, 1.0, 0.0, 0.5)))
+    nodes = {"in": nir.Input(np.array([2])), "fc.1": nir.Linear(np.eye(2)), "lif": lif}
+    edges = [("in", "fc.1"), ("fc.1", "lif"), ("lif", "out")]
+    graph = nir.NIRGraph({**nodes, "out": nir.Output(np.array([2]))}, edges)
+    net = js.nir.from_nir(graph, js.nir.Convention(dt=1e-3))
+    assert set(paths.named_layers(net)) == {"fc.1", "lif", "Graph"}
+    x_seq = jnp.ones((3, 1, 2))
+    assert list(js.debug.record(net, net.init_state((1, 2)), x_seq)[2]) == ["lif"]
+    around = js.nn.Sequential(net, js.IF())
+    assert paths.locate(around, "0.fc.1")[2] is net["fc.1"]
+    assert paths.locate(around, "0.fc.2")[2] is None

@@ -47,15 +47,20 @@ def reference(n, x):
             v = charge(reset(v, last, hard))
         elif n.reset_time == "after_charge":
             v = reset(charge(v), last, hard)
+        elif n.reset_time == "immediate_once":
+            v = charge(v) - last * n.v_threshold
         else:
             v = charge(v)
+        once = n.reset_time == "immediate_once"
         immediate = n.reset_time == "immediate" and n.v_threshold is not None
         low = -np.inf if n.v_min is None else n.v_min
-        if not immediate:
+        if not immediate and not once:
             v = np.maximum(v, low)
         y = last if n.spike_delay else fire(v)
         if immediate:
             v = np.maximum(reset(v, y, hard), low)
+        if once:
+            v = np.maximum(v - (y - last) * n.v_threshold, low)
         yield y, v, c
     assert not margins or min(m.min() for m in margins) > 1e-5
 
@@ -72,6 +77,8 @@ def cases():
     yield synapse | {"v_min": -0.3, "reset_time": "after_charge", "v_threshold": 0.7}
     yield synapse | {"v_threshold": None, "v_min": -0.5}
     yield {"v_threshold": None, "v_decay": 1.0}
+    yield {"reset_time": "immediate_once", "v_reset": None, "v_threshold": 0.5}
+    yield synapse | {"reset_time": "immediate_once", "v_reset": None, "max_spike_count": 3}
     yield {"v_threshold": -50.0, "v_leak": -50.7, "v_reset": -52.0, "reset_time": "after_charge"}
 
 
@@ -177,14 +184,42 @@ def test_errors():
         reset_time="never",
         v_threshold=None,
     )
+    refused(
+        "`DiscreteLIF(v_reset=...)` must be None with reset_time='immediate_once', got 0.0. Use "
+        "'immediate'.",
+        reset_time="immediate_once",
+    )
     refused("`DiscreteLIF(fires=...)` must be one of ('>=', '>'), got '<'.", fires="<")
     refused("`DiscreteLIF(c_decay=...)` must be between -1 and 1, got 1.5.", c_decay=1.5)
     refused(
         "`DiscreteLIF(v_threshold=...)` must be greater than 0 to count spikes, got -50.0. "
         "Use `max_spike_count=1`.",
         v_threshold=-50.0,
+        v_reset=-60.0,
         max_spike_count=None,
     )
+
+
+@pytest.mark.parametrize("v_reset", [1.0, 2.0, np.inf, jnp.array([0.0, 1.5])])
+def test_a_reset_to_where_it_would_fire_again_is_refused(v_reset):
+    for neuron, what in (
+        (js.DiscreteLIF, "less than 1.0"),
+        (js.nir.NIRNeuron, "less than 1.0"),
+        (js.TernaryIF, "closer to 0 than 1.0"),
+        (js.TernaryLIF, "closer to 0 than 1.0"),
+    ):
+        must = f"`{neuron.__name__}(v_reset=...)` must be {what}, its v_threshold, got {v_reset}."
+        with pytest.raises(ValueError, match=re.escape(must)):
+            neuron(v_threshold=1.0, v_reset=v_reset)
+    with pytest.raises(
+        ValueError, match=re.escape("closer to 0 than 1.0, its v_threshold, got -1")
+    ):
+        js.TernaryIF(v_reset=-1.0)
+    js.DiscreteLIF(v_threshold=-50.0, v_reset=-52.0)
+    js.DiscreteLIF(v_threshold=1.0, v_reset=v_reset, reset_time="never")
+    js.presets.norse.lif(v_th=1.0, v_reset=0.5)
+    with pytest.raises(ValueError, match=re.escape("(v_reset=...)` must be less than 1.0, its")):
+        js.presets.norse.lif(v_th=1.0, v_reset=1.0)
 
 
 def test_a_leak_of_another_shape_is_refused_by_name():

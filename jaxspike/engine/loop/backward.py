@@ -34,7 +34,7 @@ from .tiles import Tiles, differentiate_as
 
 
 class ReadsBack(NamedTuple):
-    """What a backward pass reads at every step, in which part of each row.
+    """The rows that a backward pass reads at every step, and the part of each.
 
     Attributes:
         window: The part.

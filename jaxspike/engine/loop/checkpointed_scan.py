@@ -55,7 +55,7 @@ def checkpointed_scan(
 
     def forward(consts, state, xs, lines):
         _check_effects(loop)
-        # the structure of the residuals tells what is differentiated: None or ()
+        # the structure of the residuals, None or (), determines what is differentiated
         perturbed = _perturbed(consts), _perturbed(xs)
         args = tuple(map(_values, (consts, state, xs, lines)))
         out, residuals = with_residuals(loop, plan, *args)

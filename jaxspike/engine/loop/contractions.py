@@ -40,9 +40,9 @@ def run_stored(loop: Loop, args, stored: list[Array], probes: list[Array]):
         if id(e) not in given:
             return inputs
         i = given[id(e)]
-        fixed, moving = operands(step, e)
-        changing[i] = [env[v] for v in moving]
-        use = _with_output(function([*fixed, *moving], e.outvars, [e]))
+        fixed, varying = operands(step, e)
+        changing[i] = [env[v] for v in varying]
+        use = _with_output(function([*fixed, *varying], e.outvars, [e]))
         return [use(stored[i], probes[i], [env[v] for v in fixed], changing[i])]
 
     evaluate(step.eqns, env, lambda e: id(e) in given or is_per_neuron(e), special)
@@ -54,15 +54,15 @@ def _with_output(contract):
     """``contract`` with its output given: the value is the given one, the gradient the true one."""
 
     @jax.custom_vjp
-    def use(given, probe, fixed, moving):
+    def use(given, probe, fixed, varying):
         return given
 
-    def forward(given, probe, fixed, moving):
-        return given, (fixed, moving)
+    def forward(given, probe, fixed, varying):
+        return given, (fixed, varying)
 
     def backward(residuals, g):
-        fixed, moving = residuals
-        _, pull = jax.vjp(lambda *m: contract(*fixed, *m)[0], *moving)
+        fixed, varying = residuals
+        _, pull = jax.vjp(lambda *m: contract(*fixed, *m)[0], *varying)
         return None, g, None, list(pull(g))
 
     use.defvjp(forward, backward)
@@ -88,7 +88,7 @@ def weight_gradients(
     Returns:
         Gradients by the position of the constant.
     """
-    moving, cotangents = rows
+    varying, cotangents = rows
     fixed, changing = operands(step, eqn)
     values: dict[Var, Array] = {v: consts[step.consts.index(v)] for v in fixed}
     contract = function([*fixed, *changing], eqn.outvars, [eqn])
@@ -99,9 +99,9 @@ def weight_gradients(
 
             def over_time(w, v=v):
                 if folds(eqn, lambda u: u in changing):
-                    return folded(eqn, moving[0], w)
+                    return folded(eqn, varying[0], w)
                 ws = [w if u is v else values[u] for u in fixed]
-                return jax.vmap(lambda *m: contract(*ws, *m)[0])(*moving)
+                return jax.vmap(lambda *m: contract(*ws, *m)[0])(*varying)
 
             (gradients[n],) = jax.linear_transpose(over_time, consts[n])(cotangents)
     return gradients

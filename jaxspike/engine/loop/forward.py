@@ -27,7 +27,7 @@ Results = tuple[Arrays, Arrays, Arrays]  # the last state, the outputs, the last
 
 
 class Residuals(NamedTuple):
-    """What the backward pass needs: the arguments, and what the forward pass stores.
+    """The residuals of the backward pass: the arguments, and what the forward pass stores.
 
     Attributes:
         consts: Values of the constants.
@@ -45,7 +45,7 @@ class Residuals(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """What a forward pass reads at every step, in which part of each row.
+    """The rows that a forward pass reads at every step, and the part of each.
 
     Attributes:
         window: The part.
@@ -65,7 +65,7 @@ class Reads(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What a forward pass writes: outputs, delay lines and, where there is room, residuals."""
+    """The rows that a forward pass writes: outputs, delay lines and, where there is room, residuals."""
 
     ys: list[Buffer]
     starts: list[Buffer] | None = None

@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -43,6 +43,21 @@ def pins_shardings(eqn: JaxprEqn) -> bool:
     return any(type(s) is not _no_sharding() for s in shardings)
 
 
+def scan_arity(eqn: JaxprEqn) -> tuple[int, int]:
+    """How many inputs of a `lax.scan` equation are constants, and how many its carry.
+
+    JAX 0.12 has no parameters for them. A sequence has one axis more outside than in the body.
+    """
+    body = eqn.params["jaxpr"].jaxpr
+    sequences = _more_axes(eqn.invars, body.invars)
+    carry = len(eqn.outvars) - _more_axes(eqn.outvars, body.outvars)
+    return len(eqn.invars) - carry - sequences, carry
+
+
+def _more_axes(outer: Sequence[Any], inner: Sequence[Any]) -> int:
+    return sum(a.aval.ndim > b.aval.ndim for a, b in zip(outer, inner, strict=True))
+
+
 @functools.cache
 def _named_axis_effect() -> type:
     jaxpr = jax.make_jaxpr(lambda x: lax.psum(x, "_"), axis_env=[("_", 1)])(0.0)
@@ -57,7 +72,7 @@ def _no_sharding() -> type:
 
 
 def trace_context_error() -> type[Exception] | tuple[()]:
-    """What Flax raises where a trace changes its variables; () if Flax has not been imported."""
+    """Flax's error for a trace that changes its variables; () if Flax has not been imported."""
     return getattr(sys.modules.get("flax.errors"), "TraceContextError", ())
 
 

@@ -11,11 +11,13 @@ from ...nn import Spiking
 from ...surrogate import Surrogate
 from ..convention import Convention
 from ..file import Tree, read_tree
-from ..graph import NEURONS, flat_graph
+from ..graph import NEURONS, flat_graph, malformed
 from ..graph_module import Graph, Origin
 from ..shapes import infer_shapes
 from .nodes import layer_of
 from .schedule import schedule
+
+DEPTH, NODES = 100, 1_000_000
 
 
 def from_nir(
@@ -106,7 +108,26 @@ def _as_tree(graph) -> Tree:
     if not hasattr(graph, "to_dict"):
         must = "must be a NIRGraph or the path of a file"
         raise TypeError(f"`from_nir(graph=...)` {must}, got {graph!r}.")
+    _check_nesting(graph)
     return graph.to_dict()
+
+
+def _check_nesting(graph) -> None:
+    """Refuse a graph that contains itself, and what is no node, before they are converted."""
+    outside: tuple[object, ...] = (graph,)
+    todo, count = [("", graph, outside)], 0
+    while todo:
+        prefix, node, outside = todo.pop()
+        count += 1
+        if len(outside) > DEPTH or count > NODES:
+            must = f"have graphs in graphs at most {DEPTH} deep, and at most {NODES} nodes"
+            raise malformed(must, f"more at {prefix[:-1]!r}")
+        for name, inner in dict(getattr(node, "nodes", {})).items():
+            if not hasattr(inner, "to_dict"):
+                raise malformed("have nodes of the package nir", f"{inner!r} at {prefix + name!r}")
+            if any(inner is other for other in outside):
+                raise malformed("not contain itself", f"itself at {prefix + name!r}")
+            todo.append((f"{prefix}{name}.", inner, (*outside, inner)))
 
 
 def _hints(metadata: Tree) -> Tree:

@@ -17,7 +17,16 @@ from ..graph import NEURONS, Node
 from ..layers import Delays, FlattenChannelsFirst, Matrix, Scale, SumPool, Threshold
 from ..layout import channels_last
 from ..neuron import NIRNeuron, Parameters, checksum, discretize, neuron_parameters, per_step_r
-from ..shapes import Array, flatten_axes, full_parameter, kernel_size, paddings, sizes, weight_of
+from ..shapes import (
+    LARGEST,
+    Array,
+    flatten_axes,
+    full_parameter,
+    kernel_size,
+    paddings,
+    sizes,
+    weight_of,
+)
 
 LONGEST = 10_000  # steps of a Delay, each of which is an array of its state
 
@@ -131,7 +140,12 @@ def _neuron(
             lost = f"NIR cannot represent {node.metadata['lost']}"
             node.warn(f"has changed since it was a {node.metadata['model']}, and {lost}")
     _check_neuron(node, p, convention)
-    return discretize(node.kind, p, convention, surrogate or Sigmoid())
+    neuron = discretize(node.kind, p, convention, surrogate or Sigmoid())
+    for field in "v_decay", "c_decay", "v_gain", "c_gain", "x_gain":
+        value = getattr(neuron, field)
+        if value is not None and not np.all(np.abs(value) <= LARGEST):
+            raise node.error("have parameters of moderate size", f"{field}={value} in a step")
+    return neuron
 
 
 def _model(hint: Tree, surrogate: Surrogate | None) -> Neuron | None:
@@ -140,6 +154,13 @@ def _model(hint: Tree, surrogate: Surrogate | None) -> Neuron | None:
     cls = NIRNeuron if name == "NIRNeuron" else getattr(models, name, None)
     if not (isinstance(cls, type) and issubclass(cls, Neuron)):
         return None
+    try:
+        return cls(**_model_fields(hint, cls, surrogate))
+    except (TypeError, ValueError):
+        return None
+
+
+def _model_fields(hint: Tree, cls: type[Neuron], surrogate: Surrogate | None) -> Tree:
     fields: Tree = {}
     for field in dataclasses.fields(cls):
         if field.name == "surrogate" and surrogate is not None:
@@ -150,10 +171,7 @@ def _model(hint: Tree, surrogate: Surrogate | None) -> Neuron | None:
                 value = channels_last(value).astype(np.float32)
             value = value.item() if isinstance(value, np.generic) else value
             fields[field.name] = None if isinstance(value, str) and value == "None" else value
-    try:
-        return cls(**fields)
-    except (TypeError, ValueError):
-        return None
+    return fields
 
 
 def _check_neuron(node: Node, p: Parameters, convention: Convention) -> None:
@@ -166,7 +184,8 @@ def _check_neuron(node: Node, p: Parameters, convention: Convention) -> None:
     if "v_threshold" in p:
         hard, several = convention.reset == "hard", convention.max_spike_count != 1
         if hard and np.any(p["v_threshold"] <= p["v_reset"]):
-            node.warn("has a v_threshold that is not above its v_reset: it never stops firing")
+            got = f"{p['v_threshold'].min():g} with v_reset {p['v_reset'].max():g}"
+            raise node.error("have v_threshold greater than v_reset", got)
         if several and np.any(p["v_threshold"] <= 0):
             must = "have v_threshold greater than 0 to fire several times per step"
             raise node.error(must, f"{p['v_threshold'].min()}")

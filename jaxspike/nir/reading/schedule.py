@@ -21,21 +21,36 @@ def schedule(graph: FlatGraph) -> Schedule:
     def output(name: str, delayed: frozenset[str]) -> Value:
         if graph.nodes[name].kind in STATEFUL:
             return (name, DELAYED) if name in delayed else (name, ())
-        delayed &= upstream[name]
-        value = (name, tuple(sorted(delayed)))
-        if value not in values:
-            inputs = tuple(output(s, delayed) for s in graph.sources[name])
-            values[value] = inputs
-        return value
+        return name, tuple(sorted(delayed & upstream[name]))
+
+    def inputs(value: Value) -> tuple[Value, ...]:
+        return tuple(output(s, frozenset(value[1])) for s in graph.sources[value[0]])
+
+    def add(*todo: Value) -> None:
+        """Add values without memory, each after those that it is computed from."""
+        stack = list(todo)[::-1]
+        while stack:
+            value = stack[-1]
+            known = value in values or graph.nodes[value[0]].kind in STATEFUL
+            missing = [] if known else [v for v in inputs(value) if _is_missing(graph, values, v)]
+            if not missing:
+                stack.pop()
+                if not known:
+                    values[value] = inputs(value)
+            stack += reversed(missing)
 
     for name in place:
         if graph.nodes[name].kind in STATEFUL:
             delayed = frozenset(n for n in upstream[name] if place[n] >= place[name])
-            inputs = tuple(output(s, delayed) for s in graph.sources[name])
-            values[name, ()] = inputs
-    for name in graph.outputs:
-        output(name, frozenset())
+            received = tuple(output(s, delayed) for s in graph.sources[name])
+            add(*received)
+            values[name, ()] = received
+    add(*(output(name, frozenset()) for name in graph.outputs))
     return tuple(values.items())
+
+
+def _is_missing(graph: FlatGraph, values: dict[Value, tuple[Value, ...]], value: Value) -> bool:
+    return value not in values and graph.nodes[value[0]].kind not in STATEFUL
 
 
 def _upstream(graph: FlatGraph) -> dict[str, frozenset[str]]:

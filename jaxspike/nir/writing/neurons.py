@@ -64,7 +64,9 @@ def _spiking(node: NeuronNode, neuron: LIF | IF | CubaLIF, p: Parameters) -> Neu
 def _lif(neuron: LIF, p: Parameters, dt: float) -> NeuronNode:
     tau = p["tau"]
     r = np.ones_like(tau) if neuron.decay_input else tau
-    fields = {"tau": tau * dt, "r": r, "v_leak": p.get("v_reset", np.zeros(()))}
+    v_rest = p.get("v_rest", p.get("v_reset", np.zeros(())))
+    p = {"v_reset": v_rest} | p  # else a reader without soft resets would reset to 0
+    fields = {"tau": tau * dt, "r": r, "v_leak": v_rest}
     return _spiking(NeuronNode("LIF", fields), neuron, p)
 
 
@@ -127,6 +129,9 @@ def _firing(node: NeuronNode, neuron: DiscreteLIF) -> None:
     if neuron.reset_time == "immediate" and soft:
         node.lost.append("soft reset")
         node.hints["reset"] = "subtract"
+    elif neuron.reset_time == "immediate_once":
+        node.lost.append("soft reset")
+        node.hints["reset"] = "subtract_once"
     elif neuron.reset_time == "after_charge" and soft:
         node.lost.append("soft reset, delayed")
         node.hints["reset"] = "subtract_delayed"

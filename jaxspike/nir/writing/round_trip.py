@@ -73,7 +73,7 @@ def _tree(writer, net: Graph, node: Node, wire: Wire) -> Tree:
 
 
 def _equal(a: Neuron, b: Neuron) -> bool:
-    """Whether two neurons are the same but for their surrogates."""
+    """Whether two neurons are equal except for their surrogates."""
     return type(a) is type(b) and all(
         np.array_equal(getattr(a, field.name), getattr(b, field.name))
         for field in dataclasses.fields(a)

@@ -7,19 +7,11 @@ from typing import Any, TypeVar
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._types import Array
 from ..module import SpikingModule
 from ..paths import Key, locate
 from ..sequential import Sequential
 
 Net = TypeVar("Net", bound=nnx.Module)
-
-
-class Identity(nnx.Module):
-    """Takes the place of a batch normalization that has been folded away."""
-
-    def __call__(self, x: Array) -> Array:
-        return x
 
 
 NAME_PAIRS = 'Name them by their paths: `pairs=[("conv1", "norm1")]`.'
@@ -32,8 +24,8 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
     epsilon)`` compute what the two layers did, up to rounding. A pair is found automatically where
     an `nnx.BatchNorm` follows an `nnx.Conv`, `nnx.ConvTranspose` or `nnx.Linear` in a `Sequential`
     or `nnx.Sequential`, at any depth; elsewhere the order of the calls is unknown, so name the
-    pairs. An identity takes the place of the normalization: the state of the network and the paths
-    of all other layers do not change.
+    pairs. An `nnx.Dropout` with a rate of 0, which does nothing, takes the place of the
+    normalization: the state of the network and the paths of all other layers do not change.
 
     Args:
         net: The network, after ``net.eval()``.
@@ -73,7 +65,7 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
                 "`fuse_conv_bn(net)` must be in evaluation mode, got training. Call `net.eval()`."
             )
         _fold(layers[i], layers[j])
-        layers[j] = Identity()
+        layers[j] = nnx.Dropout(0.0, deterministic=True)
     return net
 
 

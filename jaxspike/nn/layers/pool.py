@@ -28,9 +28,8 @@ class _Pool(nnx.Module):
         self.window = sizes(name, "window", window)
         self.strides = self.window if strides is None else sizes(name, "strides", strides)
         if len(self.strides) != len(self.window):
-            raise ValueError(
-                f"`{name}(strides=...)` must be one per axis of {self.window}, got {self.strides}."
-            )
+            must = f"must be one per axis of window {self.window}, got {self.strides}"
+            raise ValueError(f"`{name}(strides=...)` {must}.")
         self.padding = padding if isinstance(padding, str) else _pairs(name, padding)
 
     def _space(self, x: Array) -> tuple[int, ...]:
@@ -183,9 +182,8 @@ def sizes(name: str, argument: str, given: Sequence[int]) -> tuple[int, ...]:
     """A positive integer for each spatial axis."""
     ok = isinstance(given, Sequence) and all(isinstance(n, int) and n >= 1 for n in given)
     if not ok or not given:
-        raise ValueError(
-            f"`{name}({argument}=...)` must be positive integers such as (2, 2), got {given!r}."
-        )
+        where, fix = f"`{name}({argument}=...)`", "Give one per spatial axis, as in (2, 2)."
+        raise ValueError(f"{where} must be positive integers, got {given!r}. {fix}")
     return tuple(given)
 
 

@@ -72,7 +72,7 @@ class _SpikingCell(SpikingModule):
         self.linear_hh = linear(self.features)
 
     def _inputs(self, h: Array, x: Array) -> tuple[list[Array], list[Array]]:
-        """What each gate receives from ``x`` and from the last output ``h``."""
+        """The input of each gate from ``x`` and from the last output ``h``."""
         check_features(self, "in_features", x)
         x = x.astype(output_dtype(x))
         both = self.linear_ih(x), self.linear_hh(h.astype(x.dtype))

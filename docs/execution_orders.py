@@ -1,4 +1,4 @@
-"""Draw `two_walks.svg`: the grid of a network over time, and the two orders to walk it."""
+"""Draw `execution_orders.svg`: the grid of a network over time, and the orders to traverse it."""
 
 import pathlib
 

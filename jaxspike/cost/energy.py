@@ -1,0 +1,192 @@
+"""`energy`: the energy of counted operations, under a model that says what it assumes."""
+
+import dataclasses
+
+from .. import _check
+from .report import Operations
+
+_PARTS = "AC", "multi", "MAC", "weight reads", "state"
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyModel:
+    """What each operation costs, in picojoules: a table, such as one for your own chip.
+
+    Args:
+        name: What the report calls it.
+        source: Where the numbers come from.
+        ac: An accumulation.
+        mac: A multiply-accumulate.
+        read: Reading a byte of a weight, once for every operation that uses it.
+        state: Reading or writing a byte of the state; each is read and written in every step.
+        dense: Whether operations with a weight of zero, and in a MAC with an activation of zero,
+            cost as much as others. With False only effective operations count.
+
+    Raises:
+        TypeError: If a cost is not a number.
+        ValueError: If a cost is below zero.
+
+    Example:
+        >>> import jaxspike as js
+        >>> js.cost.EnergyModel("my chip", "its data sheet", ac=0.1, mac=0.5, state=1.0).ac
+        0.1
+    """
+
+    name: str
+    source: str
+    ac: float
+    mac: float
+    read: float = 0.0
+    state: float = 0.0
+    dense: bool = False
+
+    def __post_init__(self):
+        for field in ("ac", "mac", "read", "state"):
+            where = f"`EnergyModel({field}=...)`"
+            _check.in_range(where, _check.number(where, getattr(self, field)), low=0)
+
+
+_HOROWITZ = "Horowitz, Computing's energy problem, ISSCC 2014"
+# additions and multiplications in pJ; a MAC is one of each
+_ADD = {"float32": 0.9, "float16": 0.4, "int32": 0.1, "int8": 0.03}
+_MULTIPLY = {"float32": 3.7, "float16": 1.1, "int32": 3.1, "int8": 0.2}
+
+
+def Horowitz45nm(dtype: str = "float32") -> EnergyModel:  # noqa: N802, the name of a model
+    """Arithmetic of a 45 nm process at 0.9 V, without memory.
+
+    An accumulation is one addition, a multiply-accumulate a multiplication and an addition: 0.9 and
+    4.6 pJ in float32, 0.4 and 1.5 in float16, 0.1 and 3.2 in int32, 0.03 and 0.23 in int8.
+
+    Raises:
+        ValueError: If ``dtype`` is not one of these.
+
+    Example:
+        >>> import jaxspike as js
+        >>> js.cost.Horowitz45nm("float16").mac
+        1.5
+
+    Source: Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC 2014.
+    """
+    _check.one_of("`Horowitz45nm(dtype=...)`", dtype, tuple(_ADD))
+    mac = round(_ADD[dtype] + _MULTIPLY[dtype], 2)
+    return EnergyModel(f"45 nm, {dtype}, arithmetic alone", _HOROWITZ, _ADD[dtype], mac)
+
+
+def SpikingJellySimple() -> EnergyModel:  # noqa: N802, the name of a model
+    """SpikingJelly's simple model: arithmetic in float32, and 24.96 pJ for each byte of memory.
+
+    A weight is read for every operation that uses it, a state is read and written in every step.
+    Weights that are zero count too, and a product whose activations are not all 0 or 1 is dense.
+    SpikingJelly also counts elementwise operations, the reads of biases and, in dense convolutions,
+    the padding; here only products count.
+
+    Example:
+        >>> import jaxspike as js
+        >>> js.cost.SpikingJellySimple().read
+        24.96
+
+    Source: SpikingJelly 2.0.0 ``op_counter.SimpleEnergyCostConfig``, after Horowitz 2014 and STEP
+    (Shen et al., NeurIPS 2025).
+    """
+    return EnergyModel("SpikingJelly's simple model", _HOROWITZ, 0.9, 4.6, 24.96, 24.96, dense=True)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Energy:
+    """Picojoules per sample (see `energy`). Prints as a table with the operations beside them.
+
+    Attributes:
+        model: The model.
+        operations: Operations, or bytes, per sample, by part.
+        parts: Their energy in pJ, by part.
+        ann: The energy in pJ of one dense pass in int8 through the same weights.
+        ann_operations: The multiply-accumulates of this pass.
+    """
+
+    model: EnergyModel
+    operations: dict[str, float]
+    parts: dict[str, float]
+    ann: float
+    ann_operations: float
+
+    @property
+    def total(self) -> float:
+        """The energy of one sample in pJ."""
+        return sum(self.parts.values())
+
+    def __str__(self) -> str:
+        m = self.model
+        costs = (m.ac, m.ac, m.mac, m.read, m.state)
+        units = ("", "", "", " bytes", " bytes")
+        rows = [
+            f"{part:<12}  {n:>18,.1f}{unit} x {cost:g} pJ = {self.parts[part]:,.1f} pJ"
+            for (part, n), cost, unit in zip(self.operations.items(), costs, units, strict=True)
+            if cost
+        ]
+        return "\n".join(
+            [
+                f"energy per sample: {m.name} ({m.source})",
+                *rows,
+                f"total {self.total:,.1f} pJ",
+                f"the same weights as an ANN, one dense pass in int8: {self.ann_operations:,.1f} x "
+                f"{Horowitz45nm('int8').mac:g} pJ = {self.ann:,.1f} pJ, arithmetic alone",
+            ]
+        )
+
+    __repr__ = __str__
+
+
+def energy(report: Operations, model: EnergyModel | None = None) -> Energy:
+    """The energy of the operations of a report, per sample.
+
+    It is a sum of numbers of operations times their cost, which anyone can redo from the printed
+    table, and no measurement: where memory is not in the model, neither is the energy that moves
+    weights and spikes, which on most hardware is the larger part. For comparison it prints the
+    dense ANN with the same weights, quantized to 8 bits, which computes each product once.
+
+    Args:
+        report: What `operations` counted.
+        model: The costs; `Horowitz45nm` in float32 by default. Whole numbers of several spikes
+            cost an accumulation for each spike.
+
+    Returns:
+        An `Energy`.
+
+    Raises:
+        TypeError: If an argument is of another type.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> def step(state, x):
+        ...     return state, x @ jnp.ones((3, 4))
+        >>> report = js.cost.operations(step, (), jnp.ones((5, 2, 3)))
+        >>> round(js.cost.energy(report).total, 1)  # 60 accumulations
+        54.0
+    """
+    _check.instance(
+        "`energy(report=...)`", report, Operations, "an `Operations`", "Call `js.cost.operations`."
+    )
+    model = Horowitz45nm() if model is None else model
+    _check.instance(
+        "`energy(model=...)`",
+        model,
+        EnergyModel,
+        "an `EnergyModel`",
+        "Give `js.cost.Horowitz45nm()` or a table of your own.",
+    )
+    sizes = {p.name: p.itemsize for p in report.parameters}
+    ac, multi, mac = report.ac, report.multi, report.mac
+    if model.dense:
+        ac, multi, mac = report.spike_fan_out, 0, report.dense_mac
+    read = sum(
+        (row.spike_fan_out + row.dense_mac if model.dense else row.effective) * sizes[row.name]
+        for row in report.rows()
+        if row.name in sizes
+    )
+    counts = (ac, multi, mac, read, 2 * report.state_bytes)
+    operations = {k: n / report.samples for k, n in zip(_PARTS, counts, strict=True)}
+    costs = (model.ac, model.ac, model.mac, model.read, model.state)
+    parts = {k: n * c for (k, n), c in zip(operations.items(), costs, strict=True)}
+    once = report.dense / report.steps / report.samples
+    return Energy(model, operations, parts, once * Horowitz45nm("int8").mac, once)

@@ -1,0 +1,213 @@
+"""The report of `operations`: a pytree of counts that prints as a table."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from .._types import Array
+from . import counters
+from .products import Product
+
+_CLASSES = "ac", "multi", "mac"
+
+
+class Size(NamedTuple):
+    """A parameter or a leaf of the state: its path, elements and bytes per element."""
+
+    name: str
+    elements: int
+    itemsize: int
+
+
+class Row(NamedTuple):
+    """Operations of one parameter, or of one product of activations, over all samples and steps.
+
+    Attributes:
+        name: The path of the parameter, or the line of the product.
+        ac: Accumulations of activations in {-1, 0, 1}.
+        multi: Accumulations of other whole numbers.
+        mac: Multiply-accumulates.
+        effective: Pairs of nonzero operands.
+        dense: All pairs.
+        spike_fan_out: Pairs with a spike, whatever the weight, where activations are in {0, 1}.
+        dense_mac: All pairs where they are not.
+        activation_sparsity: The part of the activations that is zero.
+    """
+
+    name: str
+    ac: int
+    multi: int
+    mac: int
+    effective: int
+    dense: int
+    spike_fan_out: int
+    dense_mac: int
+    activation_sparsity: float
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, repr=False)
+class Operations:
+    """What a network computed (see `operations`). Prints as a table, per sample.
+
+    Numbers below are over all samples and steps; divide by ``samples``, or use `per_sample`.
+    """
+
+    products: dict[str, Product]
+    arithmetic: dict[str, Array]
+    uncounted: dict[str, Array]
+    updates: dict[str, Array]
+    weights: dict[str, Array]
+    parameters: tuple[Size, ...] = dataclasses.field(metadata={"static": True})
+    states: tuple[Size, ...] = dataclasses.field(metadata={"static": True})
+    batch: int = dataclasses.field(metadata={"static": True})
+
+    @property
+    def samples(self) -> int:
+        """The number of samples: the batch, times what `jax.vmap` adds."""
+        return self.batch * self._counts()[..., 0, 0].size
+
+    @property
+    def steps(self) -> int:
+        """The number of time steps."""
+        return self._counts().shape[-2]
+
+    ac = property(lambda self: self._sum("ac"), doc="Accumulations of activations in {-1, 0, 1}.")
+    multi = property(lambda self: self._sum("multi"), doc="Accumulations of other whole numbers.")
+    mac = property(lambda self: self._sum("mac"), doc="Multiply-accumulates.")
+    effective = property(lambda self: self._sum("effective"), doc="Pairs of nonzero operands.")
+    dense = property(lambda self: self._sum("dense"), doc="All pairs, without those of padding.")
+    spike_fan_out = property(
+        lambda self: self._sum("spike_fan_out"),
+        doc="Pairs with a spike, whatever the weight, where activations are in {0, 1}.",
+    )
+    dense_mac = property(
+        lambda self: self._sum("dense_mac"), doc="All pairs where activations are not in {0, 1}."
+    )
+
+    @property
+    def membrane_updates(self) -> int:
+        """The elements of the state that changed in a step."""
+        return sum(map(counters.integer, self.updates.values()))
+
+    @property
+    def state_reads(self) -> int:
+        """The elements of the state, once in every step; as many are written."""
+        return self._over_steps(s.elements for s in self.states)
+
+    @property
+    def state_bytes(self) -> int:
+        """The bytes of `state_reads`."""
+        return self._over_steps(s.elements * s.itemsize for s in self.states)
+
+    @property
+    def footprint(self) -> int:
+        """Bytes of all parameters."""
+        return sum(s.elements * s.itemsize for s in self.parameters)
+
+    @property
+    def connection_sparsity(self) -> float:
+        """The part that is zero of the weights that enter a product."""
+        sizes = {s.name: s.elements for s in self.parameters if s.name in self.products}
+        nonzero = sum(counters.integer(self.weights[n]) for n in sizes)
+        copies = self.samples // self.batch
+        return 1 - nonzero / max(copies * sum(sizes.values()), 1)
+
+    @property
+    def activation_sparsity(self) -> float:
+        """The part that is zero of the activations that enter a product."""
+        return 1 - self._sum("nonzeros") / max(self._sum("elements"), 1)
+
+    def rows(self) -> list[Row]:
+        """One row for each parameter in a product and each product of activations."""
+        rows = []
+        for name, product in self.products.items():
+            counts = {k: counters.integer(v) for k, v in product._asdict().items()}
+            sparsity = 1 - counts.pop("nonzeros") / max(counts.pop("elements"), 1)
+            rows.append(Row(name, **counts, activation_sparsity=sparsity))
+        return rows
+
+    def per_step(self) -> dict[str, np.ndarray]:
+        """AC, multi and MAC of each time step, over all samples: arrays ``[T]``."""
+
+        def of(name: str) -> np.ndarray:
+            counts = [getattr(p, name) for p in self.products.values()]
+            steps = [counters.integers(c.reshape(-1, 2)) for c in counts]
+            return np.asarray(np.reshape(steps, (-1, self.steps)).sum(0), np.float64)
+
+        return {k: of(k) for k in _CLASSES}
+
+    def per_sample(self) -> dict[str, float]:
+        """AC, multi, MAC, effective, dense and membrane updates of one sample."""
+        names = (*_CLASSES, "effective", "dense", "membrane_updates")
+        return {k: getattr(self, k) / self.samples for k in names}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers, strings and dictionaries, for `json.dump`."""
+        return {
+            "samples": self.samples,
+            "steps": self.steps,
+            "products": {r.name: r._asdict() for r in self.rows()},
+            "arithmetic": {k: counters.integer(v) for k, v in self.arithmetic.items()},
+            "uncounted": {k: counters.integer(v) for k, v in self.uncounted.items()},
+            "membrane_updates": {k: counters.integer(v) for k, v in self.updates.items()},
+            "state_reads": self.state_reads,
+            "footprint": self.footprint,
+            "connection_sparsity": self.connection_sparsity,
+            "activation_sparsity": self.activation_sparsity,
+        }
+
+    def __str__(self) -> str:
+        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self)):
+            return f"Operations(<traced>, parameters={len(self.parameters)})"
+        header = "", "AC", "multi", "MAC", "dense", "sparsity"
+        rows = [
+            (
+                r.name,
+                *(_short(n / self.samples) for n in (r.ac, r.multi, r.mac, r.dense)),
+                f"{r.activation_sparsity:.1%}",
+            )
+            for r in self.rows()
+        ]
+        total = [_short(n / self.samples) for n in (self.ac, self.multi, self.mac, self.dense)]
+        table = [header, *rows, ("total", *total, f"{self.activation_sparsity:.1%}")]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [
+            "  ".join(
+                f"{c:{'>' if i else '<'}{w}}"
+                for i, (c, w) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in table
+        ]
+        others = sum(map(counters.integer, self.arithmetic.values())) / self.samples
+        return "\n".join(
+            [
+                f"operations per sample ({self.samples} samples, {self.steps} steps)",
+                *lines,
+                f"other arithmetic: {_short(others)}; "
+                f"membrane updates: {_short(self.membrane_updates / self.samples)}",
+                f"parameters: {self.footprint:,} bytes; "
+                f"zero weights: {self.connection_sparsity:.1%}",
+                *(f"not counted: {name}" for name in self.uncounted),
+            ]
+        )
+
+    __repr__ = __str__
+
+    def _over_steps(self, sizes: Iterable[int]) -> int:
+        return self.steps * sum(sizes) * (self.samples // self.batch)
+
+    def _counts(self) -> Array:
+        counted = jax.tree.leaves((self.products, self.arithmetic, self.updates))
+        return counted[0]
+
+    def _sum(self, name: str) -> int:
+        return sum(counters.integer(getattr(p, name)) for p in self.products.values())
+
+
+def _short(n: float) -> str:
+    """A number with thousands separated."""
+    return f"{n:,.0f}" if n == round(n) or n >= 1000 else f"{n:,.2f}"

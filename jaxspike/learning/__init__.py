@@ -1,0 +1,20 @@
+"""Learning rules beside backpropagation through time."""
+
+from .homeostasis import SynapticScaling as SynapticScaling, normalize as normalize
+from .modulated import (
+    MSTDP as MSTDP,
+    MSTDPET as MSTDPET,
+    DopamineSTDP as DopamineSTDP,
+    EligibilityTraces as EligibilityTraces,
+    ModulatedRule as ModulatedRule,
+)
+from .plasticity import PlasticityRule as PlasticityRule
+from .post_spike_stdp import PostSpikeSTDP as PostSpikeSTDP
+from .stdp import STDP as STDP, STDPTraces as STDPTraces
+from .triplet_stdp import TripletSTDP as TripletSTDP, TripletTraces as TripletTraces
+from .weight_dependence import (
+    Additive as Additive,
+    PowerLaw as PowerLaw,
+    Proportional as Proportional,
+    WeightDependence as WeightDependence,
+)

@@ -1,0 +1,299 @@
+"""The meter against NeuroBench, by hand, and under transformations."""
+
+import functools
+
+import golden_files
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import lax
+from matplotlib.figure import Figure
+
+import jaxspike as js
+from jaxspike.cost import counters
+
+ARRAYS, INFO = golden_files.load("neurobench.npz")
+
+
+def snntorch_network(name):
+    rngs = nnx.Rngs(0)
+
+    def leaky():
+        return js.presets.snntorch.leaky(0.75, 0.5, "zero")
+
+    if name == "dense":
+        shape = (12,)
+        layers = [nnx.Linear(12, 20, rngs=rngs), leaky(), nnx.Linear(20, 5, rngs=rngs), leaky()]
+    else:
+        shape = (9, 9, 2)
+        conv = functools.partial(nnx.Conv, kernel_size=(3, 3), rngs=rngs)
+        layers = [
+            conv(2, 6, strides=2, padding=((1, 1), (1, 1)), use_bias=False),
+            leaky(),
+            conv(6, 4, padding=((2, 2), (2, 2)), kernel_dilation=2, feature_group_count=2),
+            leaky(),
+            js.nn.Flatten(),
+            nnx.Linear(100, 5, rngs=rngs),
+            leaky(),
+        ]
+    net = js.nn.Sequential(*layers)
+    weights = {
+        k.removeprefix(f"{name}."): v
+        for k, v in ARRAYS.items()
+        if k.startswith(name) and k.endswith(("weight", "bias"))
+    }
+    net = js.convert.from_torch(net, weights, shape=(3, *shape))
+    return net, net.init_state((3, *shape))
+
+
+@pytest.mark.parametrize("kind", ["binary", "ternary", "real", "whole"])
+@pytest.mark.parametrize("name", ["dense", "convolutions"])
+def test_neurobench(name, kind):
+    net, state = snntorch_network(name)
+    x_seq = jnp.asarray(ARRAYS[f"{name}.{kind}.x"])
+    x_seq = jnp.moveaxis(x_seq, 2, -1) if name == "convolutions" else x_seq
+    report = js.cost.operations(net, state, x_seq)
+    _, _, records = js.debug.record(net, state, x_seq)
+    spikes = [record["output"] for record in records.values()]
+    got, expected = js.cost.neurobench(report, spikes), INFO[f"{name}.{kind}"]
+    assert got["ParameterCount"] == expected["ParameterCount"]
+    assert got["ConnectionSparsity"] == expected["ConnectionSparsity"]
+    assert got["ActivationSparsity"] == pytest.approx(expected["ActivationSparsity"], abs=1e-12)
+    operations = {k: round(3 * n) for k, n in expected["SynapticOperations"].items()}
+    assert {k: 3 * n for k, n in got["SynapticOperations"].items()} == operations
+    assert 3 * got["MembraneUpdates"] == round(3 * expected["MembraneUpdates"])
+
+
+W = jnp.asarray(np.random.default_rng(0).integers(-1, 2, (4, 6)).astype(np.float32))
+R = jnp.asarray(np.random.default_rng(1).normal(size=(6, 6)).astype(np.float32))
+X = jnp.asarray(np.random.default_rng(2).integers(0, 2, (5, 3, 4)).astype(np.float32))
+LIF = js.LIF(v_threshold=0.3)
+
+
+def recurrent(params, state, x):
+    """One step of a recurrent layer."""
+    h, z = state
+    h, z = LIF(h, x @ params["w"] + z @ params["r"])
+    return (h, z), z
+
+
+NET = functools.partial(recurrent, {"w": W, "r": R})
+STATE = (LIF.init_state((3, 6)), jnp.zeros((3, 6)))
+
+
+def by_hand(w=W, r=R):
+    """Effective operations, in NumPy, of the spikes of `NET`."""
+    _, z_seq = lax.scan(NET, STATE, X)
+    before = np.concatenate([np.zeros((1, 3, 6)), z_seq[:-1]])
+    return {
+        "w": int((np.not_equal(X, 0) @ np.not_equal(w, 0).astype(float)).sum()),
+        "r": int(((before != 0) @ np.not_equal(r, 0).astype(float)).sum()),
+    }
+
+
+def test_every_parameter_by_its_path():
+    report = js.cost.operations(NET, STATE, X)
+    rows = {row.name: row for row in report.rows()}
+    assert {name: row.ac for name, row in rows.items()} == by_hand()
+    assert by_hand()["r"] > 0
+    assert rows["w"].dense == 5 * 3 * 4 * 6 and rows["r"].dense == 5 * 3 * 6 * 6
+    assert rows["w"].activation_sparsity == 1 - np.count_nonzero(X) / X.size
+    assert report.samples == 3 and report.steps == 5
+    assert report.connection_sparsity == pytest.approx(
+        np.mean(np.concatenate([W.ravel(), R.ravel()]) == 0)
+    )
+    steps = report.per_step()
+    assert steps["ac"].sum() == report.ac and steps["ac"].shape == (5,)
+    assert len(set(steps["ac"])) > 1
+    assert report.state_reads == 5 * (3 * 6 * 2) and report.state_bytes == 4 * report.state_reads
+
+
+def test_transformations_do_not_change_the_numbers():
+    expected = js.cost.operations(NET, STATE, X).to_dict()
+    assert jax.jit(lambda s, x: js.cost.operations(NET, s, x))(STATE, X).to_dict() == expected
+
+    def sample(state, x):  # a batch of one, three times
+        return js.cost.operations(NET, state, x)
+
+    split = jax.tree.map(lambda a: a[:, None], STATE), jnp.moveaxis(X, 1, 0)[:, :, None]
+    assert jax.vmap(sample)(*split).to_dict() == expected
+
+
+def test_loops_branches_and_calls():
+    @jax.custom_vjp
+    def product(x):
+        return x @ W
+
+    product.defvjp(lambda x: (x @ W, None), lambda _, g: (g @ W.T,))
+
+    def step(state, x):
+        n = x.sum().astype(jnp.int32)
+        _, a = lax.scan(lambda c, _: (c, x @ W), 0, length=7)
+        _, b = lax.while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1, c[1] + x @ W), (0, a[0]))
+        c = lax.cond(n > 6, lambda x: x @ W, lambda x: (x @ W) @ R, x)
+        return state, (a, b, c, product(x), jax.checkpoint(product)(x), jax.jit(product)(x))
+
+    report = js.cost.operations(step, (), X)
+    turns = np.asarray(X.sum((1, 2)))
+    assert (turns > 6).any() and (turns <= 6).any()
+    one = (np.not_equal(X, 0) @ np.not_equal(W, 0).astype(float)).sum((1, 2))
+    products = 7 + turns + 1 + 3
+    assert report.ac == (one * products).sum()
+    xw = np.einsum("tni,io->tno", X, W)[turns <= 6]
+    assert report.multi + report.mac + report.ac - (one * products).sum() == np.abs(xw).sum() * 6
+    assert not report.uncounted
+
+
+def test_the_step_of_another_scan():
+    def outer(state, x):
+        return js.scan(NET, state, jnp.stack([x, 1 - x]))
+
+    doubled = jnp.stack([X, 1 - X], 1).reshape(10, 3, 4)
+    expected = js.cost.operations(NET, STATE, doubled)
+    got = js.cost.operations(outer, STATE, X)
+    assert (got.ac, got.dense, got.mac) == (expected.ac, expected.dense, expected.mac)
+
+
+def test_products_of_activations_have_their_line():
+    def attention(state, x):
+        return state, jnp.einsum("ni,mi->nm", x, x)
+
+    (row,) = js.cost.operations(attention, (), X).rows()
+    assert row.name.startswith("activations: dot_general at ") and "test_operations.py" in row.name
+    assert row.ac == int(np.einsum("tni,tmi->", X, X))
+
+
+def test_what_is_made_of_a_parameter_keeps_its_name():
+    def step(params, state, x):
+        w = params["w"] - params["w"].mean(0)
+        return state, x @ (w * params["gain"]).reshape(6, 4).T
+
+    params = {"w": R[:4], "gain": jnp.ones(6)}
+    report = js.cost.operations(functools.partial(step, params), (), X)
+    assert [row.name for row in report.rows()] == ["w"]
+
+
+def test_nothing_is_dropped():
+    def step(state, x):
+        return state, jnp.sort(x @ W, axis=-1)
+
+    report = js.cost.operations(step, (), X)
+    (name,) = report.uncounted
+    assert name.startswith("sort at ") and "test_operations.py" in name
+    assert f"not counted: {name}" in str(report)
+
+
+def test_the_table():
+    report = js.cost.operations(NET, STATE, X)
+    lines = str(report).splitlines()
+    assert lines[0] == "operations per sample (3 samples, 5 steps)"
+    assert lines[1].split() == ["AC", "multi", "MAC", "dense", "sparsity"]
+    assert lines[4].split()[0] == "total" and len(lines) == 7
+    traced = []
+    jax.jit(lambda x: traced.append(repr(js.cost.operations(NET, STATE, x))))(X)
+    assert traced == ["Operations(<traced>, parameters=2)"]
+
+
+def test_the_picture():
+    report = js.cost.operations(NET, STATE, X)
+    ax = js.plot.operations(report, ax=Figure().subplots())
+    widths = {c.get_label(): [bar.get_width() for bar in c] for c in ax.containers}
+    rows = report.rows()
+    assert widths["AC"] == [row.ac / 3 for row in rows] and sum(widths["MAC"]) == 0
+    assert [label.get_text() for label in ax.get_yticklabels()] == [row.name for row in rows]
+    with pytest.raises(TypeError) as e:
+        js.plot.operations({})
+    assert str(e.value) == (
+        "`operations(report=...)` must be a report, got a dict. "
+        "Make one: `jaxspike.cost.operations(net, state, x_seq)`."
+    )
+    with pytest.raises(ValueError) as e:
+        js.plot.operations(js.cost.operations(LIF, LIF.init_state((3, 4)), X))
+    assert str(e.value) == "`operations(report=...)` must have a product, got none."
+
+
+@pytest.mark.parametrize(
+    ("x_seq", "error"),
+    [
+        (X[:0], "`operations(x_seq=...)` must have at least one time step of data."),
+        ((), "`operations(x_seq=...)` must have at least one time step of data."),
+        (
+            X.at[0].set(jnp.nan),
+            "`operations(x_seq=...)` must be finite, got a NaN or an infinity. Find where it comes "
+            "from with `js.debug.first_nonfinite`.",
+        ),
+    ],
+)
+def test_data_that_is_refused(x_seq, error):
+    with pytest.raises(ValueError) as e:
+        js.cost.operations(NET, STATE, x_seq)
+    assert str(e.value) == error
+
+
+def test_a_silent_network_is_said():
+    with pytest.warns(UserWarning) as w:
+        js.cost.operations(NET, STATE, 0 * X)
+    assert str(w[0].message) == "`operations`: every activation that reaches r, w is zero."
+
+
+class TestEnergy:
+    report = property(lambda self: js.cost.operations(NET, STATE, X))
+
+    def test_it_can_be_redone_by_hand(self):
+        report = self.report
+        energy = js.cost.energy(report)
+        assert energy.total == pytest.approx(0.9 * report.ac / 3)
+        assert energy.ann == pytest.approx(0.23 * (4 * 6 + 6 * 6))
+        chip = js.cost.EnergyModel("a chip", "a data sheet", ac=1.0, mac=5.0, read=2.0, state=3.0)
+        energy = js.cost.energy(report, chip)
+        assert energy.parts == pytest.approx(
+            {
+                "AC": report.ac / 3,
+                "multi": 0,
+                "MAC": 0,
+                "weight reads": 2 * 4 * report.ac / 3,
+                "state": 3 * 2 * report.state_bytes / 3,
+            }
+        )
+        text = str(energy)
+        assert f"total {energy.total:,.1f} pJ" in text and "a data sheet" in text
+
+    def test_the_dense_rules(self):
+        report = self.report
+        energy = js.cost.energy(report, js.cost.SpikingJellySimple())
+        fan_out = 6 * sum(counters.integer(p.nonzeros) for p in report.products.values())
+        assert energy.operations["AC"] == fan_out / 3 > report.ac / 3
+        assert energy.operations["weight reads"] == 4 * fan_out / 3
+        real = js.cost.operations(NET, STATE, X + 0.5)
+        energy = js.cost.energy(real, js.cost.SpikingJellySimple())
+        assert energy.operations["MAC"] == 5 * 4 * 6
+
+    @pytest.mark.parametrize(
+        ("call", "error"),
+        [
+            (
+                lambda: js.cost.energy({}),
+                "`energy(report=...)` must be an `Operations`, got {}. Call `js.cost.operations`.",
+            ),
+            (
+                lambda: js.cost.energy(js.cost.operations(NET, STATE, X), "45nm"),
+                "`energy(model=...)` must be an `EnergyModel`, got '45nm'. Give "
+                "`js.cost.Horowitz45nm()` or a table of your own.",
+            ),
+            (
+                lambda: js.cost.Horowitz45nm("float64"),
+                "`Horowitz45nm(dtype=...)` must be one of ('float32', 'float16', 'int32', 'int8'), "
+                "got 'float64'.",
+            ),
+            (
+                lambda: js.cost.EnergyModel("a", "b", ac=-1.0, mac=1.0),
+                "`EnergyModel(ac=...)` must be at least 0, got -1.0.",
+            ),
+        ],
+    )
+    def test_bad_input(self, call, error):
+        with pytest.raises((TypeError, ValueError)) as e:
+            call()
+        assert str(e.value) == error
