@@ -21,11 +21,11 @@ js.plot.firing_rates(js.debug.firing_rates(net, state, x_seq), ax=before)
 before.set(title="Six layers with standard initialization", xlim=(0, 16), xlabel="")
 js.plot.firing_rates(js.debug.firing_rates(fires, state, x_seq), ax=after)
 after.set(title="After scale_to_firing_rate(net, x_seq, rate=0.1)", xlim=(0, 16))
-_, _, records = js.debug.record(fires, state, x_seq, fields=("output", "v"))
+_, _, records = js.debug.record(fires, state, x_seq, fields=("output", "h"))
 last = records["11"]
 js.plot.raster(last["output"], ax=raster)
 raster.set(title="The last layer: spikes", xlabel="")
 neuron = int(last["output"][:, 0].sum(0).argmax())
-v, spikes = last["v"][:, 0, neuron], last["output"][:, 0, neuron]
-js.plot.membrane(v, spikes=spikes, v_threshold=1.0, ax=membrane)
+h, spikes = last["h"][:, 0, neuron], last["output"][:, 0, neuron]
+js.plot.membrane(h, spikes=spikes, v_threshold=1.0, ax=membrane)
 figure.savefig(pathlib.Path(__file__).with_suffix(".png"), dpi=100)

@@ -8,8 +8,14 @@
 >>> state, spikes = js.scan(lif, state, jnp.ones((10, 4, 8)))     # ten of them
 """
 
+import sys as _sys
+import typing as _typing
+
+from flax import nnx as _nnx
+
 from . import (
     _completion,
+    _elsewhere,
     convert as convert,
     cost as cost,
     data as data,
@@ -67,6 +73,15 @@ __version__ = "0.1.0"
 
 def __dir__() -> list[str]:
     return [name for name in globals() if not name.startswith("_") and name != "engine"]
+
+
+if not _typing.TYPE_CHECKING:  # a type checker knows the names
+
+    def __getattr__(name: str):
+        rooms = (nn, neurons, field, surrogate, encode, readout, losses, learning)
+        raise _elsewhere.no_attribute(
+            _sys.modules[__name__], name, (*rooms, data, train, debug, nir, convert, plot, _nnx)
+        )
 
 
 _completion.hide_files(convert, cost, data, debug, learning, losses, neurons, nir, nn, plot, train)

@@ -15,7 +15,7 @@ from ._types import Array, Shape
 def integer(where: str, value: object, *, low: int, high: int | None = None, of: str = "") -> int:
     """``value`` as an int from ``low`` to ``high``, both included; ``of`` says what these are."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{where} must be an integer, got {value!r}. Give an int.")
+        raise TypeError(f"{where} must be an integer, got {shown(value)}. Give an int.")
     if value < low or (high is not None and value > high):
         limits = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"{where} must be {limits}{of}, got {value}.")
@@ -27,7 +27,7 @@ def number(
 ) -> float:
     """``value`` as a float: a finite number, greater than ``above`` and less than ``below``."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{where} must be a number, got {value!r}. Give a float.")
+        raise TypeError(f"{where} must be a number, got {shown(value)}. Give a float.")
     if not np.isfinite(value):
         raise ValueError(f"{where} must be finite, got {value}.")
     in_range(where, value, above=above, below=below)
@@ -37,7 +37,7 @@ def number(
 def one_of(where: str, value: object, choices: tuple[object, ...]) -> None:
     """Refuse a ``value`` that is not one of ``choices``; 1 is not True."""
     if not any(value is c or (type(value) is type(c) and value == c) for c in choices):
-        raise ValueError(f"{where} must be one of {choices}, got {value!r}.")
+        raise ValueError(f"{where} must be one of {choices}, got {shown(value)}.")
 
 
 def kind(value: object) -> str:
@@ -48,8 +48,14 @@ def kind(value: object) -> str:
     return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
 
 
+def shown(value: object) -> str:
+    """A value as an error shows it: itself if that is short, which a network is not."""
+    text = repr(value)
+    return text if len(text) <= 80 and "\n" not in text else kind(value)
+
+
 def instance(
-    where: str, value: object, kinds, what: str, fix: str, show: Callable[[object], str] = repr
+    where: str, value: object, kinds, what: str, fix: str, show: Callable[[object], str] = shown
 ) -> None:
     """Refuse a ``value`` of another type than ``kinds``, which an error calls ``what``."""
     if not isinstance(value, kinds):
@@ -81,7 +87,7 @@ def function(where: str, value: object, fix: str = "", of: str = "") -> None:
     """Refuse a ``value`` that cannot be called; ``of`` are the arguments that it takes."""
     if not callable(value):
         of = f"a function of {of}" if of else "a function"
-        raise TypeError(f"{where} must be {of}, got {value!r}. {fix}".rstrip())
+        raise TypeError(f"{where} must be {of}, got {shown(value)}. {fix}".rstrip())
 
 
 def all_known(value: object, holds: Callable[..., ArrayLike]) -> bool:
@@ -151,6 +157,14 @@ def key(where: str, value: object) -> None:
 def at_least_float32(x: Array) -> Array:
     """``x`` in at least float32."""
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
+def numbers(where: str, x: ArrayLike, fix: str = "") -> Array:
+    """``x`` as an array, which must be numbers: not strings, and not objects."""
+    dtype = getattr(x, "dtype", None) or np.asarray(x).dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "OSUmM":
+        raise TypeError(f"{where} must be numbers, got {dtype}. {fix}".rstrip())
+    return jnp.asarray(x)
 
 
 def as_real(where: str, x: ArrayLike) -> Array:

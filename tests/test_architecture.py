@@ -23,6 +23,7 @@ NEURONS = {"surrogate", "neurons", "neurons.base", "neurons.equations"}
 MAY_IMPORT = {
     "_types": set(),
     "_completion": set(),
+    "_elsewhere": set(),
     "_pytree": {"_types", "_check", "field"},
     "_check": {"_types"},
     "_hdf5": set(),
@@ -54,9 +55,12 @@ MAY_IMPORT = {
     },
     "cost": {"_types", "_check", "engine.program", "cost"},
     "learning.linear_layer": {*BASE, "engine.program"},
-    "learning": {*BASE, "engine", "engine.program", "learning.linear_layer", "learning"},
+    "learning": {
+        *(*BASE, "engine", "engine.order", "engine.program"),
+        *("learning.linear_layer", "learning"),
+    },
     "nn": {
-        *(*BASE, *NEURONS, "engine", "engine.network_size"),
+        *(*BASE, *NEURONS, "_elsewhere", "engine", "engine.network_size"),
         *("learning", "learning.linear_layer", "nn"),
     },
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
@@ -80,6 +84,7 @@ OFFERS = {
     "neurons.base",
     "neurons.equations",
     "engine.network_size",
+    "engine.order",
     "engine.program",
     "learning.linear_layer",
     "nn.mixed_in",

@@ -1,5 +1,6 @@
 """Every refusal says what was given and what to do: each by its exact sentence."""
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from flax import nnx
 
 import jaxspike as js
+from jaxspike import _elsewhere
 
 LIF = js.LIF()
 STATE = LIF.init_state((4, 8))
@@ -595,6 +597,51 @@ def test_a_composite_may_not_compute_with_its_state():
     raises(TypeError, SEALED, Feedback(), {"lif": STATE}, X[0])
 
 
+class InPlace(js.nn.SpikingModule):
+    def __init__(self):
+        self.lif = js.LIF()
+
+    def __call__(self, state, x):
+        state["lif"], y = self.lif(state["lif"], x)
+        return state, y
+
+
+def test_a_composite_may_not_write_into_its_state():
+    raises(
+        TypeError,
+        "The state must not be changed, got `state['lif'] = ...`. Build a new dict or tuple of "
+        "what the layers return, with the same entries.",
+        InPlace().init_state,
+        (4, 8),
+    )
+
+
+def test_residual_and_parallel():
+    for argument, fix, f in [
+        ("branch", "Give a layer, such as a `Sequential`.", lambda: js.nn.Residual(3)),
+        ("shortcut", "Give a layer, or None.", lambda: js.nn.Residual(js.LIF(), 3)),
+        ("combine", "Give `operator.add`.", lambda: js.nn.Residual(js.LIF(), combine=3)),
+    ]:
+        raises(TypeError, f"`Residual({argument}=...)` must be a function, got 3. {fix}", f)
+    raises(
+        TypeError,
+        "`Parallel(combine=...)` must be a function, got 3. Give a function of the outputs.",
+        lambda: js.nn.Parallel(js.LIF(), combine=3),
+    )
+    raises(
+        TypeError,
+        "`Parallel(layers=...)` must be layers, got a list. "
+        "Give them one by one: `Parallel(nnx.Linear(...), LIF(), ...)`.",
+        lambda: js.nn.Parallel([js.LIF()]),
+    )
+    raises(
+        TypeError,
+        "`Residual.branch` must keep time steps apart, got nnx.GroupNorm, which normalizes over "
+        "time. Give `jaxspike.nn.fold_time(nnx.GroupNorm(...))`.",
+        lambda: js.nn.Residual(nnx.GroupNorm(4, num_groups=2, rngs=nnx.Rngs(0))),
+    )
+
+
 class Broken(js.nn.SpikingModule):
     """Composites that go wrong, one way each."""
 
@@ -923,7 +970,7 @@ def test_spiking():
     raises(
         AttributeError,
         "`Spiking.tau` cannot be set: the neuron is immutable. Set the Param of a learned field, "
-        "`layer.tau_raw[...] = value`, or make a new layer.",
+        "`layer.tau_raw[...] = value`, or make a new layer of `layer.neuron.replace(tau=value)`.",
         setattr,
         layer,
         "tau",
@@ -993,11 +1040,11 @@ def test_recurrent():
     )
     raises(
         TypeError,
-        "`Recurrent(feedback=...)` must be a stateless layer, got LI(). "
-        "Give an nnx.Linear or a function of y.",
+        "`Recurrent(feedback=...)` must be a layer that runs step by step, got 3. "
+        "Give an nnx.Linear, a neuron or a function of y.",
         js.nn.Recurrent,
         js.LIF(),
-        js.LI(),
+        3,
     )
     layer = js.nn.Recurrent(js.LIF(), nnx.Linear(8, 5, rngs=nnx.Rngs(0)))
     raises(
@@ -1084,4 +1131,90 @@ def test_layers_without_state():
         "Use it as it is: it knows about time.",
         js.nn.fold_time,
         js.LI(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "hint"),
+    [
+        (js, "LIFNode", "Here it is `jaxspike.LIF()`."),
+        (js, "Leaky", "Here it is `jaxspike.presets.snntorch.leaky(beta)`."),
+        (js, "Sequential", "It is `jaxspike.nn.Sequential`."),
+        (js, "LIFState", "It is `jaxspike.neurons.LIFState`."),
+        (js, "Linear", "It is `flax.nnx.Linear`."),
+        (js.nn, "Linear", "It is `flax.nnx.Linear`."),
+        (js.nn, "Conv2d", "Here it is `flax.nnx.Conv`."),
+        (js.nn, "LIF", "It is `jaxspike.neurons.LIF`."),
+        (js, "positive", "It is `jaxspike.field.positive`."),
+    ],
+)
+def test_names_of_other_libraries(module, name, hint):
+    text = f"module {module.__name__!r} has no attribute {name!r}. {hint}"
+    raises(AttributeError, text, getattr, module, name)
+
+
+def test_unknown_names_are_plain_errors():
+    raises(AttributeError, "module 'jaxspike' has no attribute 'Xyz'", getattr, js, "Xyz")
+    assert not hasattr(js.nn, "__wrapped__") and not hasattr(js, "_private")
+
+
+@pytest.mark.parametrize("call", _elsewhere.NAMES.values())
+def test_what_names_of_other_libraries_are_here_exists(call):
+    path = call.split("(")[0]
+    names = {"jaxspike": js, "flax": flax}
+    found = names[path.split(".")[0]]
+    for part in path.split(".")[1:]:
+        found = getattr(found, part)
+    assert callable(found)
+
+
+def test_a_neuron_in_a_sequential_of_flax():
+    net = nnx.Sequential(nnx.Linear(8, 8, rngs=nnx.Rngs(0)), js.LIF())
+    raises(
+        TypeError,
+        "`LIF(state, x)` must get a state and an input, got one argument. In a network it is a "
+        "layer of a `jaxspike.nn.Sequential` or `SpikingModule`, which pass it its state; an "
+        "`nnx.Sequential` does not.",
+        net,
+        X[0],
+    )
+
+
+def test_errors_do_not_print_networks():
+    net = js.nn.Sequential(nnx.Linear(8, 8, rngs=nnx.Rngs(0)), js.LIF())
+    raises(
+        TypeError,
+        "`fold_time(layer=...)` must be a stateless layer or function, got a Sequential. "
+        "Use it as it is: it knows about time.",
+        js.nn.fold_time,
+        net,
+    )
+    raises(
+        TypeError,
+        "`Recurrent(neuron=...)` must be a neuron, got a Linear. Give `jaxspike.LIF()`.",
+        js.nn.Recurrent,
+        net[0],
+        abs,
+    )
+
+
+def test_nothing_to_learn():
+    raises(
+        ValueError,
+        "`Spiking(learn=...)` must name parameters of `PSN`, got 'tau'. It has none to choose.",
+        js.nn.Spiking,
+        js.PSN.init(4, key=jax.random.key(0)),
+        ("tau",),
+    )
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "accuracy"])
+def test_labels_that_are_words(loss):
+    raises(
+        TypeError,
+        f"`{loss}(labels=...)` must be numbers, got <U3. "
+        "Give classes as integers: `np.unique(labels, return_inverse=True)[1]`.",
+        getattr(js.losses, loss),
+        jnp.ones((5, 2, 3)),
+        np.array(["cat", "dog"]),
     )

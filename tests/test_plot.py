@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib import colors
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -43,7 +44,10 @@ def test_a_raster_has_a_tick_for_every_spike(ax):
         at, low, high = strokes(ticks)
         when, which = np.nonzero(chosen == sign)
         np.testing.assert_array_equal(at, when)
-        np.testing.assert_allclose((low, high), (which - 0.4, which + 0.4))
+        row = ax.get_window_extent().height * 72 / ax.figure.dpi / 10.4  # in points
+        caps = ticks.get_linewidth()[0] / row / 2  # they extend a tick by half its width
+        np.testing.assert_allclose((low - caps, high + caps), (which - 0.4, which + 0.4), atol=2e-3)
+        assert ticks.get_capstyle() == "projecting"
         assert colors.same_color(ticks.get_color()[0], color)
     assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 6.5), (-0.7, 9.7))
 
@@ -58,6 +62,75 @@ def test_a_raster_of_one_sample_of_booleans_and_of_silence(ax):
     assert [text.get_text() for text in silent.texts] == ["no spikes"]
     assert not ax.texts
     assert silent.get_xlim() == (-0.5, 5.5)
+
+
+def darkness(figure):
+    """How dark each pixel of a figure is, from 0 to 1, the top row first."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return 1 - np.asarray(canvas.buffer_rgba())[..., :3].mean(-1) / 255
+
+
+@pytest.mark.parametrize("size", [(2, 1.5), (7, 3.2), (16, 9)])
+@pytest.mark.parametrize("resized", [False, True])
+def test_every_spike_of_a_raster_is_visible_and_as_thick_as_the_others(size, resized):
+    spikes = np.zeros((1000, 1000))
+    steps, neurons = np.meshgrid(np.arange(60, 1000, 125), np.arange(60, 1000, 125))
+    steps, neurons = (steps + RNG.integers(-9, 10, (8, 8)) for steps in (steps, neurons))
+    spikes[steps, neurons] = 1
+    figure = Figure((7, 3.2) if resized else size, dpi=100)
+    ax = js.plot.raster(spikes, ax=figure.subplots())
+    figure.set_size_inches(size)
+    dark = darkness(figure)
+    ink = []
+    for at in ax.transData.transform(np.stack((steps.ravel(), neurons.ravel()), -1)):
+        x, y = int(at[0]), int(len(dark) - at[1])
+        assert dark[y - 1 : y + 2, x - 1 : x + 2].max() > 0.5
+        ink.append(dark[y - 4 : y + 5, x - 4 : x + 5].sum())
+    assert max(ink) < 1.1 * min(ink)
+
+
+def test_time_in_units_and_the_rate_above_a_raster(ax):
+    spikes = RNG.random((8, 5)) < 0.4
+    js.plot.raster(spikes, dt=0.5, unit="s", rate=True, ax=ax)
+    np.testing.assert_array_equal(strokes(ax.collections[0])[0], np.nonzero(spikes)[0] * 0.5)
+    assert (ax.get_xlim(), ax.get_xlabel()) == ((-0.25, 3.75), "time (s)")
+    (panel,) = ax.child_axes
+    assert panel.get_xlim() == ax.get_xlim() and panel.get_ylabel() == "% firing"
+    outline = panel.collections[0].get_paths()[0].vertices
+    for t, share in enumerate(spikes.mean(1)):
+        heights = outline[np.abs(outline[:, 0] - 0.5 * t) <= 0.25, 1]
+        assert np.isclose(heights, 100 * share).any()
+    for draw in (js.plot.membrane, js.plot.spike_counts):
+        lower = draw(spikes, dt=2.0, ax=Figure().subplots())
+        np.testing.assert_array_equal(lower.get_lines()[0].get_xdata(), 2 * np.arange(8))
+        assert lower.get_xlabel() == "time (ms)"
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_legend_stays_inside_its_axes_and_covers_no_data(log):
+    figure = Figure((5, 5))
+    upper, lower, last = figure.subplots(3)
+    v, spikes = RNG.random((40, 5)), RNG.random((40, 5)) < 0.1
+    js.plot.membrane(v, spikes=spikes, v_threshold=1.0, ax=upper)
+    js.plot.training_curves({"a": [2, 1, 0.1], "b": [3, 2, 0.2]}, log=log, ax=lower)
+    js.plot.spike_counts({"a": spikes[..., None], "b": spikes[..., None]}, ax=last)
+    FigureCanvasAgg(figure).draw()
+    for ax in (upper, lower, last):
+        box, legend = ax.get_window_extent(), ax.get_legend().get_window_extent()
+        assert box.y0 < legend.y0 and legend.y1 <= box.y1 + 1
+        lines = [line.get_path().transformed(ax.transData).vertices for line in ax.get_lines()]
+        strokes = [ax.transData.transform(s) for c in ax.collections for s in c.get_segments()]
+        assert np.concatenate([*lines, *strokes])[:, 1].max() <= legend.y0 + 1
+
+
+def test_what_is_drawn_after_a_legend_is_in_the_axes():
+    upper, lower = Figure().subplots(2, sharey=True)
+    js.plot.membrane([0.0, 0.5, 1.0], v_threshold=1.0, ax=upper)
+    js.plot.membrane([0.0, -7.0, 9.0], ax=lower)
+    lower.plot([0, 2], [20, 20])
+    low, high = upper.get_ylim()
+    assert low < -7 and high > 20
 
 
 def test_a_membrane_with_its_threshold_and_spikes(ax):

@@ -1,5 +1,7 @@
 """Learning rules beside backpropagation through time."""
 
+from .cut import cut as cut
+from .explain import Explanation as Explanation, Memory as Memory, explain as explain
 from .homeostasis import SynapticScaling as SynapticScaling, normalize as normalize
 from .modulated import (
     MSTDP as MSTDP,
@@ -7,6 +9,12 @@ from .modulated import (
     DopamineSTDP as DopamineSTDP,
     EligibilityTraces as EligibilityTraces,
     ModulatedRule as ModulatedRule,
+)
+from .online import (
+    Online as Online,
+    OnlineState as OnlineState,
+    accumulate as accumulate,
+    online as online,
 )
 from .plasticity import PlasticityRule as PlasticityRule
 from .post_spike_stdp import PostSpikeSTDP as PostSpikeSTDP

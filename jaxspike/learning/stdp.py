@@ -41,9 +41,10 @@ class STDP(PlasticityRule):
     * ``x = exp(-1 / tau_plus) * x + pre``, ``y = exp(-1 / tau_minus) * y + post``
     * ``dw = a_plus * f_plus(w) * x * post - a_minus * f_minus(w) * pre * y``
 
-    Two spikes in the same step change the weight by ``a_plus - a_minus``, since in a network of
-    this library an input spike drives the neuron in the same step; with ``same_step=False`` the
-    traces are read before the spikes of the step are added, and the pair does not count.
+    Two spikes in the same step change the weight by ``a_plus - a_minus``. In a network of this
+    library an input spike drives the neuron within its step, so where the neuron is to learn from
+    that, give an ``a_plus`` above ``a_minus``. With ``same_step=False`` the traces are read before
+    the spikes of the step are added, and the pair does not count.
 
     Args:
         tau_plus: Time constant of potentiation, in time steps, above zero; of the input trace.

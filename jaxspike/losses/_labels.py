@@ -41,8 +41,13 @@ def non_empty(where: str, x: ArrayLike, layout: str = "[T, N, *]") -> Array:
     return x
 
 
+def as_numbers(owner: str, labels: ArrayLike) -> Array:
+    fix = "Give classes as integers: `np.unique(labels, return_inverse=True)[1]`."
+    return _check.numbers(f"`{owner}(labels=...)`", labels, fix)
+
+
 def classes(owner: str, labels: ArrayLike) -> Array:
-    labels = jnp.asarray(labels)
+    labels = as_numbers(owner, labels)
     _check.axes(f"`{owner}(labels=...)`", labels, "N")
     return labels
 
@@ -75,7 +80,7 @@ def nan_where_no_class(values: Array, labels: Array, classes: int) -> Array:
 
 
 def softmax(owner: str, logits: Array, labels: ArrayLike) -> Array:
-    labels = jnp.asarray(labels)
+    labels = as_numbers(owner, labels)
     check_labels(owner, logits, labels)
     if labels.ndim == 1:
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
@@ -85,7 +90,7 @@ def softmax(owner: str, logits: Array, labels: ArrayLike) -> Array:
 
 
 def targets(owner: str, y: Array, labels: ArrayLike, correct: float, incorrect: float) -> Array:
-    labels = jnp.asarray(labels)
+    labels = as_numbers(owner, labels)
     check_labels(owner, y, labels)
     if labels.ndim == 1:
         right = jax.nn.one_hot(labels, y.shape[-1], dtype=bool)

@@ -11,6 +11,8 @@ from .._pytree import Pytree
 from .._state import compute_dtype, is_float, layout, output_dtype, shape_mismatch
 from .._types import Array, DType, Shape, State
 
+_MISSING = object()
+
 
 class Neuron(Pytree, abc.ABC):
     """A pure function ``(state, x) -> (state, spikes)`` together with its parameters.
@@ -61,7 +63,7 @@ class Neuron(Pytree, abc.ABC):
     def step(self, state: State, x: Array) -> tuple[State, Array]:
         """The equations of one time step: ``(state, x) -> (state, spikes)``."""
 
-    def __call__(self, state: State, x: Array) -> tuple[State, Array]:
+    def __call__(self, state: State, x: Any = _MISSING) -> tuple[State, Array]:
         """Run one time step.
 
         Args:
@@ -72,11 +74,17 @@ class Neuron(Pytree, abc.ABC):
             The new state, and the spikes in the shape of ``x``.
 
         Raises:
-            TypeError: If the state belongs to another neuron, or ``x`` is complex.
+            TypeError: If the state belongs to another neuron, or ``x`` is missing or complex.
             ValueError: If the shape of ``x`` is not the one that the state was built for, or a
                 parameter does not broadcast into it.
         """
         name = type(self).__name__
+        if x is _MISSING:
+            raise TypeError(
+                f"`{name}(state, x)` must get a state and an input, got one argument. In a network "
+                "it is a layer of a `jaxspike.nn.Sequential` or `SpikingModule`, which pass it its "
+                "state; an `nnx.Sequential` does not."
+            )
         x, state = _real(name, "x", x), jax.tree.map(jnp.asarray, state)
         self._check(state, x.shape)
         if self._computes:

@@ -43,7 +43,7 @@ class SumPool(AvgPool):
     """Sum over windows of ``[..., H, W, C]``; padding counts as zeros."""
 
     def __call__(self, x: Array) -> Array:
-        return nnx.pool(x, 0.0, jax.lax.add, self.window, self.strides, self.padding)
+        return self.sums(x)
 
 
 class FlattenChannelsFirst(nnx.Module):

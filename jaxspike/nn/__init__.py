@@ -1,5 +1,11 @@
 """Flax NNX layers: they hold parameters, the neurons do the arithmetic."""
 
+import sys as _sys
+import typing as _typing
+
+from flax import nnx as _nnx
+
+from .. import _elsewhere, neurons as _neurons
 from .empty_state import EmptyState as EmptyState
 from .layers import (
     AdaptiveAvgPool as AdaptiveAvgPool,
@@ -26,6 +32,13 @@ from .layers import (
     fuse_conv_bn as fuse_conv_bn,
 )
 from .module import Constant as Constant, Spiking as Spiking, SpikingModule as SpikingModule
+from .parallel import Parallel as Parallel
 from .plastic import Plastic as Plastic, PlasticState as PlasticState
 from .recurrent import Recurrent as Recurrent, RecurrentState as RecurrentState
+from .residual import Residual as Residual
 from .sequential import Sequential as Sequential
+
+if not _typing.TYPE_CHECKING:  # a type checker knows the names
+
+    def __getattr__(name: str):
+        raise _elsewhere.no_attribute(_sys.modules[__name__], name, (_neurons, _nnx))

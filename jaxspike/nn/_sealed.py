@@ -53,6 +53,12 @@ class SealedState:
     def __repr__(self) -> str:
         return f"SealedState({describe(self.value)})"
 
+    def __setitem__(self, key, value) -> None:
+        raise TypeError(
+            f"The state must not be changed, got `state[{key!r}] = ...`. "
+            "Build a new dict or tuple of what the layers return, with the same entries."
+        )
+
     def _refuse(self, *_, **__):
         raise TypeError(
             "A SpikingModule without an `init_state` of its own may only pass its state on to its "
@@ -63,7 +69,7 @@ class SealedState:
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _refuse
     __rtruediv__ = __matmul__ = __rmatmul__ = __pow__ = __rpow__ = __neg__ = __abs__ = _refuse
     __floordiv__ = __mod__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _refuse
-    __call__ = __setitem__ = __contains__ = __bool__ = __float__ = __jax_array__ = _refuse
+    __call__ = __contains__ = __bool__ = __float__ = __jax_array__ = _refuse
     __len__ = _refuse
     __hash__ = None  # type: ignore[assignment]
 

@@ -14,7 +14,7 @@ from flax.nnx import reprlib
 from .._check import instance, kind
 from .._state import compute_dtype, layout, shape_mismatch
 from .._types import Array, DType, Shape, Tree
-from ..engine import api_boundary, scan
+from ..engine import api_boundary, fold_batch, scan
 from ..engine.network_size import inside_network
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
@@ -30,6 +30,8 @@ from ._init_state import (
 from ._sealed import SealedState, describe, refuse_sealed, unseal as unseal
 from .empty_state import EmptyState
 from .paths import Key, dotted, named_layers
+
+Layer = Neuron | SequenceNeuron | Callable[..., Any]
 
 
 class SpikingModule(nnx.Module):
@@ -80,7 +82,7 @@ class SpikingModule(nnx.Module):
 
     def __setattr__(self, name: str, value) -> None:
         if isinstance(value, list | tuple | nnx.List) and any(map(_is_neuron, value)):
-            value = nnx.List([_as_layer(item) for item in value])
+            value = Layers(value)
         value = _as_layer(value)
         is_class = isinstance(value, type) and name != "__class__"
         if is_class and issubclass(value, Neuron | SequenceNeuron | SpikingModule):
@@ -139,6 +141,21 @@ def _is_neuron(value) -> bool:
 
 def _as_layer(value):
     return Spiking(value) if _is_neuron(value) else value
+
+
+class Layers(nnx.List[Any]):
+    """A list of layers, in which a neuron becomes one, also when it is assigned or appended."""
+
+    def __setattr__(self, name: str, value) -> None:
+        super().__setattr__(name, _as_layer(value))
+
+
+def call_layer(layer: Callable[..., Any], state: Tree, x) -> tuple[Tree, Any]:
+    """The state and the output of any layer; ``()`` is the state of one without a state."""
+    if isinstance(layer, SpikingModule):
+        return layer(state, x)
+    # with the batch axes of a matrix product merged where that is faster
+    return (), fold_batch(layer, x) if type(layer) is nnx.Linear else layer(x)
 
 
 _MISSING = object()
@@ -308,6 +325,10 @@ class Constant(nnx.Variable[Array]):
     """A parameter array of a neuron that is not learned: not an `nnx.Param`, and no gradient."""
 
 
+class Gain(nnx.Variable[Array]):
+    """A factor that is not learned, but may be set to bring neurons to a firing rate."""
+
+
 class Spiking(SpikingModule):
     """A neuron as a layer, with some of its parameters learnable.
 
@@ -351,7 +372,7 @@ class Spiking(SpikingModule):
             if name not in learnable:
                 raise ValueError(
                     f"`Spiking(learn=...)` must name parameters of `{type(neuron).__name__}`, "
-                    f"got {name!r}. Use some of: {', '.join(learnable)}."
+                    f"got {name!r}. {_choice(learnable)}"
                 )
         # by value, not as the neuron itself: layers of equal structure must compare equal
         self.numbers = tuple(
@@ -399,7 +420,8 @@ class Spiking(SpikingModule):
         if name in vars(self).get("names", ()) and not isinstance(value, nnx.Variable):
             raise AttributeError(
                 f"`Spiking.{name}` cannot be set: the neuron is immutable. Set the Param of a "
-                f"learned field, `layer.{name}_raw[...] = value`, or make a new layer."
+                f"learned field, `layer.{name}_raw[...] = value`, or make a new layer of "
+                f"`layer.neuron.replace({name}=value)`."
             )
         super().__setattr__(name, value)
 
@@ -474,6 +496,10 @@ def _beside(fields: dict[str, dataclasses.Field[Any]], name: str, leaf: Callable
     """The leaves of the neuron that has the leaf ``name``, by their fields."""
     prefix = name.removesuffix(fields[name].name)
     return lambda other: leaf(prefix + other)
+
+
+def _choice(learnable: list[str]) -> str:
+    return f"Use some of: {', '.join(learnable)}." if learnable else "It has none to choose."
 
 
 def _names(learn) -> tuple[str, ...]:

@@ -1,25 +1,20 @@
 """`Sequential`: layers in order."""
 
-from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from flax import nnx
-
-from .._check import kind
 from .._types import Tree
-from ..engine import fold_batch
-from ..neurons import Neuron, SequenceNeuron
-from .module import Spiking, SpikingModule, check_keeps_time
+from .layer_list import LayerList
 
 
-class Sequential(SpikingModule):
+class Sequential(LayerList):
     """Layers in order; a neuron is a layer.
 
     Unlike `flax.nnx.Sequential`, it takes and returns a state: a tuple with one entry per layer,
     ``()`` for those without a state. A layer is a neuron, a `SpikingModule`, a Flax layer, or a
     function of ``x`` that treats all but its last axes as batch; the last axis is the features.
+
+    It has a length, and iterates over its layers. ``net[i]`` is one of them, ``net[i] = layer``
+    replaces it, and a slice is a `Sequential` of some of them: the same layers, not copies.
 
     Args:
         *layers: The layers.
@@ -38,38 +33,20 @@ class Sequential(SpikingModule):
         >>> state, ys = net(state, jnp.ones((20, 4, 64)))
         >>> ys.shape
         (20, 4, 10)
-    """
-
-    @property
-    def _layer_names(self) -> list[str]:
-        return [str(i) for i in range(len(self.layers))]
-
-    def __init__(self, *layers: Neuron | SequenceNeuron | Callable[..., Any]):
-        for layer in layers:
-            if not callable(layer) or isinstance(layer, type):
-                got = kind(layer) if isinstance(layer, type | list | tuple) else repr(layer)
-                fix = "Give them one by one: `Sequential(nnx.Linear(...), LIF(), ...)`."
-                raise TypeError(f"`Sequential(layers=...)` must be layers, got {got}. {fix}")
-        self.layers = nnx.List(
-            [Spiking(x) if isinstance(x, Neuron | SequenceNeuron) else x for x in layers]
+        >>> net[1] = js.LIF(tau=4.0)
+        >>> net[1:]
+        Sequential(
+          layers=Layers([Spiking(LIF(tau=4.0)), Spiking(LI())])
         )
-        check_keeps_time(self)
+    """
 
     def __call__(self, state: Tree, x):
         """One step ``[N, *]``, or a sequence ``[T, N, *]``."""
         new: list[Tree] = []
-        for i, layer in enumerate(self.layers):
-            try:
-                has_state = isinstance(layer, SpikingModule)
-                s, x = layer(state[i], x) if has_state else ((), _apply(layer, x))
-            except (TypeError, ValueError) as e:
-                shape = jax.tree.map(jnp.shape, x)
-                e.add_note(f"It is raised by layer {i}, {kind(layer)}, for an input of {shape}.")
-                raise
+        for i in range(len(self.layers)):
+            s, x = self._call(i, state[i], x)
             new.append(s)
         return tuple(new), x
 
-
-def _apply(layer: Callable[..., Any], x):
-    """``layer(x)``; a matrix product with its batch axes merged where that is faster."""
-    return fold_batch(layer, x) if type(layer) is nnx.Linear else layer(x)
+    def __getitem__(self, i: int | slice) -> Any:
+        return Sequential(*self.layers[i]) if isinstance(i, slice) else self.layers[i]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._check import package
+from .._check import number, package
 
 Axes = Any  # matplotlib.axes.Axes, which is not imported before it is needed
 INK, MARK, QUIET = "#1f2933", "#d9480f", "#9fb3c8"
@@ -29,15 +29,36 @@ def whole_numbers(axis: Axes) -> None:
     axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
-def legend_above(ax: Axes) -> None:
-    """A legend above the axes, where it covers nothing."""
-    ax.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+def points(ax: Axes) -> tuple[float, float]:
+    """The width and the height of the axes in points."""
+    at, figure = ax.get_position(), ax.figure
+    return at.width * figure.get_figwidth() * 72, at.height * figure.get_figheight() * 72
 
 
-def time_axis(ax: Axes, steps: int) -> None:
+def legend_on_top(ax: Axes) -> None:
+    """A legend at the top inside the axes, in room that is made for it above the data."""
+    legend = ax.legend(frameon=False, ncols=4, loc="upper left", borderaxespad=0.2, fontsize=9)
+    _, height = points(ax)
+    share = min(0.5, 16 * -(-len(legend.get_texts()) // 4) / height)
+    low, high = ax.transScale.transform([(1, y) for y in ax.get_ylim()])[:, 1]
+    top = low + (high - low) / (1 - share)
+    top = ax.transScale.inverted().transform((1, top))[1]
+    ax.update_datalim([(0, top)], updatex=False)  # not `set_ylim`: what is drawn later must fit too
+    ax.autoscale_view(scalex=False)
+
+
+def time_step(where: str, dt: float | None) -> float:
+    """The length of a time step on the x axis: 1 if it counts them."""
+    return 1.0 if dt is None else number(f"`{where}(dt=...)`", dt, above=0)
+
+
+def time_axis(ax: Axes, steps: int, dt: float | None, unit: str) -> None:
     """Make the x axis cover ``steps`` time steps."""
-    ax.set(xlabel="time step", xlim=(-0.5, steps - 0.5))
-    whole_numbers(ax.xaxis)
+    step = 1.0 if dt is None else dt
+    label = "time step" if dt is None else f"time ({unit})"
+    ax.set(xlabel=label, xlim=(-0.5 * step, (steps - 0.5) * step))
+    if dt is None:
+        whole_numbers(ax.xaxis)
 
 
 def array(where: str, value: ArrayLike, *ranks: int, layout: str):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .._check import in_range
-from ._axes import LINES, Axes, array, axes, legend_above, named, whole_numbers
+from ._axes import LINES, Axes, array, axes, legend_on_top, named, whole_numbers
 
 
 def training_curves(
@@ -52,5 +52,5 @@ def training_curves(
         )
     ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
     whole_numbers(ax.xaxis)
-    legend_above(ax)
+    legend_on_top(ax)
     return ax

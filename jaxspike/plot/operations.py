@@ -4,7 +4,7 @@ import numpy as np
 
 from .._check import instance, kind
 from ..cost import Operations
-from ._axes import INK, MARK, QUIET, Axes, axes, legend_above
+from ._axes import INK, MARK, QUIET, Axes, axes, legend_on_top
 
 
 def operations(report: Operations, *, ax: Axes | None = None) -> Axes:
@@ -43,5 +43,5 @@ def operations(report: Operations, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="operations per sample", ylim=(len(rows) - 0.4, -0.6))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.tick_params(axis="y", length=0)
-    legend_above(ax)
+    legend_on_top(ax)
     return ax

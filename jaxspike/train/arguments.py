@@ -1,5 +1,6 @@
 """Checks of the arguments that `fit` and `evaluate` share."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -8,24 +9,22 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .. import _check
-from .._types import Array
+from .._types import Array, Tree
 from ..nn import SpikingModule
 
 
-def check(caller: str, net: object, encode: object, key: Array | None, **functions: object) -> None:
+def check(caller: str, net: object, encode: object, key: Array | None) -> None:
     """Refuse what is not a network, not a function or not a key."""
     where, fix = f"`{caller}(net=...)`", "Put it in a `js.nn.Sequential`."
     _check.instance(where, net, SpikingModule, "a SpikingModule", fix, _check.kind)
-    functions |= {} if encode is None else {"encode": encode}
-    for name, f in functions.items():
-        takes = "(key, x)" if name == "encode" else "(output, labels)"
-        _check.function(f"`{caller}({name}=...)`", f, of=takes)
+    if encode is not None:
+        _check.function(f"`{caller}(encode=...)`", encode, of="(key, x)")
     if key is not None or encode is not None:
         _check.key(f"`{caller}(key=...)`", key)
 
 
-def pairs(caller: str, data: Any) -> Iterator[tuple[Array, Array]]:
-    """The batches of ``data``."""
+def pairs(caller: str, data: Any) -> Iterator[tuple[Array, Tree]]:
+    """The batches of ``data``, with labels of any structure as arrays."""
     where, what = f"`{caller}(data=...)`", "batches, or a function of the epoch that returns them"
     fix = "`js.data.batches` cuts arrays into batches."
     _check.instance(where, data, Iterable, what, fix, _check.kind)
@@ -35,7 +34,13 @@ def pairs(caller: str, data: Any) -> Iterator[tuple[Array, Array]]:
             raise ValueError(
                 f"{where} must be pairs (x_seq, labels), got {len(batch)} arrays. {fix}"
             )
-        yield batch[0], batch[1]
+        labels = functools.partial(_labels, caller)
+        yield batch[0], jax.tree.map(labels, batch[1], is_leaf=lambda a: isinstance(a, list))
+
+
+def _labels(caller: str, labels: ArrayLike) -> Array:
+    fix = "Give classes as integers: `np.unique(labels, return_inverse=True)[1]`."
+    return _check.numbers(f"Labels of `{caller}(data=...)`", labels, fix)
 
 
 def sequence(caller: str, x_seq: ArrayLike, encode: object) -> Array:

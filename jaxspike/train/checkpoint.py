@@ -136,8 +136,9 @@ class Checkpoints:
         if not (there := self.folder.checkpoints()):
             return None
         folder = self._newest(there)
-        stored = self.orbax.metadata(folder / ARRAYS).item_metadata.tree["training"]
-        self._compare(named(net, stored), named(net, like["training"]))
+        stored = self.orbax.metadata(folder / ARRAYS).item_metadata.tree
+        self._compare(named(net, stored["training"]), named(net, like["training"]))
+        like = {**like, "best": like["training"][0] if stored.get("best") else {}}
         progress, call = (json.loads((folder / name).read_bytes()) for name in (PROGRESS, CALL))
         state = [jax.ShapeDtypeStruct(tuple(shape), kind) for shape, kind in progress["state"]]
         only = self.ocp.args.StandardRestore({**like, "state": state})

@@ -1,24 +1,23 @@
 """Scoring a network on data."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike
 
 from .. import debug, losses
-from .._types import Array
+from .._types import Array, Tree
 from ..nn import SpikingModule
 from . import arguments
 from .finite import has_nan, name_layers
+from .measures import Measure, Measures, means, measures
 from .results import Score
 
-Batches = Iterable[Sequence[ArrayLike]]
+Batches = Iterable[Sequence[Tree]]
 Data = Batches | Callable[[int], Batches]
 Encode = Callable[[Array, Array], Array]
-Measure = Callable[[Array, Array], Array]
 
 
 def evaluate(
@@ -26,7 +25,8 @@ def evaluate(
     data: Data,
     loss: Measure,
     *,
-    accuracy: Measure = losses.accuracy,
+    accuracy: Measure | None = losses.accuracy,
+    metrics: Mapping[str, Measure] | None = None,
     encode: Encode | None = None,
     key: Array | None = None,
 ) -> Score:
@@ -34,10 +34,11 @@ def evaluate(
 
     Args:
         net: The network.
-        data: Batches ``(x_seq, labels)``, with x_seq ``[T, N, *]``; or a function of the
-            epoch, here 0, that returns them. The last batch may be smaller.
+        data: Batches ``(x_seq, labels)``, with x_seq ``[T, N, *]`` and labels of any structure; or
+            a function of the epoch, here 0, that returns them. The last batch may be smaller.
         loss: ``loss(output, labels)`` of the network's output ``[T, N, *]``, a scalar.
-        accuracy: ``accuracy(output, labels)``, 0 to 1.
+        accuracy: ``accuracy(output, labels)``, 0 to 1; None for none, as in regression.
+        metrics: More such functions by name, each a scalar.
         encode: If given, the batches are ``(x, labels)`` and ``x_seq = encode(key, x)``.
         key: ``jax.random.key(seed)``, needed if ``encode`` is given, which gets a new key for each
             batch.
@@ -55,16 +56,18 @@ def evaluate(
         >>> import jax.numpy as jnp, jaxspike as js, jaxspike.train
         >>> data = [(jnp.ones((8, 4, 3)), jnp.array([0, 0, 1, 2]))]
         >>> js.train.evaluate(js.nn.Sequential(js.IF()), data, js.losses.cross_entropy)
-        Score(loss=1.098..., accuracy=0.5, firing_rate=1.0)
+        Score(loss=1.098..., accuracy=0.5, firing_rate=1.0, metrics={})
     """
-    arguments.check("evaluate", net, encode, key, loss=loss, accuracy=accuracy)
+    arguments.check("evaluate", net, encode, key)
+    of = measures("evaluate", loss, accuracy, metrics)
     copy = nnx.clone(net)
     copy.eval()
-    total, samples = None, 0
+    total: Any = None
+    samples = 0
     batches = arguments.pairs("evaluate", data(0) if callable(data) else data)
     for i, (x, labels) in enumerate(batches):
         here = None if key is None else jax.random.fold_in(key, i)
-        n, sums, known = _score(copy, x, labels, here, loss=loss, accuracy=accuracy, encode=encode)
+        n, sums, known = _score(copy, x, labels, here, of=of, encode=encode)
         if not known:
             x_seq = jnp.asarray(x if encode is None or here is None else encode(here, x))
             stopped = f"`evaluate` stopped at batch {i}: a state is NaN"
@@ -73,32 +76,37 @@ def evaluate(
         samples += int(n)
         total = sums if total is None else jax.tree.map(jnp.add, total, sums)
     arguments.at_least_one_batch("evaluate", samples)
-    lost, right, spikes, slots = map(float, jax.tree.leaves(total))
-    return Score(lost / samples, right / samples, spikes / slots if slots else 0.0)
+    total = {name: float(value) for name, value in total.items()}
+    spikes, slots = total.pop("spikes"), total.pop("slots")
+    mean = means({**total, "samples": samples})
+    rate = spikes / slots if slots else 0.0
+    return Score(mean.pop("loss"), mean.pop("accuracy", None), rate, mean)
 
 
-def _sums(net, x, labels, key, *, loss, accuracy, encode):
+def _sums(net, x, labels, key, *, of: Measures, encode):
     x_seq = arguments.sequence("evaluate", x if encode is None else encode(key, x), encode)
-    y, spikes, slots, known = activity(net, x_seq)
-    n, lost = x_seq.shape[1], arguments.scalar("`evaluate(loss=...)`", loss(y, labels))
-    right = arguments.scalar("`evaluate(accuracy=...)`", accuracy(y, labels))
-    return n, (n * lost, n * right, spikes, slots), known
+    y, spikes, slots, known, _ = activity(net, x_seq)
+    found = {"loss": of.value("loss", of.loss, y, labels), **of.of(y, labels)}
+    sums = {name: x_seq.shape[1] * value for name, value in found.items()}
+    return x_seq.shape[1], {**sums, "spikes": spikes, "slots": slots}, known
 
 
-_score: Any = nnx.jit(_sums, static_argnames=("loss", "accuracy", "encode"))
+_score: Any = nnx.jit(_sums, static_argnames=("of", "encode"))
 
 
 @nnx.jit
 def activity(net, x_seq):
     """The output of a network from rest, its spikes, their greatest number, and if it has no NaN.
 
-    A layer whose outputs are not integers is graded and has no spikes.
+    Last the firing rate of each layer. A layer whose outputs are not integers is graded and has no
+    spikes; its rate is NaN.
     """
     state, y, records = debug.record(net, net.init_state(x_seq.shape[1:]), x_seq)
-    spikes, slots = jnp.zeros(()), jnp.zeros(())
-    for record in records.values():
+    spikes, slots, rates = jnp.zeros(()), jnp.zeros(()), {}
+    for name, record in records.items():
         out = record["output"].astype(jnp.float32)
         whole = (out == jnp.round(out)).all()
         spikes += jnp.where(whole, (out != 0).sum(dtype=jnp.float32), 0.0)
         slots += jnp.where(whole, float(out.size), 0.0)
-    return y, spikes, slots, ~has_nan(state)
+        rates[name] = jnp.where(whole, (out != 0).mean(), jnp.nan)
+    return y, spikes, slots, ~has_nan(state), rates

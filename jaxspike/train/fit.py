@@ -1,7 +1,8 @@
 """The training loop."""
 
+import functools
 import time
-from collections.abc import Sized
+from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,8 @@ from .._types import Array
 from ..nn import SpikingModule
 from . import arguments
 from .checkpoint import Checkpoints
-from .evaluate import Data, Encode, Measure, evaluate
+from .evaluate import Data, Encode, evaluate
+from .measures import Measure, measures
 from .progress import Progress
 from .results import Epoch
 from .run import Run
@@ -28,13 +30,16 @@ def fit(
     *,
     key: Array | None = None,
     encode: Encode | None = None,
-    accuracy: Measure = losses.accuracy,
+    accuracy: Measure | None = losses.accuracy,
+    metrics: Mapping[str, Measure] | None = None,
     test: Data | None = None,
     truncate: int | None = None,
     carry_state: bool = False,
     checkpoints: str | Path | None = None,
     resume: Literal["exact", "anyway"] = "exact",
     save_every: int | None = None,
+    keep_best: Callable[[Epoch], float] | None = None,
+    callback: Callable[[list[Epoch]], bool | None] | None = None,
     progress: bool = True,
 ) -> list[Epoch]:
     """Train a network in place; the step is compiled once per shape.
@@ -53,13 +58,15 @@ def fit(
         data: Batches ``(x_seq, labels)`` with x_seq ``[T, N, *]``, iterated over in every epoch; or
             a function of the epoch, from 0, that returns them, such as
             ``lambda epoch: js.data.batches((x, y), 128, seed=0, epoch=epoch)``. A one-shot
-            iterable, such as a generator, raises in the second epoch.
+            iterable, such as a generator, raises in the second epoch. Labels may have any
+            structure: a dict of labels and a mask goes to ``loss`` as it is.
         epochs: Total number of epochs, counting those before a resumed checkpoint.
         key: ``jax.random.key(seed)``, needed if ``encode`` is given, which gets a new key for each
             batch.
         encode: If given, the batches are ``(x, labels)`` and ``x_seq = encode(key, x)``,
             compiled: ``lambda key, x: js.encode.poisson(key, x, steps)``.
-        accuracy: ``accuracy(output, labels)``, 0 to 1.
+        accuracy: ``accuracy(output, labels)``, 0 to 1; None for none, as in regression.
+        metrics: More such functions by name, each a scalar.
         test: Data to evaluate after every epoch; see `evaluate`.
         truncate: Truncated backpropagation: an update every ``truncate`` time steps, with the state
             carried over without its gradient. ``loss`` gets that many steps at a time, and all
@@ -72,9 +79,17 @@ def fit(
         resume: ``"exact"`` refuses a checkpoint of another call, because its numbers would be those
             of neither; ``"anyway"`` goes on with the arguments of this one.
         save_every: Also save after every ``save_every`` batches.
+        keep_best: A function of an `Epoch`, such as ``lambda epoch: epoch.test.accuracy``. In the
+            end ``net`` gets the weights and statistics of the epoch where it was highest, instead
+            of the last ones. (``nnx.state(net)`` kept by hand is no copy: it changes with ``net``.)
+        callback: A function of the history so far, called after every epoch; what it changes in
+            ``net`` is saved. If it returns True the run stops there, early, for good.
         progress: Show a bar with loss, accuracy, spikes per second (of all layers, counted in every
             hundredth batch) and the time left of the epoch; if the data have no ``len``, the time
             left is shown from the second epoch.
+
+    After every epoch it warns, once, of each layer that did not fire or was saturated at the first
+    batch of the epoch.
 
     Returns:
         An `Epoch` for each, including those before a checkpoint.
@@ -102,34 +117,33 @@ def fit(
         >>> history[-1].accuracy
         1.0
     """
-    arguments.check("fit", net, encode, key, loss=loss, accuracy=accuracy)
+    arguments.check("fit", net, encode, key)
     _check_optimizer(net, optimizer)
     epochs = _check.integer("`fit(epochs=...)`", epochs, low=0)
     _check_saving(checkpoints, save_every, resume)
-    if truncate is not None:
-        _check.integer("`fit(truncate=...)`", truncate, low=1)
+    _check_steps(truncate, keep_best, callback)
     call: dict[str, object] = {"loss": loss, "accuracy": accuracy, "encode": encode, "key": key}
     call |= {"truncate": truncate, "carry_state": carry_state}
-    run = Run(net, optimizer, loss, accuracy, encode, key, data)
+    call |= {"metrics": metrics, "keep_best": keep_best}
+    score = functools.partial(evaluate, loss=loss, accuracy=accuracy, metrics=metrics)
+    of = measures("fit", loss, accuracy, metrics)
+    run = Run(net, optimizer, of, encode, key, data, keep_best)
     saved = None if checkpoints is None else Checkpoints(checkpoints)
     net.train()
     try:
         if saved:
             data = run.resume(saved, epochs, data, call, anyway=resume == "anyway")
         total = None
-        while run.epoch < epochs:
-            batches = data(run.epoch) if callable(data) else data
+        while run.epoch < epochs and not run.stopped:
+            batches, begin = data(run.epoch) if callable(data) else data, time.perf_counter()
             total = len(batches) if isinstance(batches, Sized) else total
             with Progress(run.epoch, epochs, run.batch, total, show=progress) as bar:
-                begin = time.perf_counter()
                 for n in run.batches(batches, bar, truncate, carry_state):
                     if saved and save_every and n % save_every == 0:
                         run.save(saved)
                 total = run.batch
-                score = None
-                if test is not None:
-                    score = evaluate(net, test, loss, accuracy=accuracy, encode=encode, key=key)
-                run.end_epoch(score, time.perf_counter() - begin)
+                tested = None if test is None else score(net, test, encode=encode, key=key)
+                run.end_epoch(tested, time.perf_counter() - begin, callback)
                 bar.end_epoch(run.history[-1])
             if saved:
                 run.save(saved)
@@ -141,7 +155,16 @@ def fit(
     finally:
         if saved:
             saved.close()
-    return run.history
+    return run.use_best()
+
+
+def _check_steps(truncate: int | None, keep_best: object, callback: object) -> None:
+    if truncate is not None:
+        _check.integer("`fit(truncate=...)`", truncate, low=1)
+    if keep_best is not None:
+        _check.function("`fit(keep_best=...)`", keep_best, of="an `Epoch`")
+    if callback is not None:
+        _check.function("`fit(callback=...)`", callback, of="the history")
 
 
 def _check_saving(checkpoints: object, save_every: object, resume: str) -> None:

@@ -3,6 +3,7 @@
 import time
 
 from .. import _check
+from .measures import means
 from .results import Epoch
 
 
@@ -24,15 +25,14 @@ class Progress:
         self.n_spikes, self.wants_spikes = n, False
         self.begin, self.done = time.perf_counter(), 0
 
-    def update(self, sums: list[float]) -> None:
+    def update(self, sums: dict[str, float]) -> None:
         """A batch is done."""
         if self.bar is None:
             return
         self.done += 1
         self.wants_spikes = self.done == 100
-        loss, accuracy, samples = sums
         rate = self.n_spikes * self.done / (time.perf_counter() - self.begin)
-        shown = {"loss": f"{loss / samples:.3f}", "accuracy": f"{accuracy / samples:.1%}"}
+        shown = _shown(means(sums))
         self.bar.set_postfix({**shown, "spikes/s": f"{rate:.2g}"}, refresh=False)
         self.bar.update()
 
@@ -40,9 +40,11 @@ class Progress:
         """The epoch is done: show its means, and those of the test."""
         if self.bar is None:
             return
-        shown = {"loss": f"{epoch.loss:.3f}", "accuracy": f"{epoch.accuracy:.1%}"}
-        if epoch.test is not None:
-            shown |= {"test": f"{epoch.test.accuracy:.2%}", "rate": f"{epoch.test.firing_rate:.1%}"}
+        accuracy = {} if epoch.accuracy is None else {"accuracy": epoch.accuracy}
+        shown, test = _shown({"loss": epoch.loss, **accuracy, **epoch.metrics}), epoch.test
+        if test is not None:
+            score = f"{test.loss:.3f}" if test.accuracy is None else f"{test.accuracy:.2%}"
+            shown |= {"test": score, "rate": f"{test.firing_rate:.1%}"}
         self.bar.set_postfix(shown)
 
     def __enter__(self) -> "Progress":
@@ -51,3 +53,8 @@ class Progress:
     def __exit__(self, *exc: object) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def _shown(values: dict[str, float]) -> dict[str, str]:
+    percent = {"accuracy": ".1%"}
+    return {name: format(value, percent.get(name, ".3f")) for name, value in values.items()}

@@ -16,49 +16,59 @@ from .checkpoint import Checkpoints, keep_placement, named, placement, restore, 
 from .evaluate import Data, activity
 from .fingerprint import Json
 from .finite import has_nan, name_layers, not_finite
+from .firing import FiringWarnings
 from .folder import Position
+from .measures import Measures, means
 from .results import Epoch, Score
 
 
-def _update(net, optimizer, state, x_seq, labels, *, loss, accuracy, placement):
+def _update(net, optimizer, state, x_seq, labels, *, of, placement):
     """An update on a sequence, or on a piece of one."""
     state = net.init_state(x_seq.shape[1:]) if state is None else state
     before = named(net, snapshot(net, optimizer))
 
     def lost(net):
         new, y = net(state, x_seq)
-        return arguments.scalar("`fit(loss=...)`", loss(y, labels)), (new, y)
+        return of.value("loss", of.loss, y, labels), (new, y)
 
     wanted = nnx.DiffState(0, optimizer.wrt)
     (value, (new, y)), grads = nnx.value_and_grad(lost, argnums=wanted, has_aux=True)(net)
     optimizer.update(net, grads)
     keep_placement(net, optimizer, placement)
-    right = arguments.scalar("`fit(accuracy=...)`", accuracy(y, labels))
+    found = {"loss": value, **of.of(y, labels)}
     wrong = {
         "loss": {"": ~jnp.isfinite(value)},
         "state": {"": has_nan(new)},
         "gradient": not_finite(named(net, {0: nnx.to_pure_dict(grads), 1: {}})),
         "update": not_finite(named(net, snapshot(net, optimizer)), before),
     }
-    return new, value, right, wrong, jnp.stack(jax.tree.leaves(wrong)).any()
+    return new, found, wrong, jnp.stack(jax.tree.leaves(wrong)).any()
 
 
-_step: Any = nnx.jit(_update, static_argnames=("loss", "accuracy", "placement"))
+_step: Any = nnx.jit(_update, static_argnames=("of", "placement"))
+
+
+def _arrays(net) -> Tree:
+    return nnx.to_pure_dict(nnx.state(net))
 
 
 class Run:
     """A training run between two batches: everything that a checkpoint holds."""
 
-    def __init__(self, net, optimizer, loss, accuracy, encode, key, data):
+    def __init__(self, net, optimizer, of: Measures, encode, key, data, keep_best):
         self.net, self.optimizer = net, optimizer
-        options = {"loss": loss, "accuracy": accuracy, "placement": placement(net, optimizer)}
+        options = {"of": of, "placement": placement(net, optimizer)}
         self.step = functools.partial(_step, net, optimizer, **options)
-        self.measures = {"loss": loss, "accuracy": accuracy}
+        self.measures = {"loss": of.loss, **dict(of.others)}
         self.encode, self.key = None if encode is None else jax.jit(encode), key
         self.epoch, self.batch, self.count = 0, 0, 0
-        self.sums = [0.0, 0.0, 0.0]  # loss, accuracy and samples of this epoch so far
+        self.names = ("loss", *(name for name, _ in of.others), "samples")
+        self.sums = dict.fromkeys(self.names, 0.0)  # of this epoch so far
         self.state: list[Array] | None = None  # the leaves of a state that is carried over
         self.history: list[Epoch] = []
+        self.stopped, self.firing = False, FiringWarnings()
+        self.keep_best = keep_best
+        self.best = {} if keep_best is None else _arrays(net)  # the arrays of the best epoch
         self.repeatable = callable(data) or isinstance(data, list | tuple)  # the same each time
         self.call: dict[str, Json] = {}  # what a checkpoint says of the call
         self.last_good = self._checkpoint()  # replaced as a whole, after a batch
@@ -69,17 +79,21 @@ class Run:
         done = sum(1 for _ in itertools.islice(batches, self.batch))
         where = f"The number of batches of `fit(data=...)` in epoch {self.epoch}"
         _check.integer(where, done, low=self.batch, of=", those done before the checkpoint")
+        first = None
         for x, labels in batches:
             x_seq = self._x_seq(x, self.count)
             if bar.wants_spikes:
                 bar.spikes(float(activity(self.net, x_seq)[1]))
-            self._train(x_seq, jnp.asarray(labels), truncate, carry)
+            first = x_seq if first is None else first
+            self._train(x_seq, labels, truncate, carry)
             if self.call and self.count == 1:
                 self._describe(all_of_them, x, labels)
             self.last_good = self._checkpoint()
             bar.update(self.sums)
             yield self.batch
         arguments.at_least_one_batch("fit", self.batch, self.epoch)
+        if first is not None:
+            self.firing.check(self.net, first, self.epoch)
 
     def _x_seq(self, x, count):
         if self.encode is not None:
@@ -99,17 +113,17 @@ class Run:
 
     def _train(self, x_seq, labels, truncate, carry):
         (length, samples), state = x_seq.shape[:2], self._first(x_seq.shape[1:])
-        sums, times = list(self.sums), range(0, length, truncate or length)
+        sums, times = dict(self.sums), range(0, length, truncate or length)
         for t in times:
             before = snapshot(self.net, self.optimizer)
             now, part = state, x_seq[t : t + (truncate or length)]
-            state, value, right, wrong, stop = self.step(now, part, labels)
+            state, found, wrong, stop = self.step(now, part, labels)
             if stop:
                 restore(self.net, self.optimizer, before)
-                self._explain(now, part, float(value), wrong)
-            sums[0] += float(value) * samples / len(times)
-            sums[1] += float(right) * samples / len(times)
-        sums[2] += samples
+                self._explain(now, part, float(found["loss"]), wrong)
+            for name, value in found.items():
+                sums[name] += float(value) * samples / len(times)
+        sums["samples"] += samples
         self.state = jax.tree.leaves(state) if carry else None
         self.sums, self.batch, self.count = sums, self.batch + 1, self.count + 1
 
@@ -145,17 +159,41 @@ class Run:
         what += ", and everything in the layers of neurons is finite"
         raise FloatingPointError(f"{where}: {what}. {fix}")
 
-    def end_epoch(self, test: Score | None, seconds: float) -> None:
+    def end_epoch(self, test: Score | None, seconds: float, callback) -> None:
         """End an epoch."""
-        loss, accuracy, samples = self.sums
-        self.history.append(Epoch(loss / samples, accuracy / samples, test, seconds))
-        self.epoch, self.batch, self.sums, self.state = self.epoch + 1, 0, [0.0, 0.0, 0.0], None
+        mean = means(self.sums)
+        loss, accuracy = mean.pop("loss"), mean.pop("accuracy", None)
+        self.history.append(Epoch(loss, accuracy, test, seconds, mean))
+        self.epoch, self.batch, self.state = self.epoch + 1, 0, None
+        self.sums = dict.fromkeys(self.names, 0.0)
+        if self.keep_best is not None and self._best_epoch() == len(self.history) - 1:
+            self.best = _arrays(self.net)
+        if callback is not None:
+            self.stopped = bool(callback(list(self.history)))
         self.last_good = self._checkpoint()
+
+    def _best_epoch(self) -> int:
+        """The first of the epochs of the highest score."""
+        where = "The result of `fit(keep_best=...)`"
+        scores = [_check.number(where, self.keep_best(epoch)) for epoch in self.history]
+        return scores.index(max(scores))
+
+    def use_best(self) -> list[Epoch]:
+        """Give the network the weights of its best epoch; returns the history."""
+        if self.best and self.history:
+            nnx.update(self.net, self.best)
+        return self.history
 
     def _checkpoint(self) -> tuple[Position, Tree, dict[str, Json]]:
         """The position of a checkpoint, its arrays, and everything else."""
-        tree = {"training": snapshot(self.net, self.optimizer), "state": self.state or []}
-        progress = {"count": self.count, "sums": self.sums, "history": list(self.history)}
+        training = snapshot(self.net, self.optimizer)
+        tree = {"training": training, "best": self.best, "state": self.state or []}
+        progress = {
+            "count": self.count,
+            "sums": self.sums,
+            "history": [epoch.as_lists() for epoch in self.history],
+            "stopped": self.stopped,
+        }
         return (self.epoch, self.batch), tree, progress
 
     def rollback(self) -> None:
@@ -187,9 +225,13 @@ class Run:
         restore(self.net, self.optimizer, tree["training"])
         self.epoch, self.batch, self.count = epoch, batch, progress["count"]
         self.state, self.sums = tree["state"] or None, progress["sums"]
-        self.history = [
-            Epoch(loss, accuracy, test and Score(*test), seconds)
-            for loss, accuracy, test, seconds in progress["history"]
-        ]
+        if self.keep_best is not None and progress["history"] and not tree["best"]:
+            raise ValueError(
+                "`fit(keep_best=...)` must be given from the first epoch on, got a checkpoint in "
+                f"{saved.folder.path} without best weights. Give another folder."
+            )
+        self.best = {} if self.keep_best is None else tree["best"]
+        self.stopped = progress["stopped"]
+        self.history = [Epoch.of_lists(lists) for lists in progress["history"]]
         self.last_good = self._checkpoint()
         return data

@@ -11,9 +11,11 @@ from .. import _check
 from .._types import Array, Tree
 from ..debug.record import layers_of, neuron_rates, order_of_layers, refuse_traced, step_shapes
 from ..nn import Spiking, SpikingModule
+from ..nn.module import Gain
 
 Net = TypeVar("Net", bound=SpikingModule)
 OCTAVES, HALVINGS, CLOSE = 24, 16, 0.01  # how far and how finely to search for a scale
+SILENT = 0.001  # a rate, as in `jaxspike.debug.firing_rates`
 
 
 def scale_to_firing_rate(net: Net, x_seq: Tree, *args, rate: float = 0.1) -> Net:
@@ -24,7 +26,8 @@ def scale_to_firing_rate(net: Net, x_seq: Tree, *args, rate: float = 0.1) -> Net
     in the order in which they run. It multiplies the weights and biases since the last spiking
     layer by one factor, found by bisection, that brings the mean firing rate of the next one as
     close to ``rate`` as possible. If there are normalizations with a scale among them, it
-    multiplies their scales and biases instead of the weights.
+    multiplies their scales and biases instead of the weights, and between the two neurons of a
+    `SpikingSelfAttention` the factor of its products.
 
     It takes no state, unlike the functions of `jaxspike.debug`: each run starts at rest. The
     network is run in the mode that it is in: in training, a BatchNorm uses the statistics of
@@ -70,18 +73,19 @@ def scale_to_firing_rate(net: Net, x_seq: Tree, *args, rate: float = 0.1) -> Net
         found = neuron_rates(nnx.merge(graph, variables, copy=True), state, x_seq, args)
         return {name: (rates.mean(), whole) for name, (rates, whole) in found.items()}
 
-    def now(name: str) -> tuple[float, bool]:
-        rate, whole = activity(nnx.state(net))[name]
-        return float(rate), bool(whole)
+    def now() -> dict[str, tuple[float, bool]]:
+        found = activity(nnx.state(net))
+        return {name: (float(rate), bool(whole)) for name, (rate, whole) in found.items()}
 
     group: list[nnx.Module] = []
     scaled = False
-    for name in order_of_layers(net, state, x_seq, *args):
+    order = order_of_layers(net, state, x_seq, *args)
+    for name in order:
         group.append(modules[name])
-        if isinstance(modules[name], Spiking) and now(name)[1]:
+        if isinstance(modules[name], Spiking) and now()[name][1]:
             params, group = _to_scale(group), []
             if params:
-                _scale(params, now, rate, name)
+                _scale(params, now, rate, order[: order.index(name) + 1])
                 scaled = True
     if not scaled:
         what = f"neurons that spike behind weights, got {_check.kind(net)} without"
@@ -89,28 +93,34 @@ def scale_to_firing_rate(net: Net, x_seq: Tree, *args, rate: float = 0.1) -> Net
     return net
 
 
-def _to_scale(modules: list[nnx.Module]) -> list[nnx.Param[Array]]:
+def _to_scale(modules: list[nnx.Module]) -> list[nnx.Variable[Array]]:
     """The parameters to scale: those of the normalizations, else the weights."""
 
-    def having(weight: str):
+    def having(weight: str) -> list[nnx.Variable[Array]]:
         owners = [m for m in modules if isinstance(getattr(m, weight, None), nnx.Param)]
         found = [getattr(m, name, None) for m in owners for name in (weight, "bias")]
         return [p for p in found if isinstance(p, nnx.Param) and p.get_value() is not None]
 
-    return having("scale") or having("kernel") + having("embedding")
+    of = [getattr(m, "scale", None) for m in modules]
+    gains: list[nnx.Variable[Array]] = [v for v in of if isinstance(v, Gain)]
+    return gains or having("scale") or having("kernel") + having("embedding")
 
 
 def _scale(
-    params: list[Any], now: Callable[[str], tuple[float, bool]], rate: float, name: str
+    params: list[Any],
+    now: Callable[[], dict[str, tuple[float, bool]]],
+    rate: float,
+    order: list[str],
 ) -> None:
-    """Multiply ``params`` by the power of two that brings the rate closest to ``rate``."""
+    """Multiply ``params`` by the power of 2 that brings the last of ``order`` close to ``rate``."""
+    name = order[-1]
     values = [param.get_value() for param in params]
     seen: dict[float, float] = {}
 
     def at(exponent: float) -> float:
         for param, value in zip(params, values, strict=True):
             param.set_value((value * 2.0**exponent).astype(value.dtype))
-        seen[exponent], _ = now(name)
+        seen[exponent], _ = now()[name]
         return seen[exponent]
 
     up = at(0.0) < rate
@@ -121,6 +131,10 @@ def _scale(
     if (seen[far] < rate) == up:
         reached = max(seen.values()) if up else min(seen.values())
         fix = f"Ask for {'less' if up else 'more'}, or look at its input in `jaxspike.debug.record`"
+        rates = now()
+        silent = [n for n in order[:-1] if n in rates and rates[n][0] < SILENT and rates[n][1]]
+        if up and silent:
+            fix = f"Layer {silent[0]}, before it, does not fire: give that one more input"
         raise ValueError(
             f"`scale_to_firing_rate(rate=...)` must be within reach of layer {name}, got {rate}: "
             f"with weights scaled by 2^0 to 2^{far:.0f} it comes to {reached:.3g}. {fix}."

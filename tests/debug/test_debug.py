@@ -148,6 +148,15 @@ def test_inputs_in_a_dictionary():
             "with weights scaled by 2^0 to 2^24 it comes to 0. Ask for less, or look at its "
             "input in `jaxspike.debug.record`.",
         ),
+        (  # its own input is zero: the first layer, behind no weights, is to blame
+            lambda net, s, x: js.train.scale_to_firing_rate(
+                js.nn.Sequential(js.IF(v_threshold=1e3), linear(2, 2), js.IF()), x, rate=0.3
+            ),
+            ValueError,
+            "`scale_to_firing_rate(rate=...)` must be within reach of layer 2, got 0.3: "
+            "with weights scaled by 2^0 to 2^24 it comes to 0. Layer 0, before it, does not fire: "
+            "give that one more input.",
+        ),
     ],
 )
 def test_errors(call, kind, sentence):
@@ -250,3 +259,18 @@ def test_one_factor_a_layer_and_nothing_else_is_changed(images):
     assert nnx.graphdef(fired) == nnx.graphdef(net)
     stats = [nnx.state(n, nnx.BatchStat) for n in (net, fired)]
     jax.tree.map(np.testing.assert_array_equal, *stats)
+
+
+def test_scaling_reaches_into_attention():
+    rngs = nnx.Rngs(0)
+    net = js.nn.Sequential(js.nn.SpikingSelfAttention(16, 2, rngs=rngs), linear(16, 4), js.LIF())
+    net.eval()
+    x_seq = jax.random.bernoulli(jax.random.key(0), 0.05, (6, 8, 9, 16)).astype(jnp.float32)
+    before = net[0].product.scale[...]
+    state = net.init_state(x_seq.shape[1:])
+    assert not net[0](state[0], x_seq)[1].any()
+    scaled = js.train.scale_to_firing_rate(net, x_seq, rate=0.2)
+    assert scaled[0].product.scale[...] > before == net[0].product.scale[...] == 0.125
+    report = js.debug.firing_rates(scaled, state, x_seq)
+    assert list(report.layers) == ["0.qkv.2", "0.attention", "0.proj.2", "2"]
+    assert all(0.1 < layer.rate < 0.3 for layer in report.layers.values())

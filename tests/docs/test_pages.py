@@ -13,6 +13,7 @@ LAYERS = {
     "from_other_libraries.md": 0,
     "from_spikingjelly.md": 2,
     "index.md": 2,
+    "learning.md": 1,
     "local_rules.md": 1,
     "operations.md": 2,
     "own_neuron.md": 0,

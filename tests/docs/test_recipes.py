@@ -39,11 +39,13 @@ def annealing(space, _):
     assert space["net"].layers[3].neuron.surrogate.alpha > 4.8
     assert space["value"] < 0.8
     assert space["traced"] == 1  # not once per slope
+    assert space["net"][1].neuron.v_threshold == np.float32(0.4)
 
 
 def regularization(space, _):
     first, last = space["rates"][0], space["rates"][-1]
     assert first.min() < 0.06 and last.min() > 0.1 and last.max() < 0.24
+    assert space["history"][-1].loss < 0.85 * space["history"][0].loss
 
 
 def early_stop(space, _):
@@ -54,6 +56,9 @@ def early_stop(space, _):
         space["labels"][space["valid"]],
     )
     np.testing.assert_allclose(again, space["best_loss"], rtol=1e-6)
+    losses = [epoch.test.loss for epoch in space["history"]]
+    np.testing.assert_allclose(space["score"].loss, min(losses), rtol=1e-5)
+    assert min(losses) < losses[-1]
 
 
 def reinforcement(_, printed):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from golden_files import load
-from test_stdp import raises, run
+from plasticity import raises, run
 
 import jaxspike as js
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from test_stdp import POST, PRE, RULE, RULES, K, M, N, T, W, raises, run
+from plasticity import POST, PRE, RULE, RULES, K, M, N, T, W, raises, run
 
 import jaxspike as js
 

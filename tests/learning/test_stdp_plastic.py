@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from test_stdp import raises
+from plasticity import raises
 
 import jaxspike as js
 

@@ -117,6 +117,14 @@ def test_layers_of_images_come_back():
     np.testing.assert_array_equal(graph.nodes["input"].input_type["input"], [2, 6, 8])
 
 
+def test_blocks_and_padded_pools_come_back():
+    stem = js.nn.AvgPool((3, 3), (2, 2), ((1, 1), (1, 1)))
+    conv = nnx.Conv(2, 2, (3, 3), rngs=RNGS)
+    block = js.nn.Residual(Sequential(conv, js.IF(v_threshold=0.1)))
+    assert_comes_back(Sequential(stem, block, js.IF(v_threshold=0.3)), (5, 6, 2))
+    assert_comes_back(js.nn.Recurrent(js.IF(v_threshold=0.3), js.Delay(2)), (3,))
+
+
 def test_an_end_in_a_flattened_image():
     graph = assert_comes_back(Sequential(js.IF(v_threshold=0.3), js.nn.Flatten()), (2, 3, 2))
     image = np.arange(12).reshape(2, 2, 3)  # channels first, as NIR flattens it
@@ -215,6 +223,12 @@ REFUSED = [
     (js.PSN.init(4, key=jax.random.key(0)), (3,), "NIR has no similar node."),
     (nnx.BatchNorm(3, rngs=RNGS), (3,), "got an nnx.BatchNorm at '0'. Fuse it with the layer"),
     (js.nn.MaxPool((2, 2)), (4, 4, 1), "got MaxPool at '0'. To write the nearest node"),
+    (js.nn.AvgPool((2, 2), ceil_mode=True), (4, 5, 1), "got the padding [(0, 0), (0, 1)]"),
+    (
+        js.nn.AvgPool((2, 2), padding=((1, 1), (1, 1)), count_include_pad=False),
+        (4, 4, 1),
+        "got `count_include_pad=False` at '0'. In NIR padding counts as zeros.",
+    ),
     (nnx.LayerNorm(3, rngs=RNGS), (3,), "got a LayerNorm at '0'."),
     (jax.nn.relu, (3,), "got an operation that cannot be followed"),
     (lambda x: 2 * x, (3,), "got an operation that cannot be followed"),

@@ -183,6 +183,24 @@ CASES = [
         "`Upsample(method=...)` must be one of ('nearest', 'linear'), got 'cubic'.",
     ),
     (
+        lambda: js.nn.MaxPool((2, 2), padding=1),
+        '`MaxPool(padding=...)` must be "VALID", "SAME" or a pair (before, after) for each spatial '
+        "axis, got 1. Give ((1, 1), (1, 1)) for images.",
+    ),
+    (
+        lambda: js.nn.AvgPool((2, 2), padding=((1, 1),)),
+        '`AvgPool(padding=...)` must be "VALID", "SAME" or a pair (before, after) for each spatial '
+        "axis, got ((1, 1),). Give ((1, 1), (1, 1)) for images.",
+    ),
+    (
+        lambda: js.nn.MaxPool((2, 2), padding=((0, 2), (1, 1))),
+        "`MaxPool(padding=...)` must be smaller than the window (2, 2), got ((0, 2), (1, 1)).",
+    ),
+    (
+        lambda: js.nn.AvgPool((2, 2), ceil_mode=1),
+        "`AvgPool(ceil_mode=...)` must be one of (False, True), got 1.",
+    ),
+    (
         lambda: js.nn.AdaptiveAvgPool(1),
         "`AdaptiveAvgPool(size=...)` must be positive integers, got 1. "
         "Give one per spatial axis, as in (2, 2).",

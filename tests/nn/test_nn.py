@@ -1,6 +1,7 @@
 """Layers: a sequence call equals a scan of steps, and parameters live where Flax expects them."""
 
 import copy
+import math
 import pickle
 from functools import partial
 
@@ -99,6 +100,21 @@ LAYERS = {
                 nnx.Linear(5, C, rngs=RNGS),
                 combine=jnp.subtract,
             ),
+        ),
+        (C,),
+    ),
+    "blocks": (
+        js.nn.Sequential(
+            js.nn.Residual(js.nn.Sequential(nnx.Linear(C, C, rngs=RNGS), js.IF(v_threshold=0.5))),
+            js.nn.Residual(js.LIF(), nnx.Linear(C, C, rngs=RNGS), lambda a, b: (1 - a) * b),
+            js.nn.Parallel(js.IF(), js.LIF(tau=3.0), nnx.Linear(C, 2, rngs=RNGS)),
+        ),
+        (C,),
+    ),
+    "stateful feedback": (
+        js.nn.Recurrent(
+            js.nn.Sequential(nnx.Linear(C, 5, rngs=RNGS), js.IF(v_threshold=0.5)),
+            js.nn.Sequential(js.Delay(2), nnx.Linear(5, C, rngs=RNGS), js.SynapseFilter(tau=3.0)),
         ),
         (C,),
     ),
@@ -402,6 +418,166 @@ def test_padding_of_pools():
         js.nn.AvgPool((2, 2), padding=((1, 1), (1, 1)))(ones)[0, ..., 0], 0.25
     )
     assert js.nn.MaxPool((2, 2), padding="SAME")(jnp.ones((1, 3, 3, 1))).shape == (1, 2, 2, 1)
+
+
+def by_hand(net, order):
+    """The loss of the three blocks, written with `jax.lax.scan`, and by the layers."""
+    state, xs = net.init_state((N, C)), 2 * stream(C)
+
+    def written(net):
+        residual, parallel, recurrent = net
+        linear = residual.branch[0]
+        lif, slow = parallel[0].neuron, parallel[1].neuron
+        inner, weights = recurrent.neuron.neuron, recurrent.feedback[1]
+
+        def step(state, x):
+            a, b, c, d, last = state
+            a, y = js.IF(v_threshold=0.5)(a, linear(x))
+            x = x + y
+            (b, fast), (c, late) = lif(b, x), slow(c, x)
+            x = jnp.concatenate((fast, late), -1)
+            d, z = inner(d, x + weights(last[1]))  # two steps ago, and one for the loop
+            return (a, b, c, d, (z, last[0])), z
+
+        zeros = jnp.zeros((N, 2 * C))
+        rest = [js.IF().init_state((N, C)), lif.init_state((N, C)), slow.init_state((N, C))]
+        rest = (*rest, inner.init_state((N, 2 * C)), (zeros, zeros))
+        return jax.lax.scan(step, rest, xs)[1]
+
+    def layers(net):
+        return net(state, xs)[1] if order == "layer" else js.scan(net, state, xs, order=order)[1]
+
+    return written, layers
+
+
+@pytest.mark.parametrize("order", ["layer", "step"])
+def test_blocks_are_the_loops_written_by_hand(order):
+    rngs = nnx.Rngs(0)
+    net = js.nn.Sequential(
+        js.nn.Residual(js.nn.Sequential(nnx.Linear(C, C, rngs=rngs), js.IF(v_threshold=0.5))),
+        js.nn.Parallel(js.LIF(), js.LIF(tau=3.0)),
+        js.nn.Recurrent(
+            js.LIF(v_threshold=0.3),
+            js.nn.Sequential(js.Delay(1), nnx.Linear(2 * C, 2 * C, rngs=rngs)),
+        ),
+    )
+    weights = jax.random.normal(jax.random.key(3), (T, N, 2 * C))
+
+    @nnx.jit
+    def both(net):
+        written, layers = by_hand(net, order)
+
+        def loss(f):
+            return nnx.value_and_grad(lambda net: ((f(net) * weights).sum(), f(net)), has_aux=True)
+
+        return loss(written)(net), loss(layers)(net)
+
+    ((_, want), grad_want), ((_, got), grad) = both(net)
+    np.testing.assert_array_equal(got, want)
+    assert 0 < want.mean() < 0.9
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), grad, grad_want)
+    assert all(np.any(g != 0) for g in jax.tree.leaves(grad))
+
+
+def test_a_sequential_is_a_list_of_layers():
+    linear = nnx.Linear(C, C, rngs=nnx.Rngs(0))
+    net = js.nn.Sequential(linear, js.IF(), js.LIF(), js.LI())
+    assert len(net) == 4 and net[0] is linear and [*net] == [*net.layers]
+    assert net[-1] is net.layers[3]
+    part = net[1:3]
+    assert isinstance(part, js.nn.Sequential) and [*part] == [net[1], net[2]]
+    for assigned in (net, net.layers):
+        assigned[1] = js.LIF(tau=4.0)
+        assert isinstance(net[1], js.nn.Spiking) and net[1].neuron.tau == 4
+        assigned[1] = jnp.tanh
+    net.layers[1:2] = [js.IF(v_threshold=2.0)]
+    net.layers.append(js.ALIF())
+    net(net.init_state((N, C)), stream(C))
+    assert [type(layer.neuron) for layer in net[1:]] == [js.IF, js.LIF, js.LI, js.ALIF]
+    with pytest.raises(TypeError, match="must be layers, got 3"):
+        net[0] = 3
+    with pytest.raises(TypeError, match="must keep time steps apart"):
+        net[0] = nnx.GroupNorm(C, num_groups=2, rngs=nnx.Rngs(0))
+    twin = js.nn.Parallel(js.IF(), js.LIF())
+    assert len(twin) == 2 and [type(layer.neuron) for layer in twin] == [js.IF, js.LIF]
+    assert not len(js.nn.Sequential()) and js.nn.Sequential()
+
+
+def pooled(x, window, strides, padding, ceil_mode, count_include_pad=None):
+    """PyTorch's pools of ``[..., H, W, C]``, one window after the other; max if not counting."""
+    rounded = math.ceil if ceil_mode else math.floor
+    starts, ends = [], []
+    for n, w, s, p in zip(x.shape[-3:-1], window, strides, padding, strict=True):
+        size = rounded((n + 2 * p - w) / s) + 1
+        size -= ceil_mode and (size - 1) * s >= n + p  # a window must start in the image
+        starts.append([i * s - p for i in range(size)])
+        ends.append([min(i * s - p + w, n + p) for i in range(size)])
+    out = np.zeros((*x.shape[:-3], *map(len, starts), x.shape[-1]), x.dtype)
+    for i, j in np.ndindex(*map(len, starts)):
+        (top, left), (bottom, right) = (starts[0][i], starts[1][j]), (ends[0][i], ends[1][j])
+        part = x[..., max(top, 0) : bottom, max(left, 0) : right, :]
+        if count_include_pad is None:
+            out[..., i, j, :] = part.max((-3, -2))
+            continue
+        size = part.shape[-3] * part.shape[-2]
+        size = (bottom - top) * (right - left) if count_include_pad else size
+        out[..., i, j, :] = part.sum((-3, -2)) / size
+    return out
+
+
+POOLS = [
+    ((3, 3), (2, 2), (1, 1), False),  # the stem of a ResNet
+    ((3, 3), (2, 2), (1, 1), True),
+    ((3, 2), (3, 3), (1, 0), True),
+    ((2, 2), (2, 2), (0, 1), True),
+    ((5, 5), (2, 3), (2, 1), False),
+    ((3, 3), (2, 2), (0, 0), True),
+]
+
+
+@pytest.mark.parametrize("axes", [(), (N,), (T, N)], ids=["image", "step", "sequence"])
+@pytest.mark.parametrize(("window", "strides", "padding", "ceil_mode"), POOLS)
+def test_pools_with_padding_are_those_of_pytorch(window, strides, padding, ceil_mode, axes):
+    x = -1 + np.asarray(jax.random.normal(jax.random.key(0), (*axes, 7, 8, 2)))
+    pairs = tuple((p, p) for p in padding)
+    got = js.nn.MaxPool(window, strides, pairs, ceil_mode=ceil_mode)(jnp.asarray(x))
+    np.testing.assert_array_equal(got, pooled(x, window, strides, padding, ceil_mode))
+    for counts in (True, False):
+        options = {"ceil_mode": ceil_mode, "count_include_pad": counts}
+        got = js.nn.AvgPool(window, strides, pairs, **options)(jnp.asarray(x))
+        want = pooled(x, window, strides, padding, ceil_mode, counts)
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_the_gradient_of_a_padded_max_pool_and_what_padding_is_for_spikes():
+    x = jnp.asarray([[-3.0, -2.0], [-5.0, -4.0]])[..., None]
+    pool = js.nn.MaxPool((3, 3), (2, 2), ((1, 1), (1, 1)))
+    np.testing.assert_array_equal(jax.grad(lambda x: pool(x).sum())(x)[..., 0], [[0, 1], [0, 0]])
+    for spikes in (jnp.zeros((1, 2, 2, 1), bool), jnp.full((1, 2, 2, 1), -3, jnp.int32)):
+        np.testing.assert_array_equal(pool(spikes), spikes[:, :1, :1])
+
+
+@pytest.mark.parametrize("kind", ["max", "max of a large window", "average"])
+def test_the_gradient_of_a_padded_pool_is_that_of_its_windows(kind):
+    window = (5, 5) if "large" in kind else (3, 3)
+    options = window, (2, 2), ((1, 1), (1, 1))
+    pool = js.nn.AvgPool(*options) if kind == "average" else js.nn.MaxPool(*options)
+    x = jax.random.normal(jax.random.key(0), (T, N, 7, 7, 1))
+    y, back = jax.jit(lambda x: jax.vjp(pool, x))(x)
+    cotangent = np.asarray(jax.random.normal(jax.random.key(1), y.shape))
+    want = np.zeros((T, N, 9, 9, 1), np.float32)
+    padded = np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)], constant_values=-np.inf)
+    for t, n, i, j in np.ndindex(T, N, *y.shape[2:4]):
+        part = (t, n, slice(2 * i, 2 * i + window[0]), slice(2 * j, 2 * j + window[0]), 0)
+        share = 1 / 9 if kind == "average" else padded[part] == padded[part].max()
+        want[part] += cotangent[t, n, i, j, 0] * share
+    np.testing.assert_allclose(back(cotangent)[0], want[:, :, 1:-1, 1:-1], rtol=1e-4, atol=1e-5)
+
+
+def test_same_is_not_a_padding_of_one():
+    x = jnp.arange(4.0)[None, :, None]
+    assert js.nn.MaxPool((3,), (2,), "SAME")(x)[0, :, 0].tolist() == [2, 3]
+    assert js.nn.MaxPool((3,), (2,), ((1, 1),))(x)[0, :, 0].tolist() == [1, 3]
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_a_test_is_in_evaluation_mode_and_over_samples(uninterrupted):
         right += int((out.sum(0).argmax(-1) == y).sum())
         fired += sum(float(r["output"].sum()) for r in records.values())
         neurons += sum(r["output"].size for r in records.values())
-    np.testing.assert_allclose(score, (rows / 30, right / 30, fired / neurons), rtol=1e-6)
+    np.testing.assert_allclose(score[:3], (rows / 30, right / 30, fired / neurons), rtol=1e-6)
     assert 0.01 < score.firing_rate < 0.9
     _, history = uninterrupted
     assert all(0 < epoch.test.firing_rate < 1 for epoch in history)
@@ -498,7 +498,7 @@ def test_the_spikes_of_the_bar(monkeypatch):
             if bar.wants_spikes:
                 bar.spikes(1000.0 + batch)
             now[0] += 0.5
-            bar.update([1.0, 1.0, 1.0])
+            bar.update({"loss": 1.0, "accuracy": 1.0, "samples": 1.0})
     assert [shown[i]["spikes/s"] for i in (0, 99, 100, 249)] == [
         "2e+03",
         "2e+03",
@@ -572,6 +572,33 @@ def test_the_spikes_of_the_bar(monkeypatch):
             {"loss": "mse"},
             TypeError,
             "`fit(loss=...)` must be a function of (output, labels), got 'mse'.",
+        ),
+        (
+            {"metrics": {"accuracy": spread}},
+            ValueError,
+            "`fit(metrics=...)` must have other names than 'accuracy'. Give `accuracy=accuracy`.",
+        ),
+        (
+            {"metrics": [spread]},
+            TypeError,
+            "`fit(metrics=...)` must be a dict from names to functions, got a list. "
+            "Give `{'name': function}`.",
+        ),
+        (
+            {"keep_best": "loss"},
+            TypeError,
+            "`fit(keep_best=...)` must be a function of an `Epoch`, got 'loss'.",
+        ),
+        (
+            {"callback": 1},
+            TypeError,
+            "`fit(callback=...)` must be a function of the history, got 1.",
+        ),
+        (
+            {"data": [(np.ones((2, 5), np.float32), np.array(["cat", "dog"]))]},
+            TypeError,
+            "Labels of `fit(data=...)` must be numbers, got <U3. "
+            "Give classes as integers: `np.unique(labels, return_inverse=True)[1]`.",
         ),
         ({"encode": 8}, TypeError, "`fit(encode=...)` must be a function of (key, x), got 8."),
         (
@@ -761,9 +788,128 @@ def test_hidden_spikes_for_the_loss_are_in_every_program(uninterrupted):
     options = {"data": batches, "epochs": 1, "test": batches, "progress": True}
     history = fit(net, optimizer, loss=loss, accuracy=accuracy, **options)
     np.testing.assert_allclose(history[0][:2], uninterrupted[1][0][:2], rtol=1e-5)
-    np.testing.assert_allclose(history[0].test, uninterrupted[1][0].test, rtol=1e-5)
+    np.testing.assert_allclose(history[0].test[:3], uninterrupted[1][0].test[:3], rtol=1e-5)
     x_seq = encode(KEY, samples()[0])
     scaled = js.train.scale_to_firing_rate(net, x_seq, rate=0.2)
     report = js.debug.firing_rates(scaled, scaled.init_state(x_seq.shape[1:]), x_seq)
     assert list(report.layers) == ["net.2", "net.5"]
     assert abs(report.layers["net.2"].rate - 0.2) < 0.01
+
+
+def masked_mse(out, target):
+    error = (out - target["y"]) ** 2 * target["mask"][..., None]
+    return error.sum() / target["mask"].sum() / out.shape[-1]
+
+
+def masked_mae(out, target):
+    error = jnp.abs(out - target["y"]) * target["mask"][..., None]
+    return error.sum() / target["mask"].sum() / out.shape[-1]
+
+
+def test_regression_with_a_mask_among_the_labels():
+    rng = np.random.default_rng(0)
+    x_seq = rng.normal(size=(STEPS, 4, 5)).astype(np.float32)
+    y = rng.normal(size=(STEPS, 4, 2)).astype(np.float32)
+    mask = js.data.mask([3, 6, 4, 5], STEPS)
+    data = [(x_seq, {"y": y, "mask": mask})]
+    net = js.nn.Sequential(nnx.Linear(5, 2, rngs=nnx.Rngs(0)), js.LI())
+    out = np.asarray(net(net.init_state((4, 5)), jnp.asarray(x_seq))[1])
+    want = {"mse": ((out - y)[mask] ** 2).mean(), "mae": np.abs(out - y)[mask].mean()}
+    options = {"accuracy": None, "metrics": {"mae": masked_mae}}
+    score = js.train.evaluate(net, data, masked_mse, **options)
+    np.testing.assert_allclose((score.loss, score.metrics["mae"]), [*want.values()], rtol=1e-5)
+    optimizer = nnx.Optimizer(net, optax.adam(0.1), wrt=nnx.Param)
+    (epoch, last) = js.train.fit(
+        net, optimizer, masked_mse, data, 2, progress=False, test=data, **options
+    )
+    assert epoch.accuracy is None is epoch.test.accuracy and last.loss < epoch.loss
+    np.testing.assert_allclose((epoch.loss, epoch.metrics["mae"]), [*want.values()], rtol=1e-5)
+    assert epoch.test.metrics["mae"] < epoch.metrics["mae"]
+
+
+def worse_later(epoch):
+    """The highest in epoch 1."""
+    return -abs(epoch.test.loss - worse_later.best)
+
+
+def test_the_best_weights_are_kept_also_by_a_run_that_resumes(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    options = {"data": batches, "test": batches, **SPREAD, "keep_best": worse_later}
+    worse_later.best = -np.inf
+    kept = []
+    net, optimizer = small()
+    keep = lambda history: kept.append((values(net), values(optimizer)))  # noqa: E731
+    history = fit(net, optimizer, epochs=4, callback=keep, **{**options, "keep_best": None})
+    same(values(net), kept[-1][0])
+    worse_later.best = history[1].test.loss
+    net, optimizer = small()
+    fit(net, optimizer, epochs=4, **options)
+    same(values(net), kept[1][0])
+    same(values(optimizer), kept[-1][1])
+    assert any(np.any(a != b) for a, b in zip(kept[1][0], kept[-1][0], strict=True))
+    for epochs in (3, 4):  # the second goes on from the last weights, not from the best
+        net, optimizer = small()
+        resumed = fit(net, optimizer, epochs=epochs, checkpoints=tmp_path / "a", **options)
+        same(values(net), kept[1][0])
+    assert numbers(resumed) == numbers(history)
+    same(values(optimizer), kept[-1][1])
+    fit(*small(), epochs=1, checkpoints=tmp_path / "b", **{**options, "keep_best": None})
+    with pytest.raises(ValueError) as error:
+        fit(*small(), epochs=2, checkpoints=tmp_path / "b", resume="anyway", **options)
+    assert str(error.value) == (
+        "`fit(keep_best=...)` must be given from the first epoch on, got a checkpoint in "
+        f"{tmp_path / 'b'} without best weights. Give another folder."
+    )
+
+
+def test_a_callback_changes_the_network_and_stops_the_run_for_good(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+
+    def run():
+        net = js.nn.Sequential(
+            nnx.Linear(5, 8, rngs=nnx.Rngs(0)), js.IF(v_threshold=jnp.float32(1.0))
+        )
+        optimizer = nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param)
+
+        def anneal(history):
+            net[1].v_threshold[...] = jnp.float32(1 / (1 + len(history)))
+            return len(history) == 2
+
+        options = {"data": batches, "epochs": 5, "checkpoints": tmp_path, **SPREAD}
+        return net, fit(net, optimizer, callback=anneal, **options)
+
+    net, history = run()
+    again, resumed = run()
+    assert len(history) == 2 and resumed == history
+    assert net[1].v_threshold[...] == again[1].v_threshold[...] == np.float32(1 / 3)
+    same(values(again), values(net))
+
+
+def test_layers_that_do_not_fire_or_always_do_are_named_once():
+    linear = nnx.Linear(5, 8, rngs=nnx.Rngs(0))
+    always = js.DiscreteLIF(v_decay=0.5, v_leak=2.0, v_threshold=0.5)
+    net = js.nn.Sequential(linear, js.IF(v_threshold=1e6), always, js.IF(v_threshold=1e6))
+    optimizer = nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param)
+    with pytest.warns(UserWarning) as caught:
+        fit(net, optimizer, data=batches, epochs=2, **SPREAD)
+    fix = "`jaxspike.train.scale_to_firing_rate(net, x_seq)` gives a network that fires to start"
+    assert [str(w.message) for w in caught] == [
+        f"`fit`: after epoch 0 layers 1, 3 do not fire at its first batch. {fix} from.",
+        f"`fit`: after epoch 0 layer 2 fires in over 95% of the time steps at its first "
+        f"batch. {fix} from.",
+    ]
+
+
+def test_a_layer_inside_a_transformation_is_not_counted():
+    class Closed(js.nn.SpikingModule):
+        def __init__(self):
+            self.linear, self.lif = nnx.Linear(5, 3, rngs=nnx.Rngs(0)), js.LIF(v_threshold=1e6)
+
+        def __call__(self, state, x):
+            run = jax.jit(lambda s, x: self.lif(s, x))
+            lif, y = run(state["lif"], self.linear(x))
+            return {"lif": lif}, y
+
+    net = Closed()
+    optimizer = nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param)
+    assert len(fit(net, optimizer, data=batches, epochs=1, **SPREAD)) == 1

@@ -1,12 +1,17 @@
 """Read the step: as a list of equations, and what is true of each."""
 
-from .compat import scan_arity as scan_arity
+from .compat import scan_arity as scan_arity, trace_context_error as trace_context_error
+from .contractions import CONTRACTIONS as CONTRACTIONS
+from .elementwise import body_of as body_of, is_elementwise as is_elementwise
 from .jaxpr import (
+    Atom as Atom,
     function as function,
     is_var as is_var,
+    outputs_of as outputs_of,
     prune as prune,
     type_of as type_of,
     unique as unique,
     value as value,
 )
-from .step import flatten as flatten
+from .linear import has_gradient as has_gradient, scales as scales
+from .step import Step as Step, flatten as flatten

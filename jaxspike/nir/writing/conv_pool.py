@@ -45,7 +45,9 @@ def pool_tree(layer: MaxPool | AvgPool, shape: Shape, refuse: Refusal) -> Tree:
     if len(layer.window) != 2 or len(shape) != 3:
         fix = "NIR has pools over the 2 axes of images."
         raise refuse(f"a pool with the window {layer.window} over {shape[1:]}", fix)
-    pads = _pads(layer.padding, shape[1:], layer.window, layer.strides, refuse)
+    pads = layer.pads(shape[1:])
+    if isinstance(layer, AvgPool) and not layer.count_include_pad and any(map(any, pads)):
+        raise refuse("`count_include_pad=False`", "In NIR padding counts as zeros.")
     padding = _symmetric(pads, (), layer.strides, refuse)
     return {
         "kernel_size": np.array(layer.window),

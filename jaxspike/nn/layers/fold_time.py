@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from flax import nnx
 
+from ..._check import shown
 from ..._types import Array, DType, Shape
 from ...neurons import Neuron, SequenceNeuron
 from ..empty_state import EmptyState
@@ -35,7 +36,7 @@ def fold_time(layer: nnx.Module | Callable[[Array], Array]) -> SpikingModule:
     """
     if isinstance(layer, Neuron | SequenceNeuron | SpikingModule) or not callable(layer):
         raise TypeError(
-            f"`fold_time(layer=...)` must be a stateless layer or function, got {layer!r}. "
+            f"`fold_time(layer=...)` must be a stateless layer or function, got {shown(layer)}. "
             "Use it as it is: it knows about time."
         )
     if not isinstance(layer, nnx.Module):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 
@@ -14,7 +15,8 @@ from ..._check import axes, one_of
 from ..._state import output_dtype
 from ..._types import Array
 
-Padding = str | Sequence[tuple[int, int]]
+Pair = tuple[int, int]
+Padding = str | Sequence[Pair]
 
 
 class _Pool(nnx.Module):
@@ -23,6 +25,8 @@ class _Pool(nnx.Module):
         window: tuple[int, ...],
         strides: tuple[int, ...] | None = None,
         padding: Padding = "VALID",
+        *,
+        ceil_mode: bool = False,
     ):
         name = type(self).__name__
         self.window = sizes(name, "window", window)
@@ -30,40 +34,101 @@ class _Pool(nnx.Module):
         if len(self.strides) != len(self.window):
             must = f"must be one per axis of window {self.window}, got {self.strides}"
             raise ValueError(f"`{name}(strides=...)` {must}.")
-        self.padding = padding if isinstance(padding, str) else _pairs(name, padding)
+        self.padding = _checked_padding(name, padding, len(self.window))
+        one_of(f"`{name}(ceil_mode=...)`", ceil_mode, (False, True))
+        self.ceil_mode = ceil_mode
+
+    def pads(self, space: Sequence[int]) -> list[Pair]:
+        """The padding before and after each spatial axis of an image of the sizes ``space``."""
+        given = self._given_pads(space)
+        if not self.ceil_mode:
+            return given
+        all_ = zip(space, given, self.window, self.strides, strict=True)
+        return [_up_to_last_window(n, *pad, w, stride) for n, pad, w, stride in all_]
+
+    def _given_pads(self, space: Sequence[int]) -> list[Pair]:
+        """The same without what ``ceil_mode`` adds."""
+        if isinstance(self.padding, str):
+            return lax.padtype_to_pads(space, self.window, self.strides, self.padding)
+        return list(self.padding)
 
     def _space(self, x: Array) -> tuple[int, ...]:
         """The sizes of the spatial axes."""
         return _space(type(self).__name__, "window", x, self.window)
+
+    def _check_overlap(self) -> None:
+        """Refuse a padding with windows that have nothing but padding in them."""
+        widest = [max(pair) for pair in self.padding if not isinstance(pair, str)]
+        if any(map(operator.ge, widest, self.window)):
+            raise ValueError(
+                f"`{type(self).__name__}(padding=...)` must be smaller than the window "
+                f"{self.window}, got {self.padding}."
+            )
+
+    def _reduce(self, x: Array, start, combine) -> Array:
+        """Combine the entries of every window; padding counts as ``start``."""
+        batch = (1,) * (x.ndim - len(self.window) - 1)
+        pads = [*((0, 0) for _ in batch), *self.pads(self._space(x)), (0, 0)]
+        window, strides = ((*batch, *sizes, 1) for sizes in (self.window, self.strides))
+        return lax.reduce_window(x, start, combine, window, strides, pads)
+
+    def sums(self, x: Array) -> Array:
+        """The sum over every window; padding counts as zeros."""
+        return self._reduce(x, np.zeros((), x.dtype), lax.add)  # a constant, or no gradient
 
 
 class MaxPool(_Pool):
     """Maximum over windows of ``[..., H, W, C]``: for spikes, whether any neuron fired.
 
     Unlike `flax.nnx.max_pool`, its strides default to the window. Among equal entries of a window,
-    the first receives the gradient.
+    the first receives the gradient. Padding is never the maximum.
 
     Args:
         window: Size of the window along each spatial axis, such as ``(2, 2)``.
         strides: Step of the window along each spatial axis; the window itself if None.
-        padding: ``"VALID"``, ``"SAME"``, or a pair (before, after) for each spatial axis.
+        padding: ``"VALID"``, ``"SAME"``, or a pair (before, after) for each spatial axis, such as
+            ``((1, 1), (1, 1))`` for PyTorch's ``padding=1``. ``"SAME"`` is something else: for an
+            output of ``ceil(H / stride)`` it pads as little as needed, the odd one after the image.
+        ceil_mode: Whether entries after the last full window get a window too, as in PyTorch.
+
+    Raises:
+        ValueError: If an argument is something else, the padding is not smaller than the window, or
+            the input has too few axes.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
         >>> js.nn.MaxPool((2, 2))(jnp.ones((10, 4, 28, 28, 16))).shape
         (10, 4, 14, 14, 16)
+        >>> stem = js.nn.MaxPool((3, 3), (2, 2), ((1, 1), (1, 1)))             # of a ResNet
+        >>> stem(jnp.ones((10, 4, 112, 112, 64))).shape
+        (10, 4, 56, 56, 64)
     """
 
+    def __init__(
+        self,
+        window: tuple[int, ...],
+        strides: tuple[int, ...] | None = None,
+        padding: Padding = "VALID",
+        *,
+        ceil_mode: bool = False,
+    ):
+        super().__init__(window, strides, padding, ceil_mode=ceil_mode)
+        self._check_overlap()
+
     def __call__(self, x: Array) -> Array:
-        space = self._space(x)
-        fits = all(map(operator.ge, space, self.window))
-        if self.padding == "VALID" and fits and math.prod(self.window) <= 16:
-            return _max_of_slices(x, space, self.window, self.strides)
-        return nnx.max_pool(x, self.window, self.strides, self.padding)
+        space, lowest = self._space(x), _lowest(x.dtype)
+        pads = self.pads(space)
+        space = tuple(n + before + after for n, (before, after) in zip(space, pads, strict=True))
+        if math.prod(self.window) > 16 or not all(map(operator.ge, space, self.window)):
+            return self._reduce(x, lowest, lax.max)
+        if any(map(any, pads)):
+            batch = [(0, 0)] * (x.ndim - len(pads) - 1)
+            x = jnp.pad(x, [*batch, *pads, (0, 0)], constant_values=lowest)
+        return _max_of_slices(x, space, self.window, self.strides)
 
 
 class AvgPool(_Pool):
-    """Mean over windows of ``[..., H, W, C]``; padding counts as zeros.
+    """Mean over windows of ``[..., H, W, C]``.
 
     Unlike in `flax.nnx.avg_pool`, the strides default to the window, and integers and booleans are
     converted to float32.
@@ -71,7 +136,16 @@ class AvgPool(_Pool):
     Args:
         window: Size of the window along each spatial axis, such as ``(2, 2)``.
         strides: Step of the window along each spatial axis; the window itself if None.
-        padding: ``"VALID"``, ``"SAME"``, or a pair (before, after) for each spatial axis.
+        padding: ``"VALID"``, ``"SAME"``, or a pair (before, after) for each spatial axis, such as
+            ``((1, 1), (1, 1))`` for PyTorch's ``padding=1``. ``"SAME"`` is something else: for an
+            output of ``ceil(H / stride)`` it pads as little as needed, the odd one after the image.
+        ceil_mode: Whether entries after the last full window get a window too, as in PyTorch.
+        count_include_pad: Whether padding counts as zeros; else the mean is over the entries of the
+            image alone. What ``ceil_mode`` adds never counts.
+
+    Raises:
+        ValueError: If an argument is something else, the padding is not smaller than the window
+            without ``count_include_pad``, or the input has too few axes.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -79,11 +153,39 @@ class AvgPool(_Pool):
         (10, 4, 14, 14, 16)
     """
 
+    def __init__(
+        self,
+        window: tuple[int, ...],
+        strides: tuple[int, ...] | None = None,
+        padding: Padding = "VALID",
+        *,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ):
+        super().__init__(window, strides, padding, ceil_mode=ceil_mode)
+        one_of("`AvgPool(count_include_pad=...)`", count_include_pad, (False, True))
+        self.count_include_pad = count_include_pad
+        if not count_include_pad:
+            self._check_overlap()
+
     def __call__(self, x: Array) -> Array:
-        self._space(x)
         x = x.astype(output_dtype(x))
-        total = nnx.pool(x, 0.0, jax.lax.add, self.window, self.strides, self.padding)
-        return total / math.prod(self.window)
+        total = self.sums(x)
+        return total / self._counts(self._space(x)).astype(x.dtype)
+
+    def _counts(self, space: Sequence[int]) -> np.ndarray:
+        """The number of entries that count in each window, ``[H, W, 1]``; ``[]`` if all do."""
+        pads, given = self.pads(space), self._given_pads(space)
+        if pads == given and (self.count_include_pad or not any(map(any, given))):
+            return np.asarray(math.prod(self.window))
+        counts = np.ones(1, np.int64)
+        for axis in reversed(range(len(space))):
+            n, (low, high) = space[axis], given[axis] if self.count_include_pad else (0, 0)
+            windows = (n + sum(pads[axis]) - self.window[axis]) // self.strides[axis] + 1
+            start = np.arange(windows) * self.strides[axis] - pads[axis][0]
+            inside = np.minimum(start + self.window[axis], n + high) - np.maximum(start, -low)
+            counts = inside.reshape(-1, *[1] * counts.ndim) * counts
+        return counts
 
 
 class Upsample(nnx.Module):
@@ -187,16 +289,37 @@ def sizes(name: str, argument: str, given: Sequence[int]) -> tuple[int, ...]:
     return tuple(given)
 
 
-def _pairs(name: str, padding: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    ok = isinstance(padding, Sequence) and all(
-        isinstance(pair, Sequence) and len(pair) == 2 for pair in padding
+def _checked_padding(name: str, padding: Padding, n_axes: int) -> str | tuple[Pair, ...]:
+    if isinstance(padding, str) and padding in ("VALID", "SAME"):
+        return padding
+    pairs = isinstance(padding, Sequence) and all(
+        isinstance(pair, Sequence)
+        and len(pair) == 2
+        and all(isinstance(n, int) and n >= 0 for n in pair)
+        for pair in padding
     )
-    if not ok:
+    if not pairs or isinstance(padding, str) or len(padding) != n_axes:
         raise ValueError(
             f'`{name}(padding=...)` must be "VALID", "SAME" or a pair (before, after) for each '
             f"spatial axis, got {padding!r}. Give ((1, 1), (1, 1)) for images."
         )
     return tuple((before, after) for before, after in padding)
+
+
+def _up_to_last_window(n: int, before: int, after: int, window: int, stride: int) -> Pair:
+    """The padding with what ``ceil_mode`` adds after; no window starts beyond the image."""
+    last = -(-(n + before + after - window) // stride)
+    if last * stride >= n + before:
+        last -= 1
+    return before, max(after, last * stride + window - n - before)
+
+
+def _lowest(dtype) -> np.ndarray:
+    """What no entry is below."""
+    if jnp.issubdtype(dtype, jnp.bool_):
+        return np.asarray(False)
+    whole = jnp.issubdtype(dtype, jnp.integer)
+    return np.asarray(jnp.iinfo(dtype).min if whole else -jnp.inf, dtype)
 
 
 def _space(name: str, argument: str, x: Array, per_axis: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,14 +1,31 @@
 """`SpikingSelfAttention`: attention between tokens made of spikes, without a softmax."""
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from ..._check import instance, integer
 from ..._types import Array, Tree
 from ...neurons import LIF, Neuron
-from ..module import SpikingModule
+from ..module import Gain, SpikingModule
 from ..sequential import Sequential
 from ..whole_sequence import check_features
+
+
+class _SpikeProduct(nnx.Module):
+    """``scale * q @ (k.T @ v)`` in each head, of ``[..., L, 3 * C]``."""
+
+    def __init__(self, num_heads: int, scale: float):
+        self.num_heads, self.scale = num_heads, Gain(jnp.asarray(scale, jnp.float32))
+
+    def __call__(self, qkv: Array) -> Array:
+        size = qkv.shape[-1] // 3
+        heads = qkv.reshape(*qkv.shape[:-1], 3, self.num_heads, size // self.num_heads)
+        q, k, v = (heads[..., i, :, :] for i in range(3))
+        summary = jnp.einsum("...lhi,...lhj->...hij", k, v)
+        y = jnp.einsum("...lhi,...hij->...lhj", q, summary)
+        scale = jax.lax.stop_gradient(self.scale[...]).astype(y.dtype)
+        return scale * y.reshape(*qkv.shape[:-1], size)
 
 
 class SpikingSelfAttention(SpikingModule):
@@ -18,6 +35,10 @@ class SpikingSelfAttention(SpikingModule):
     ``a = attention_neuron(scale * q @ (k.T @ v))`` over the tokens of one time step, and
     ``y = neuron(norm(linear(a)))`` of all heads. Spikes are not negative, so there is no softmax,
     and the products are taken in the order that costs ``tokens * features**2``.
+
+    The products of three sparse spike trains are small: with few spikes at the input, or few
+    tokens, the attention neurons never fire. `jaxspike.train.scale_to_firing_rate` raises the
+    factor, ``layer.product.scale``, until they do.
 
     Args:
         features: Size of the last axis, C; the one before counts the tokens, ``[T, N, L, C]``.
@@ -75,8 +96,8 @@ class SpikingSelfAttention(SpikingModule):
             linear = nnx.Linear(features, size, use_bias=False, rngs=rngs)
             return Sequential(linear, nnx.BatchNorm(size, momentum=0.9, rngs=rngs), neuron)
 
-        self.scale = scale
         self.qkv = projection(3 * features)
+        self.product = _SpikeProduct(num_heads, scale)
         self.attention = attention_neuron
         self.proj = projection(features)
 
@@ -84,10 +105,6 @@ class SpikingSelfAttention(SpikingModule):
         """One step ``[N, L, C]``, or a sequence ``[T, N, L, C]``."""
         check_features(self, "features", x)
         qkv, y = self.qkv(state["qkv"], x)
-        heads = y.reshape(*y.shape[:-1], 3, self.num_heads, self.features // self.num_heads)
-        q, k, v = (heads[..., i, :, :] for i in range(3))
-        summary = jnp.einsum("...lhi,...lhj->...hij", k, v)
-        y = self.scale * jnp.einsum("...lhi,...hij->...lhj", q, summary)
-        attention, y = self.attention(state["attention"], y.reshape(x.shape))
+        attention, y = self.attention(state["attention"], self.product(y))
         proj, y = self.proj(state["proj"], y)
         return {"qkv": qkv, "attention": attention, "proj": proj}, y

@@ -1,0 +1,43 @@
+"""Which equations are linear, in which inputs, and what scales them."""
+
+from collections.abc import Collection
+
+from jax.extend.core import JaxprEqn
+
+# linear in all inputs together
+_LINEAR = frozenset(
+    """
+    add add_any sub neg convert_element_type copy reshape transpose squeeze broadcast_in_dim slice
+    rev pad concatenate reduce_sum reduce_window_sum cumsum
+    """.split()  # noqa: SIM905 (one word per line is hard to read)
+)
+_BILINEAR = frozenset({"mul", "dot_general", "conv_general_dilated"})
+# linear in some inputs, given those at these positions
+_GIVEN = {"div": (1,), "select_n": (0,), "gather": (1,), "dynamic_slice": range(1, 99)}
+
+
+def scales(eqn: JaxprEqn, positions: Collection[int]) -> list[int] | None:
+    """What scales the inputs of an equation that is linear in some of them.
+
+    Args:
+        eqn: The equation.
+        positions: The positions of those inputs.
+
+    Returns:
+        The positions of the inputs on which the linear map depends (the other factor of a product,
+        a divisor, a predicate, indices), or None if the equation is not linear in ``positions``.
+    """
+    name, others = eqn.primitive.name, [i for i in range(len(eqn.invars)) if i not in positions]
+    if name in _LINEAR:
+        return []
+    if name in _BILINEAR:
+        return others if len(others) == 1 else None
+    if name in _GIVEN:
+        given = [i for i in _GIVEN[name] if i < len(eqn.invars)]
+        return given if not any(i in positions for i in given) else None
+    return None
+
+
+def has_gradient(eqn: JaxprEqn) -> bool:
+    """Whether a derivative can be other than zero, by the name of the operation alone."""
+    return eqn.primitive.name not in ("stop_gradient", "sign", "floor", "ceil", "round")

@@ -1,0 +1,103 @@
+"""`cut`: a step whose gradient in reverse mode is a learning rule."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+from jax import lax
+
+from .. import _check
+from .pools import Pools
+from .traced import check_places, paths, trace
+from .worlds import in_two_worlds
+
+Credit = Literal["full", "layer", "local", "none"]
+CREDITS = ("full", "layer", "local", "none")
+
+
+def cut(
+    step: Callable[..., tuple[Any, Any]], credit: Credit = "local"
+) -> Callable[..., tuple[Any, Any]]:
+    r"""The same step with some of its gradients stopped: its reverse-mode gradient is the rule.
+
+    The step computes the same numbers. Scan it with `jaxspike.scan` or `jax.lax.scan` and
+    differentiate any loss: the result is the gradient of a learning rule, at the speed of
+    backpropagation through time. `online` computes the same gradient forward in time.
+
+    What is kept decides the rule. A *pool* is a group of states that elementwise equations join,
+    as the membrane and the current of a neuron layer; all other equations (matrix products,
+    convolutions, sums over neurons) are synapses.
+
+    - ``"full"``: everything. Backpropagation through time.
+    - ``"layer"``: within a recurrent layer everything, with its own recurrent weights; between
+      layers what reaches the loss in the same step (OSTL).
+    - ``"local"``: in each pool the memory of its own neurons; from pool to pool what reaches the
+      loss in the same step, and nothing through spikes that are fed back. With a leaky readout
+      behind the last pool, whose memory counts too, it is e-prop with symmetric feedback; with a
+      soft, detached reset, OTTT; for any elementwise neuron, D-RTRL.
+    - ``"none"``: no memory (SLTT).
+
+    With the states in one world and the output in another, both computed from the same old
+    states, ``dL/dw = sum_t [dy_t/dw + dy_t/dh_{t-1} P_{t-1}]`` with
+    ``P_t = dh_t/dh_{t-1} P_{t-1} + dh_t/dw``: in ``"local"``, ``P`` has only the pool's own
+    diagonal.
+
+    Args:
+        step: ``step(state, x) -> (state, y)``, or with parameters in front,
+            ``step(params, state, x) -> (state, y)``: a function, a neuron or a network.
+        credit: What carries gradient, one of the above.
+
+    Returns:
+        A step with the arguments and results of ``step``.
+
+    Raises:
+        TypeError: If ``step`` is not callable, or does not return a pair that begins with a state
+            like the one given.
+        ValueError: If ``credit`` is none of the above; or, in "layer" and "local", if the step
+            moves the entries of a state (`jaxspike.Delay`), or has a BatchNorm in training mode.
+
+    Example:
+        E-prop for a recurrent layer, in reverse mode:
+
+        >>> import jax, jax.numpy as jnp, jaxspike as js
+        >>> lif, readout = js.LIF(), js.LI(tau=20.0)
+        >>> def step(params, state, x):
+        ...     h, z, r = state
+        ...     h, z = lif(h, x @ params["in"] + z @ params["rec"])
+        ...     r, y = readout(r, z @ params["out"])
+        ...     return (h, z, r), y
+        >>> params = {"in": jnp.ones((3, 4)), "rec": -jnp.eye(4), "out": jnp.ones((4, 2))}
+        >>> state = lif.init_state((1, 4)), jnp.zeros((1, 4)), readout.init_state((1, 2))
+        >>> eprop = js.learning.cut(step, "local")
+        >>> def loss(params, xs):
+        ...     return js.scan(lambda s, x: eprop(params, s, x), state, xs)[1].sum()
+        >>> jax.grad(loss)(params, jnp.ones((10, 1, 3)))["rec"].shape
+        (4, 4)
+
+    Source: Bellec et al., "A solution to the learning dilemma for recurrent networks of spiking
+    neurons", 2020; Xiao et al., "Online training through time for spiking neural networks", 2022;
+    Bohnstingl et al., "Online spatio-temporal learning in deep neural networks", 2023; Meng et
+    al., "Towards memory- and time-efficient backpropagation for training spiking neural
+    networks", 2023.
+    """
+    _check.function("`cut(step=...)`", step, "Give a step function, a neuron or a network.")
+    _check.one_of("`cut(credit=...)`", credit, CREDITS)
+    if credit == "full":
+        return step
+
+    @functools.wraps(step, updated=())
+    def cut_step(*args):
+        *params, state, x = args
+        if credit == "none":
+            return step(*params, jax.tree.map(lax.stop_gradient, state), x)
+        traced, consts, out = trace("cut", lambda p, s, a: step(*p, s, a), params, state, x)
+        pools = Pools(traced)
+        check_places(f'`cut(step, "{credit}")`', pools.flow, paths("state", state))
+        names = [*traced.consts, *traced.state, *traced.xs]
+        values = [*consts, *jax.tree.leaves((params, state, x))]
+        env = dict(zip(names, values, strict=True))
+        new, ys, _ = in_two_worlds(traced, env, *pools.stops(credit))
+        return jax.tree.unflatten(jax.tree.structure(out), [*new, *ys])
+
+    return cut_step

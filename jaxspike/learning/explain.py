@@ -1,0 +1,218 @@
+"""`explain`: what an online gradient keeps of every parameter, and what it leaves out."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+from jax.extend.core import Var
+
+from .._types import Tree
+from ..engine.program import flatten, has_gradient, is_var, type_of, unique
+from .flow import is_inexact
+from .online import online
+from .plan import Plan, Trace
+from .traced import paths
+
+STORED = {"neuron": "per neuron", "synapse": "per synapse", "operand": "operand"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """What is kept of one parameter.
+
+    Attributes:
+        states: The paths of the states whose memory of the parameter is followed.
+        stored: How: ``"per neuron"``, ``"per synapse"`` or ``"operand"``, as in `online`.
+        bytes: The size of its traces; traces of several parameters count for each.
+        left_out: The operations at which gradients that backpropagation through time would have
+            are cut; empty if the gradient is exact.
+        used: Whether the loss depends on the parameter at all.
+    """
+
+    states: tuple[str, ...]
+    stored: tuple[str, ...]
+    bytes: int
+    left_out: tuple[str, ...]
+    used: bool
+
+    @property
+    def gradient(self) -> str:
+        """The gradient in words."""
+        if not self.used:
+            return "zero: not used"
+        if not self.left_out:
+            return "exact"
+        cuts = ", ".join(self.left_out)
+        return f"cut at {cuts}" if self.states else f"this step only, cut at {cuts}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What `online` keeps; prints as a table.
+
+    Attributes:
+        parameters: A `Memory` by the path of each parameter.
+        bytes: The size of all traces.
+        bytes_per_step: What backpropagation through time stores for each time step.
+    """
+
+    parameters: Mapping[str, Memory]
+    bytes: int
+    bytes_per_step: int
+
+    def __str__(self) -> str:
+        rows = [("parameter", "followed in", "stored", "bytes", "gradient")]
+        rows += [
+            (
+                name,
+                ", ".join(m.states) or "-",
+                ", ".join(m.stored) or "-",
+                f"{m.bytes:,}",
+                m.gradient,
+            )
+            for name, m in self.parameters.items()
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+        steps = -(-self.bytes // max(self.bytes_per_step, 1))
+        lines.append(
+            f"traces: {self.bytes:,} bytes, as backpropagation through time stores in {steps:,} "
+            f"steps of {self.bytes_per_step:,}"
+        )
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def explain(
+    step: Callable[..., tuple[Any, Any]],
+    params: Tree,
+    state: Tree,
+    x: Tree,
+    *,
+    credit: Literal["local", "none"] | tuple[str, str] = "local",
+) -> Explanation:
+    """What `online` keeps of every parameter, in which memory, and what it leaves out.
+
+    Nothing is computed: only shapes matter.
+
+    Args:
+        step: ``step(params, state, x) -> (state, loss)``, as for `online`.
+        params: The parameters.
+        state: The first state.
+        x: The input of one time step.
+        credit: As for `online`.
+
+    Returns:
+        An `Explanation`, which prints as a table.
+
+    Raises:
+        TypeError, ValueError: As `online`.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> lif, readout = js.LIF(), js.LI()
+        >>> def step(params, state, x):
+        ...     h, z = lif(state[0], x @ params["w"])
+        ...     r, y = readout(state[1], z @ params["out"])
+        ...     return (h, r), y.mean()
+        >>> params = {"w": jnp.ones((3, 4)), "out": jnp.ones((4, 2))}
+        >>> state = lif.init_state((1, 4)), readout.init_state((1, 2))
+        >>> js.learning.explain(step, params, state, jnp.ones((1, 3)))
+        parameter      followed in             stored       bytes  gradient
+        params['out']  state[1].v              operand      16     exact
+        params['w']    state[0].v, state[1].v  per synapse  96     exact
+        traces: 112 bytes, as backpropagation through time stores in 2 steps of 76
+    """
+    plan, _ = online(step, credit=credit).plan(params, state, x)
+    names = paths("params", params)
+    of_states = paths("state", state)
+    uncut = _Uncut(plan)
+    found = {
+        name: _memory(plan, uncut, {v for v in plan.parameters if i in plan.sources[v]}, of_states)
+        for i, name in enumerate(names)
+    }
+    traces = [t for pool in plan.followed for entry in pool.entries for t in entry.traces]
+    return Explanation(found, sum(map(_bytes, traces)), _residuals(step, params, state, x))
+
+
+def _memory(plan: Plan, uncut: "_Uncut", mine: set[Var], names: list[str]) -> Memory:
+    traces: list[Trace] = []
+    states: set[int] = set()
+    for pool in plan.followed:
+        for entry in pool.entries:
+            ways = [w for w in entry.ways if w.parameter in mine]
+            operands = {p for w in ways for p in (w.operands or (None,))}
+            kept = [t for t in entry.traces if t.operand in operands]
+            traces += kept
+            states |= {pool.leaves[t.leaf].state for t in kept}
+    stored = tuple(text for kind, text in STORED.items() if any(t.stored == kind for t in traces))
+    cuts = uncut.cuts(mine)
+    used = not mine.isdisjoint(uncut.to_loss)
+    order = tuple(names[k] for k in sorted(states))
+    return Memory(order, stored, sum(map(_bytes, traces)), cuts, used)
+
+
+def _bytes(t: Trace) -> int:
+    return math.prod(t.shape) * t.dtype.itemsize
+
+
+def _residuals(step: Callable[..., Any], params: Tree, state: Tree, x: Tree) -> int:
+    """The bytes that reverse mode keeps of one step, other than what is the same at every step."""
+
+    def kept(params, state, x):
+        return jax.tree.leaves(jax.vjp(lambda p, s: step(p, s, x), params, state)[1])
+
+    jaxpr, consts, _ = flatten(kept, params, state, x)
+    varies = set(jaxpr.invars[len(consts) + len(jax.tree.leaves(params)) :])
+    for e in jaxpr.eqns:
+        if any(v in varies for v in unique(e.invars)):
+            varies.update(e.outvars)
+    kinds = [type_of(v) for v in unique(jaxpr.outvars) if v in varies]
+    return sum(a.size * a.dtype.itemsize for a in kinds)
+
+
+class _Uncut:
+    """Where the gradients of backpropagation through time go, and those of a rule do not."""
+
+    def __init__(self, plan: Plan):
+        flow, step = plan.flow, plan.step
+        self.plan, self.live = plan, set[int]()
+        found, size = flow.reaches(step.ys), -1
+        while size != len(found):
+            size, self.live = len(found), {k for k in flow.states if step.state[k] in found}
+            found |= flow.reaches([step.new_state[k] for k in self.live])
+        self.to_loss = found
+
+    def _reached(self, sources: set[Var]) -> set[Var]:
+        """What depends on some variables, at this step or a later one."""
+        flow, step = self.plan.flow, self.plan.step
+        found, size = set(sources), -1
+        while size != len(found):
+            size = len(found)
+            for e in step.eqns:
+                if has_gradient(e) and any(v in found for v in unique(e.invars)):
+                    found.update(v for v in e.outvars if is_inexact(v))
+            new = [(step.state[k], step.new_state[k]) for k in flow.states]
+            found.update(a for a, b in new if is_var(b) and b in found)
+        return found
+
+    def cuts(self, sources: set[Var]) -> tuple[str, ...]:
+        """The operations at which gradients of some parameters are cut."""
+        flow, step = self.plan.flow, self.plan.step
+        seen = self._reached(sources)
+        if self.plan.across == "none":
+            return ("every state",) if any(step.state[k] in seen for k in self.live) else ()
+        carry, emit = self.plan.pools.stops(self.plan.across)
+        to_states = flow.reaches([step.new_state[k] for k in self.live])
+        found = set()
+        for stops, targets in ((carry, to_states), (emit, flow.reaches(step.ys))):
+            for i, v in stops:
+                e = step.eqns[i]
+                if v in seen and any(o in targets for o in e.outvars):
+                    found.add(e.primitive.name)
+        return tuple(sorted(found))

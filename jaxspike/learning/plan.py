@@ -1,0 +1,340 @@
+"""What an online gradient keeps: the pools it follows, what enters them, and the traces."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Var
+
+from .._types import Array, Shape
+from ..engine.program import Atom, Step, has_gradient, is_var, type_of, unique
+from .flow import Flow, is_inexact
+from .layout import Layout
+from .pointwise import Pointwise, diagonal, hidden_in, kinds, pointwise
+from .pools import Filter, Pools, derivatives
+from .ways import CONSTANT, LINEAR, Way, way
+
+# the values of variables; a filter's constants: of each state, by every state and by its input
+Env = dict[Var, Array]
+Kinds = list[list[str]]
+Rates = dict[Filter, list[list[Array]]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Leaf:
+    """One memory of a pool: a state, or what a filter remembers of the pool.
+
+    Attributes:
+        state: The position of the state, of the pool or of the filter.
+        filter: The filter, or None.
+        sent: What the filter reads of the pool.
+    """
+
+    state: int
+    filter: Filter | None = None
+    sent: Var | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trace:
+    """The memory that one leaf has of what entered a pool.
+
+    Attributes:
+        leaf: The leaf, by position.
+        stored: ``"neuron"``: per neuron, of something added; ``"synapse"``: per synapse;
+            ``"operand"``: the operand itself, filtered, where all neurons filter alike.
+        operand: What the parameter is multiplied with, or None.
+        shape, dtype: Those of its array.
+    """
+
+    leaf: int
+    stored: str
+    operand: Var | None
+    shape: Shape
+    dtype: np.dtype
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Entry:
+    """A variable through which parameters enter a pool.
+
+    Attributes:
+        target: The variable.
+        ways: How parameters reach it.
+        leaves: The leaves that remember it, by position.
+        shared: Those that all neurons compute alike, at all times.
+        traces: What is kept of it.
+    """
+
+    target: Var
+    ways: list[Way]
+    leaves: list[int]
+    shared: frozenset[int]
+    traces: list[Trace]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pool:
+    """Neurons that are followed together.
+
+    Attributes:
+        f: Their equations, whose targets are the next states and what filters read.
+        leaves: Their memories.
+        entries: What enters them.
+        by_leaf: ``by_leaf[r][m]``: what is known of the derivative of leaf r by leaf m.
+    """
+
+    f: Pointwise
+    leaves: list[Leaf]
+    entries: list[Entry]
+    by_leaf: Kinds
+
+
+class Plan:
+    """The traces of a step.
+
+    Attributes:
+        step: The step, whose last constants are its parameters.
+        pools: The pools of all its states.
+        window, within, across: The number of steps of a window, the credit in it and between two.
+        parameters: The variables that depend on parameters, are the same at every step, and are
+            read by what varies over time.
+        followed: The pools with traces.
+    """
+
+    def __init__(self, step: Step, n_params: int, *, window: int, within: str, across: str):
+        self.step, self.pools = step, Pools(step)
+        self.flow: Flow = self.pools.flow
+        self.params = step.consts[len(step.consts) - n_params :]
+        self.parameters = self._parameters()
+        self.window, self.within, self.across = window, within, across
+        self.obstacles: list[tuple[Var, str]] = []
+        self.followed = self._followed() if across == "local" else []
+
+    # ---- what is the same at every step ----
+
+    @functools.cached_property
+    def constant_eqns(self):
+        """The equations that are the same at every step."""
+        return [e for e in self.step.eqns if not any(map(self.flow.varies, e.outvars))]
+
+    @functools.cached_property
+    def timed_eqns(self):
+        """The equations that are not."""
+        return [e for e in self.step.eqns if any(map(self.flow.varies, e.outvars))]
+
+    @functools.cached_property
+    def sources(self) -> dict[Var, frozenset[int]]:
+        """For every variable that is computed from parameters alone: which, by position."""
+        found = {v: frozenset([i]) for i, v in enumerate(self.params) if is_inexact(v)}
+        for e in self.constant_eqns:
+            read = [found[v] for v in unique(e.invars) if v in found]
+            if has_gradient(e) and read:
+                outs = [v for v in e.outvars if is_inexact(v)]
+                found.update(dict.fromkeys(outs, frozenset().union(*read)))
+        return found
+
+    def _parameters(self) -> list[Var]:
+        outputs = [*self.step.new_state, *self.step.ys]
+        read = unique([*(v for e in self.timed_eqns for v in e.invars), *outputs])
+        return [v for v in read if v in self.sources]
+
+    # ---- what is followed ----
+
+    @functools.cached_property
+    def live(self) -> set[int]:
+        """The states whose past reaches the loss."""
+        step, flow = self.step, self.flow
+        carry, emit = self.pools.stops(self.within)
+        near = flow.reaches(step.ys, emit)
+        found: set[int] = set()
+        while found != (found := found | {k for k in flow.states if step.state[k] in near}):
+            for k in found if self.window > 1 else ():
+                near |= flow.reaches([step.new_state[k]], carry)
+            for k in found:
+                new = step.new_state[k]
+                near |= {step.state[m] for m in flow.memory.get(new, ())} if is_var(new) else set()
+        return found
+
+    def _followed(self) -> list[Pool]:
+        flow = self.flow
+        filters = [f for f in self.pools.filters if not self.live.isdisjoint(f.pool)]
+        groups = [g & self.live for g in map(set, self.pools.groups)]
+        groups = [g for g in groups if g]
+        for f in filters:  # what a filter reads joins the pools that it comes from
+            for a in f.sent:
+                joined = [g for g in groups if g & flow.memory[a]]
+                groups = [g for g in groups if g not in joined]
+                groups += [set().union(*joined)] if joined else []
+        pools = [self._pool(sorted(g), filters) for g in groups]
+        return [p for p in pools if p.entries]
+
+    def _pool(self, states: list[int], filters: list[Filter]) -> Pool:
+        own = set(states)
+        read = [(f, a) for f in filters for a in f.sent if own & self.flow.memory[a]]
+        f = pointwise(self.flow, states, unique(a for _, a in read))
+        leaves = [Leaf(k) for k in states]
+        leaves += [Leaf(k, g, a) for g, a in read for k in g.pool if k in self.live]
+        ways = {v: self._ways(f, v) for v in f.inputs}
+        targets = [v for v in f.inputs if ways[v]]
+        kinds = self._kinds(f, leaves, targets)
+        n, entries = len(leaves), []
+        by_leaf = [row[:n] for row in kinds]
+        for i, v in enumerate(targets):
+            entry = self._entry(f, v, ways[v], by_leaf, [row[n + i] for row in kinds])
+            entries += [entry] if entry.leaves else []
+        return Pool(f, leaves, entries, by_leaf)
+
+    def _ways(self, f: Pointwise, v: Var) -> list[Way]:
+        if not is_inexact(v):
+            return []
+        if self.flow.varies(v):
+            stops = self.pools.synapses
+            found = [w for p in self.parameters if (w := way(self.flow, stops, p, v)) is not None]
+        else:
+            found = [Way(v, v, [], CONSTANT, ())] if v in self.parameters else []
+        call = hidden_in(f, v, self.flow) if found else None
+        self.obstacles += [(w.parameter, call) for w in found if call]
+        return found
+
+    def _kinds(self, f: Pointwise, leaves: list[Leaf], targets: list[Var]) -> Kinds:
+        """For each leaf: what is known of its derivatives by the leaves and by the targets."""
+        filters = list(dict.fromkeys(leaf.filter for leaf in leaves if leaf.filter))
+        atoms = unique([*f.states, *f.inputs, *(v for g in filters for v in self._inputs(g))])
+
+        def rows(*values):
+            env = dict(zip(atoms, values, strict=True))
+            pool = Pool(f, leaves, [Entry(v, [], [], frozenset(), []) for v in targets], [])
+            start, shifts = start_of(pool, env), shifts_of(pool)
+            rates = self.rates(filters, env)
+            found = []
+            for r in range(len(leaves)):
+
+                def one(states, shifts, r=r):
+                    return advance(pool, env, states, shifts, rates)[r]
+
+                found += [a for row in diagonal(one, start, shifts) for a in row]
+            return found
+
+        flat = kinds(rows, atoms, self.flow)
+        width = len(leaves) + len(targets)
+        return [flat[i : i + width] for i in range(0, len(flat), width)]
+
+    def _inputs(self, g: Filter) -> list[Var]:
+        f = self.pools.equations[g.pool]
+        return [v for v in f.inputs if not self.flow.varies(v)]
+
+    def rates(self, filters: Sequence[Filter], env: Env) -> Rates:
+        """The constants of linear filters: of each state, by every state and by the input."""
+        found: Rates = {}
+        for g in filters:
+            f = self.pools.equations[g.pool]
+            read = [*f.states, *f.inputs]
+            values = [zeros_like(v) if self.flow.varies(v) else env[v] for v in read]
+            flat = [first(a) for a in derivatives(f, g.target, *values)]
+            width = len(f.states) + 1
+            found[g] = [flat[i : i + width] for i in range(0, len(flat), width)]
+        return found
+
+    def _entry(
+        self, f: Pointwise, v: Var, ways: list[Way], by_leaf: Kinds, by_entry: list[str]
+    ) -> Entry:
+        n = range(len(by_leaf))
+        leaves: set[int] = set()
+        while leaves != (
+            leaves := {
+                r
+                for r in n
+                if by_entry[r] != "zero" or any(by_leaf[r][m] != "zero" for m in leaves)
+            }
+        ):
+            pass
+        own = {r for r in leaves if by_entry[r] == "own"}
+        while own != (
+            own := own
+            | {
+                r
+                for r in leaves
+                for m in leaves
+                if by_leaf[r][m] == "own" or (m in own and by_leaf[r][m] != "zero")
+            }
+        ):
+            pass
+        shared = leaves - own
+        traces = [t for r in sorted(leaves) for t in _traces(f, v, ways, r, shared)]
+        return Entry(v, ways, sorted(leaves), frozenset(shared), traces)
+
+    def not_followed(self) -> list[tuple[Var, str]]:
+        """The parameters that a pool remembers as no trace can, and the operation in the way."""
+        found = list(self.obstacles)
+        for entry in (e for pool in self.followed for e in pool.entries):
+            kept = {(t.leaf, t.operand) for t in entry.traces}
+            for w in entry.ways:
+                needs = {(r, p) for r in entry.leaves for p in w.operands or (None,)}
+                if w.kind not in (CONSTANT, LINEAR) or not needs <= kept:
+                    found.append((w.parameter, w.obstacle))
+        return found
+
+
+def _traces(f: Pointwise, v: Var, ways: list[Way], leaf: int, shared: set[int]) -> Iterator[Trace]:
+    """What one leaf keeps of one entry."""
+    dtype = type_of(v).dtype
+    dtype = dtype if dtype.itemsize > 2 else jnp.dtype(jnp.float32)  # decays near 1 need the bits
+    if any(w.kind == CONSTANT for w in ways):
+        ones = tuple(n if i == 0 else 1 for i, n in enumerate(f.shape))
+        yield Trace(leaf, "neuron", None, ones if leaf in shared else f.shape, dtype)
+    products = {w.operands[0]: w for w in ways if w.is_product(f.shape)}
+    for p in unique(p for w in ways if w.kind == LINEAR for p in w.operands):
+        if leaf in shared:
+            yield Trace(leaf, "operand", p, type_of(p).shape, dtype)
+        elif p in products:
+            yield Trace(leaf, "synapse", p, Layout(products[p]).shape, dtype)
+
+
+def zeros_like(v: Var) -> Array:
+    """Zeros of the shape and dtype of a variable."""
+    return jnp.zeros(type_of(v).shape, type_of(v).dtype)
+
+
+def first(a: Array) -> Array:
+    """One entry of an array whose entries are equal."""
+    return a.reshape(-1)[0]
+
+
+def start_of(pool: Pool, env: Env) -> list[Array]:
+    """The values of the leaves; a filter is linear, so that of its memory does not matter."""
+    sent = [leaf.sent for leaf in pool.leaves if leaf.sent is not None]
+    return [*(env[v] for v in pool.f.states), *map(zeros_like, sent)]
+
+
+def shifts_of(pool: Pool) -> list[Array]:
+    """Zeros, to be added to each entry of every neuron."""
+    return [jnp.zeros(pool.f.shape, type_of(e.target).dtype) for e in pool.entries]
+
+
+def advance(
+    pool: Pool, env: Env, leaves: Sequence[Array], shifts: Sequence[Array], rates: Rates
+) -> list[Array]:
+    """The leaves after one step, with shifts added to what enters."""
+    f, n = pool.f, len(pool.f.states)
+    values = {**env, **dict(zip(f.states, leaves[:n], strict=True))}
+    entries = [(e.target, d) for e, d in zip(pool.entries, shifts, strict=True)]
+    found = f(values, {v: jnp.add(*jnp.broadcast_arrays(values[v], d)) for v, d in entries})
+    sent = dict(zip(f.targets[n:], found[n:], strict=True))
+    old = dict(zip(pool.leaves, leaves, strict=True))
+    return [*found[:n], *(_filtered(x, old, sent, rates) for x in pool.leaves[n:])]
+
+
+def _filtered(leaf: Leaf, old: dict[Leaf, Array], sent: dict[Atom, Array], rates: Rates) -> Array:
+    """What a filter remembers of a pool after one step."""
+    assert leaf.filter is not None
+    assert leaf.sent is not None
+    at = leaf.filter.pool.index
+    row, new = rates[leaf.filter][at(leaf.state)], sent[leaf.sent]
+    total = row[-1].astype(new.dtype) * new
+    for other, a in old.items():
+        if other.filter is leaf.filter and other.sent is leaf.sent:
+            total = total + row[at(other.state)].astype(a.dtype) * a
+    return total

@@ -1,0 +1,90 @@
+"""The step of a learning rule as equations, and what is refused of it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import _check
+from .._types import Array, Tree
+from ..engine.program import Step, flatten, prune, trace_context_error, type_of
+from .flow import Flow
+
+Traced = tuple[Step, list[Array], Tree]
+
+
+def trace(call: str, step: Callable[..., Any], params: Tree, state: Tree, x: Tree) -> Traced:
+    """``step(params, state, x)`` as equations.
+
+    Returns:
+        The step, whose last constants are the parameters; the values of its other constants; and
+        the shapes that it returned.
+    """
+    try:
+        jaxpr, consts, out = flatten(step, params, state, x)
+    except trace_context_error() as e:
+        raise ValueError(
+            f"`{call}(step)` must have a step that changes no Flax variables, got one that does "
+            "(BatchNorm in training mode). Call `net.eval()`."
+        ) from e
+    _check_form(call, state, out)
+    n_consts, n_state = len(consts) + len(jax.tree.leaves(params)), len(jax.tree.leaves(state))
+    invars, outvars = jaxpr.invars, jaxpr.outvars
+    rest = invars[n_consts:]
+    eqns = prune(jaxpr.eqns, outvars)
+    new, ys = outvars[:n_state], outvars[n_state:]
+    traced = Step(invars[:n_consts], rest[:n_state], rest[n_state:], new, ys, eqns)
+    return traced, consts, out
+
+
+def _check_form(call: str, state: Tree, out: Tree) -> None:
+    where = f"`{call}(step)` must have a step that"
+    if not isinstance(out, tuple | list) or len(out) != 2:
+        got = "an array" if hasattr(out, "shape") else _check.kind(out)
+        raise TypeError(
+            f"{where} returns a pair, got {got}. Return the new state and then the loss or output."
+        )
+    before, after = (
+        jax.tree.map(lambda a: (jnp.shape(a), jnp.result_type(a)), t) for t in (state, out[0])
+    )
+    if before != after:
+        raise TypeError(f"{where} keeps its state, got {after} for {before}. Return one like it.")
+
+
+def check_loss(call: str, step: Step) -> None:
+    """Refuse what is no scalar to differentiate."""
+    kinds = [type_of(v) for v in step.ys]
+    if len(kinds) != 1 or kinds[0].shape or not jnp.issubdtype(kinds[0].dtype, jnp.floating):
+        got = ", ".join(f"{a.dtype.name}{list(a.shape)}" for a in kinds)
+        raise TypeError(
+            f"`{call}(step)` must have a step that returns `(state, loss)` with a scalar loss, "
+            f"got {got}. Take its mean."
+        )
+
+
+def paths(name: str, tree: Tree) -> list[str]:
+    """The path of every leaf, as in Python."""
+    return [name + jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def check_params(call: str, params: Tree) -> None:
+    """Refuse parameters that have no gradient."""
+    for path, a in zip(paths("params", params), jax.tree.leaves(params), strict=True):
+        if not jnp.issubdtype(jnp.result_type(a), jnp.floating):
+            raise TypeError(
+                f"`{call}(params, ...)` must be floating point, got {path} of "
+                f"{jnp.result_type(a)}. Close over it instead."
+            )
+
+
+def check_places(where: str, flow: Flow, names: list[str], states: Iterable[int] = ()) -> None:
+    """Refuse a step that moves what a state remembers from neuron to neuron."""
+    for k in states or flow.states:
+        moved_by = flow.moved_by(k)
+        if moved_by:
+            raise ValueError(
+                f"{where} must have a step in which every neuron keeps its own memory, got "
+                f"{names[k]}, which `{moved_by}` moves. Use the credit "
+                '"full" or "none".'
+            )

@@ -1,0 +1,82 @@
+"""How a parameter enters a pool: added, as a matrix, or through another linear operation."""
+
+import dataclasses
+
+from jax.extend.core import JaxprEqn, Var
+
+from .._types import Shape
+from ..engine.program import has_gradient, is_var, scales, type_of, unique
+from .flow import Edge, Flow
+
+CONSTANT, LINEAR = "constant", "linear"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Way:
+    """The equations from a parameter to what a pool reads.
+
+    Attributes:
+        parameter: The variable of the parameter, the same at every step.
+        target: The variable that the pool reads.
+        eqns: The equations between them.
+        kind: ``"constant"`` if the derivative of the target by the parameter is the same at every
+            step, ``"linear"`` if it is linear in ``operands``; else the name of an operation that
+            makes it neither.
+        operands: What the parameter is multiplied with, which varies over time.
+    """
+
+    parameter: Var
+    target: Var
+    eqns: list[JaxprEqn]
+    kind: str
+    operands: tuple[Var, ...]
+
+    @property
+    def obstacle(self) -> str:
+        """The operation that a trace per synapse cannot follow."""
+        if self.kind not in (CONSTANT, LINEAR):
+            return self.kind
+        names = [e.primitive.name for e in self.eqns]
+        return next((n for n in names if n != "dot_general"), "dot_general")
+
+    def is_product(self, shape: Shape) -> bool:
+        """Whether it is one matrix product, whose outputs are the neurons."""
+        if len(self.eqns) != 1 or self.kind != LINEAR or type_of(self.target).shape != shape:
+            return False
+        (e,) = self.eqns
+        return e.primitive.name == "dot_general" and len(self.operands) == 1
+
+
+def way(flow: Flow, stops: frozenset[Edge], parameter: Var, target: Var) -> Way | None:
+    """The way from a parameter to a variable, or None if there is none."""
+    if parameter is target:
+        return Way(parameter, target, [], CONSTANT, ())
+    ahead = flow.reaches([target], stops)
+    kinds = {parameter: CONSTANT}
+    operands: list[Var] = []
+    eqns = []
+    for i, e in enumerate(flow.step.eqns):
+        on_way = any(flow.varies(v) and v in ahead for v in e.outvars) and has_gradient(e)
+        path = {v for v in unique(e.invars) if v in kinds and (i, v) not in stops}
+        at = [j for j, v in enumerate(e.invars) if is_var(v) and v in path]
+        if not on_way or not at:
+            continue
+        eqns.append(e)
+        kind, factor = _through(flow, e, at, {kinds[v] for v in path})
+        operands += factor
+        kinds.update(dict.fromkeys(e.outvars, kind))
+    if target not in kinds:
+        return None
+    return Way(parameter, target, eqns, kinds[target], tuple(unique(operands)))
+
+
+def _through(flow: Flow, e: JaxprEqn, at: list[int], kinds: set[str]) -> tuple[str, list[Var]]:
+    """The kind of what an equation computes, and the operand it multiplies by, if any."""
+    factors = scales(e, at)
+    known = kinds <= {CONSTANT, LINEAR}
+    if factors is None or len(kinds) > 1 or not known:
+        return (e.primitive.name if known else (kinds - {CONSTANT, LINEAR}).pop()), []
+    timed = [v for v in unique(e.invars[j] for j in factors) if flow.varies(v)]
+    if not timed:
+        return kinds.pop(), []
+    return (LINEAR, timed) if kinds == {CONSTANT} else (e.primitive.name, [])

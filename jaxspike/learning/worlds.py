@@ -1,0 +1,67 @@
+"""One step in two worlds: its states with some gradients stopped, its outputs with others."""
+
+from collections.abc import Iterable, Sequence
+
+from jax import lax
+from jax.extend.core import JaxprEqn, Var
+
+from .._types import Array
+from ..engine.program import Atom, Step, function, outputs_of, prune, unique, value
+from .flow import Edge
+
+Stops = frozenset[Edge]
+
+
+def in_two_worlds(
+    step: Step, env: dict[Var, Array], carry: Stops, emit: Stops, also: Sequence[Var] = ()
+) -> tuple[list[Array], list[Array], list[Array]]:
+    """The next states with the gradient of some edges stopped, the outputs with that of others.
+
+    Args:
+        step: The step.
+        env: The values of its constants, states and inputs, and of other variables if known.
+        carry: The edges without a gradient to the next states.
+        emit: The edges without a gradient to the outputs.
+        also: Variables to return as well, with the gradients of the next states.
+
+    Returns:
+        The next states, the outputs, and the values of ``also``.
+    """
+    first = _World(step, carry, dict(env))
+    first.evaluate([*step.new_state, *also])
+    second = _World(step, emit, dict(env), first)
+    second.evaluate(step.ys)
+    new, more = ([value(first.env, v) for v in atoms] for atoms in (step.new_state, also))
+    return new, [value(second.env, v) for v in step.ys], more
+
+
+class _World:
+    """The equations of a step with the gradient of some edges stopped."""
+
+    def __init__(self, step: Step, stops: Stops, env: dict[Var, Array], other=None):
+        self.step, self.stops, self.env, self.other = step, stops, env, other
+        self.read: dict[int, list[Array]] = {}
+
+    def evaluate(self, targets: Iterable[Atom]) -> None:
+        needed = {id(e) for e in prune(self.step.eqns, targets, effects=False)}
+        for i, e in enumerate(self.step.eqns):
+            if id(e) in needed and any(v not in self.env for v in outputs_of([e])):
+                self.env.update(zip(outputs_of([e]), self._outputs(i, e), strict=True))
+
+    def _outputs(self, i: int, e: JaxprEqn) -> list[Array]:
+        ins, outs = unique(e.invars), outputs_of([e])
+        given = [self.env[v] for v in ins]
+        self.read[i] = given
+        if self._is_same(i, ins, given):  # computed once for both worlds
+            return [self.other.env[v] for v in outs]
+        given = [
+            lax.stop_gradient(a) if (i, v) in self.stops else a
+            for v, a in zip(ins, given, strict=True)
+        ]
+        return function(ins, outs, [e])(*given)
+
+    def _is_same(self, i: int, ins: list[Var], given: list[Array]) -> bool:
+        if self.other is None or i not in self.other.read:
+            return False
+        stops = [((i, v) in self.stops) == ((i, v) in self.other.stops) for v in ins]
+        return all(stops) and all(a is b for a, b in zip(given, self.other.read[i], strict=True))

@@ -1,0 +1,194 @@
+"""What `js.learning` refuses, by the exact sentence; and what `explain` says."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+import jaxspike as js
+from jaxspike.learning import accumulate, cut, explain, online
+
+LIF = js.LIF()
+STATE = LIF.init_state((2, 4))
+W = jnp.ones((3, 4))
+X = jnp.ones((2, 3))
+
+
+def step(w, state, x):
+    state, y = LIF(state, x @ w)
+    return state, y.mean()
+
+
+def convolved(w, state, x):
+    dims = ("NWC", "WIO", "NWC")
+    state, y = LIF(state, jax.lax.conv_general_dilated(x, w, (1,), "SAME", dimension_numbers=dims))
+    return state, y.mean()
+
+
+def shifted(w, state, x):
+    state = jnp.concatenate([state[1:], (x @ w)[None]])
+    return state, state[0].mean()
+
+
+def first_call(f, w=W, state=STATE, x=X, **options):
+    return online(f, **options).init_state(w, state, x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "sentence"),
+    [
+        (
+            ValueError,
+            lambda: cut(step, "all"),
+            "`cut(credit=...)` must be one of ('full', 'layer', 'local', 'none'), got 'all'.",
+        ),
+        (
+            TypeError,
+            lambda: cut(3),
+            "`cut(step=...)` must be a function, got 3. "
+            "Give a step function, a neuron or a network.",
+        ),
+        (
+            ValueError,
+            lambda: online(step, credit="full"),
+            "`online(credit=...)` must be one of ('local', 'none', ('full', 'local'), "
+            "('full', 'none')), got 'full'.",
+        ),
+        (
+            ValueError,
+            lambda: online(step, window=0),
+            "`online(window=...)` must be at least 1, got 0.",
+        ),
+        (
+            TypeError,
+            lambda: accumulate(step),
+            "`accumulate(online=...)` must be made by `online`, got a function. "
+            "Call `online(step)` first.",
+        ),
+        (
+            TypeError,
+            lambda: first_call(lambda w, s, x: (x @ w).mean()),
+            "`online(step)` must have a step that returns a pair, got an array. "
+            "Return the new state and then the loss or output.",
+        ),
+        (
+            TypeError,
+            lambda: first_call(lambda w, s, x: LIF(s, x @ w)),
+            "`online(step)` must have a step that returns `(state, loss)` with a scalar loss, "
+            "got float32[2, 4]. Take its mean.",
+        ),
+        (
+            TypeError,
+            lambda: first_call(lambda w, s, x: (s.v[0], (x @ w).mean()), state=STATE),
+            "`online(step)` must have a step that keeps its state, got ((4,), dtype('float32')) "
+            "for LIFState(v=((2, 4), dtype('float32'))). Return one like it.",
+        ),
+        (
+            TypeError,
+            lambda: first_call(step, w=jnp.ones((3, 4), int)),
+            "`online(step)(params, ...)` must be floating point, got params of int32. "
+            "Close over it instead.",
+        ),
+        (
+            TypeError,
+            lambda: online(step)(W, STATE, X),
+            "`online(step)(params, state, x)` must be the state of `online.init_state`, "
+            "got a LIFState. Call it first.",
+        ),
+        (
+            ValueError,
+            lambda: online(step, window=4)(W, first_call(step), jnp.ones((5, 2, 3))),
+            "`online(step, window=4)(params, state, x)` must be [4, ...], got the shape (5, 2, 3).",
+        ),
+        (
+            ValueError,
+            lambda: accumulate(online(step, window=4))(W, first_call(step), jnp.ones((10, 2, 3))),
+            "`accumulate(online)(params, state, xs)` must have a number of time steps that "
+            "window=4 divides, got 10. Pad the sequence or change the window.",
+        ),
+        (
+            ValueError,
+            lambda: online(step)(W, first_call(step)._replace(traces=[]), X),
+            "`online(step)(params, state, x)` must be given a state of this step, got traces "
+            "[] for [[[((2, 4, 3), 'float32')]]]. Call `online.init_state`.",
+        ),
+        (
+            ValueError,
+            lambda: first_call(
+                convolved, jnp.ones((3, 1, 2)), LIF.init_state((2, 5, 2)), jnp.ones((2, 5, 1))
+            ),
+            "`online(step, credit='local')` must have parameters that are added to a neuron's "
+            "input or multiply it as a matrix, got params, which enters through "
+            "`conv_general_dilated`. Use neurons with `v_reset=None, detach_reset=True`, or "
+            "another credit.",
+        ),
+    ],
+)
+def test_refused(kind, call, sentence):
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("credit", ["local", "layer"])
+def test_a_state_whose_entries_move_is_refused(credit):
+    """No neuron has a memory of its own: the gradient would be zero."""
+    state = jnp.zeros((3, 2, 4))
+    sentence = (
+        "{} must have a step in which every neuron keeps its own memory, got state, which "
+        '`{}` moves. Use the credit "full" or "none".'
+    )
+    with pytest.raises(ValueError) as caught:
+        cut(shifted, credit)(W, state, X)
+    assert str(caught.value) == sentence.format(f'`cut(step, "{credit}")`', "slice")
+    with pytest.raises(ValueError) as caught:
+        first_call(shifted, state=state)
+    assert str(caught.value) == sentence.format("`online(step, credit='local')`", "slice")
+
+
+def test_batch_norm_in_training_and_sequence_neurons_are_refused():
+    rngs = nnx.Rngs(0)
+    net = js.nn.Sequential(nnx.Linear(3, 4, rngs=rngs), nnx.BatchNorm(4, rngs=rngs), js.LIF())
+    graph, params = nnx.split(net)
+
+    def split(params, state, x):
+        state, y = nnx.merge(graph, params)(state, x)
+        return state, y.mean()
+
+    with pytest.raises(ValueError, match=r"got params.*, which enters through"):
+        first_call(split, params, net.init_state((2, 3)))
+    net.eval()
+    graph, params = nnx.split(net)
+    assert first_call(split, params, net.init_state((2, 3))).traces
+    with pytest.raises(Exception, match="PSN"):
+        first_call(lambda w, s, x: (s, js.PSN.init(4, jax.random.key(0))(x @ w).mean()))
+
+
+def test_explain():
+    neuron, readout = js.LIF(), js.LI()
+
+    def deep(params, state, x):
+        a, z = neuron(state[0], jnp.tanh(x @ params["before"]) @ params["w1"])
+        b, z = neuron(state[1], z @ params["w2"])
+        r, y = readout(state[2], z @ params["out"])
+        return (a, b, r), y.mean()
+
+    names = {"before": (3, 3), "w1": (3, 4), "w2": (4, 4), "out": (4, 2), "unused": (2,)}
+    params = {name: jnp.ones(shape) for name, shape in names.items()}
+    state = neuron.init_state((2, 4)), neuron.init_state((2, 4)), readout.init_state((2, 2))
+    table = explain(deep, params, state, X)
+    found = {name[8:-2]: m for name, m in table.parameters.items()}
+    assert found["w2"].states == ("state[1].v", "state[2].v")
+    assert found["w2"].stored == ("per synapse",)
+    assert found["w2"].bytes == 2 * 4 * 2 * 4 * 4
+    assert found["out"].stored == ("operand",)
+    assert {name: m.gradient for name, m in found.items()} == {
+        "before": "this step only, cut at dot_general",
+        "w1": "cut at dot_general",
+        "w2": "exact",
+        "out": "exact",
+        "unused": "zero: not used",
+    }
+    assert table.bytes == sum(m.bytes for m in found.values())
+    assert table.bytes_per_step > 0
+    assert "traces: " in str(table)
