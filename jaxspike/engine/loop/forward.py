@@ -65,7 +65,7 @@ class Reads(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The rows that a forward pass writes: outputs, delay lines and, if there is room, residuals."""
+    """The rows that a forward pass writes: outputs, delay lines and, given room, residuals."""
 
     ys: list[Buffer]
     starts: list[Buffer] | None = None
