@@ -69,7 +69,7 @@ ROWS = {
     "TernaryLIF": Row(js.TernaryLIF(v_reset=None), scale=3.0, spikes=(-1.0, 0.0, 1.0)),
     "ResonateAndFire": Row(js.ResonateAndFire(), scale=2.0),
     "SynapseFilter": Row(js.SynapseFilter(tau=3.0), spikes=()),
-    "Delay": Row(js.Delay(steps=2), spikes=()),
+    "Delay": Row(js.Delay(steps=2), spikes=(), flat=("next",)),
     "Refractory": Row(js.Refractory(js.LIF(), steps=2), scale=3.0, flat=("left",)),
     "Refractory-ternary": Row(
         js.Refractory(js.TernaryIF(v_reset=None)), spikes=(-1.0, 0.0, 1.0), flat=("left",)

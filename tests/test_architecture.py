@@ -18,7 +18,7 @@ import jaxspike as js
 
 # What each room may import from the package. A module belongs to the room with the longest name
 # that its own begins with; one that is in no room here is an error.
-BASE = {"_types", "_pytree", "_check", "_state", "field"}
+BASE = {"_types", "_pytree", "_check", "_state", "_delay_line", "field"}
 NEURONS = {"surrogate", "neurons", "neurons.base", "neurons.equations"}
 MAY_IMPORT = {
     "_types": set(),
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "_check": {"_types"},
     "_hdf5": set(),
     "_state": {"_types", "_pytree", "_check"},
+    "_delay_line": {"_types"},
     "field": {"_types", "_pytree", "_check"},
     "surrogate": {"_types", "_pytree", "_check", "field"},
     "encode": {"_types", "_check", "surrogate"},
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "presets": {"_types", "_check", "field", "surrogate", "neurons", "learning", "presets"},
     "engine.device": {"_types"},
     "engine.network_size": {"_types"},
-    "engine.program": {"_types", "engine.device", "engine.program"},
+    "engine.program": {"_types", "_delay_line", "engine.device", "engine.program"},
     "engine.policy": {"_types", "_pytree", "_check", "engine.device", "engine.program"},
     "engine.loop": {"_types", "engine.device", "engine.program", "engine.policy", "engine.loop"},
     "engine.order": {

@@ -16,6 +16,7 @@ from .order.fission import execute
 from .order.graph import Graph
 from .order.partition import partition
 from .policy import Options, Policy
+from .program import delay_lines
 from .program.compat import api_boundary, effects, trace_context_error
 from .program.step import Step, trace_step
 
@@ -54,10 +55,11 @@ def scan(
     product over T * N rows, a convolution over T * N images. In step order there is one loop.
 
     The gradient is that of `jax.lax.scan`. It stores the inputs, the outputs of matrix products and
-    convolutions inside a loop, and a state every few steps; a segment of more than 8 steps, such as
-    ``"sqrt"``, stores states only. Inference stores nothing. Reverse mode works to any order. So
-    does forward mode over reverse mode (`jax.hessian`), unless the step has a surrogate gradient,
-    which is for reverse mode only. Forward mode alone does not work.
+    convolutions and the inputs of a `jaxspike.Delay` inside a loop, and a state every few steps; a
+    segment of more than 8 steps, such as ``"sqrt"``, stores no products. Inference stores nothing.
+    Reverse mode works to any order. So does forward mode over reverse mode (`jax.hessian`), unless
+    the step has a surrogate gradient, which is for reverse mode only. Forward mode alone does not
+    work.
 
     Returns:
         The last state, and the outputs with time as axis 0.
@@ -135,10 +137,13 @@ def scan(
 
 def _run(f, state, xs, length, order, options):
     step, consts, state, xs, out = _trace(f, state, xs, order)
+    step, lines = delay_lines.read(step)
     graph = Graph(step)
     parts = partition(graph, split=order == "layer", fuse=options.policy.fuse is not False)
-    args = consts, jax.tree.leaves(state), jax.tree.leaves(xs)
+    first = jax.tree.leaves(state)
+    args = consts, lines.open(first), jax.tree.leaves(xs)
     last, ys = execute(graph, parts, args, length, options)
+    last = lines.close(first, last, length)
     trees = map(jax.tree.structure, (state, out[1]))
     return tuple(map(jax.tree.unflatten, trees, (last, ys)))
 

@@ -1,7 +1,7 @@
 """The call of a neuron: the checks and dtypes around its equations."""
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,8 @@ class Neuron(Pytree, abc.ABC):
         Array([1., 1., 0., 1., 0., 1.], dtype=float32)
     """
 
+    _computes: ClassVar[bool] = True  # if not, its step only moves values, of any dtype
+
     @abc.abstractmethod
     def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> State:
         """State at rest.
@@ -85,10 +87,12 @@ class Neuron(Pytree, abc.ABC):
             )
         x, state = _real(name, "x", x), jax.tree.map(jnp.asarray, state)
         self._check(state, x.shape)
-        floats = [a.dtype for a in jax.tree.leaves(state) if is_float(a)]
-        dtype = compute_dtype(floats)
-        neuron, wide = jax.tree.map(lambda a: a.astype(dtype) if is_float(a) else a, (self, state))
-        new, out = neuron._run(wide, x.astype(dtype))
+        if self._computes:
+            dtype = compute_dtype([a.dtype for a in jax.tree.leaves(state) if is_float(a)])
+            wide = jax.tree.map(lambda a: a.astype(dtype) if is_float(a) else a, (self, state))
+            new, out = wide[0]._run(wide[1], x.astype(dtype))
+        else:
+            new, out = self._run(state, x)
         new = jax.tree.map(lambda n, s: n if n.dtype == s.dtype else n.astype(s.dtype), new, state)
         return new, out.astype(output_dtype(x))
 

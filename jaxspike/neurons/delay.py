@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from .._delay_line import push
+from .._state import compute_dtype
 from .._types import Array, DType, Shape
 from ..field import count
 from .base import Neuron
@@ -11,16 +13,22 @@ from .equations import at_rest
 
 
 class DelayState(NamedTuple):
-    """The inputs in transit, the next to arrive first: ``steps`` arrays ``[N, *]``."""
+    """The inputs in transit, a ring buffer ``[N, *, steps]``, and its place that is next to arrive.
 
-    queue: tuple[Array, ...]
+    Every neuron has its place in ``next``, ``[N, *]``: whole numbers in at least float32.
+    """
+
+    buffer: Array
+    next: Array
 
 
 class Delay(Neuron):
     """An axon: its input comes out ``steps`` steps later, ``y[t] = x[t - steps]``.
 
     The first outputs are zeros. The state holds the inputs in transit, so a sequence can be run in
-    pieces.
+    pieces. One step reads and writes one value of it for each neuron; `jaxspike.scan` shifts a
+    whole sequence at once, and where a delay is part of a recurrence its gradient stores one row
+    per step.
 
     Args:
         steps: Length of the delay in time steps, at least 1.
@@ -38,9 +46,12 @@ class Delay(Neuron):
 
     steps: int = count(default=1)
 
+    _computes = False  # else every step would convert the whole buffer
+
     def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> DelayState:
-        return DelayState(tuple(at_rest(None, shape, dtype) for _ in range(self.steps)))
+        buffer = at_rest(None, (*shape, self.steps), dtype)
+        return DelayState(buffer, jnp.zeros(shape, compute_dtype([buffer.dtype])))
 
     def step(self, state: DelayState, x: Array) -> tuple[DelayState, Array]:
-        arriving, *rest = state.queue
-        return DelayState((*rest, x)), arriving
+        buffer, following, arriving = push(*state, x.astype(state.buffer.dtype))
+        return DelayState(buffer, following), arriving

@@ -1,12 +1,14 @@
 """Layers for the nodes of NIR for which Flax and the rest of jaxspike have none."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from .._types import Array, Param, Shape
 from ..field import count
-from ..neurons import Delay, DelayState, Neuron
+from ..neurons import Neuron
 from ..nn import AvgPool, Constant
 from ..surrogate import Surrogate, spike
 from .layout import batch_channels_first, batch_channels_last
@@ -75,6 +77,12 @@ class Threshold(nnx.Module):
         return spike(x - threshold, self.surrogate, strict=self.strict)
 
 
+class DelaysState(NamedTuple):
+    """The inputs in transit, the oldest first: ``longest`` arrays ``[N, *]``."""
+
+    queue: tuple[Array, ...]
+
+
 class Delays(Neuron):
     """One axon per neuron: its input comes out ``steps`` steps later, zeros at first.
 
@@ -86,12 +94,12 @@ class Delays(Neuron):
     longest: int = count()
     steps: Param = 1.0
 
-    def init_state(self, shape: Shape, dtype=jnp.float32) -> DelayState:
-        return Delay(self.longest).init_state(shape, dtype)
+    def init_state(self, shape: Shape, dtype=jnp.float32) -> DelaysState:
+        return DelaysState(tuple(jnp.zeros(shape, dtype) for _ in range(self.longest)))
 
-    def step(self, state: DelayState, x: Array) -> tuple[DelayState, Array]:
+    def step(self, state: DelaysState, x: Array) -> tuple[DelaysState, Array]:
         queue = (*state.queue, x)  # the oldest first
         y = jnp.zeros_like(x)
         for age, value in enumerate(reversed(queue)):
             y = jnp.where(self.steps == age, value, y)
-        return DelayState(queue[1:]), y
+        return DelaysState(queue[1:]), y

@@ -118,6 +118,10 @@ LAYERS = {
         ),
         (C,),
     ),
+    "plastic": (
+        js.nn.Plastic(nnx.Linear(C, 5, rngs=RNGS), js.IF(v_threshold=0.5), js.learning.STDP()),
+        (C,),
+    ),
     "tokens": (
         js.nn.SpikingSelfAttention(
             C, 2, neuron=js.IF(v_threshold=0.3), attention_neuron=js.IF(), rngs=RNGS

@@ -197,7 +197,8 @@ def refractory(n, x):
 def delay(n, x):
     for t in range(len(x)):
         received = np.concatenate([np.zeros((n.steps, *x.shape[1:])), x[: t + 1]])
-        yield received[t], np.inf, tuple(received[t + 1 :])
+        ring = np.moveaxis(np.roll(received[t + 1 :], t + 1, 0), 0, -1)
+        yield received[t], np.inf, (ring, np.full(x.shape[1:], (t + 1.0) % n.steps))
 
 
 PAPERS = {  # reference, neuron, (shift, scale) of the input, time steps

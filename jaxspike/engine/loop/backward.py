@@ -27,6 +27,7 @@ from .buffers import (
 )
 from .contractions import weight_gradients
 from .forward import Arrays, Reads, Residuals, Rows, is_tiled, room, run_span
+from .lines import in_ring, read, read_past, write
 from .select import NeedsGrad, combine, select
 from .step_vjp import StepVJP, accumulated_in_loop, broadcast_constants, deferred_contractions
 from .tiles import Tiles, differentiate_as
@@ -66,49 +67,66 @@ class Deferred(NamedTuple):
 
 
 class Cotangents(NamedTuple):
-    """The cotangents of the state; the sums of those of constants; the rows of those of inputs."""
+    """The cotangents of what a loop returns: its last state, its delay lines, its outputs."""
 
     state: Arrays
+    lines: Arrays
+    ys: Arrays
+
+
+class Pulled(NamedTuple):
+    """What a backward pass carries.
+
+    Attributes:
+        state: The cotangents of the state.
+        lines: Those of delay lines.
+        consts: The sums of those of constants.
+        xs: The rows of those of inputs.
+    """
+
+    state: Arrays
+    lines: Arrays
     consts: Arrays
     xs: list[Buffer]
 
 
 def pull_back(
-    loop: Loop, plan: Plan, needs: NeedsGrad, residuals: Residuals, g: Arrays, g_ys: Arrays
-) -> tuple[Arrays, Arrays, Arrays]:
-    """Cotangents of the constants, the first state and the inputs that need one.
+    loop: Loop, plan: Plan, needs: NeedsGrad, residuals: Residuals, g: Cotangents
+) -> tuple[Arrays, Arrays, Arrays, Arrays]:
+    """Cotangents of the constants, first state, inputs and first rows of lines that need one.
 
     Args:
         loop: The loop.
         plan: How it is cut.
         needs: What needs a gradient.
         residuals: What the forward pass has stored.
-        g: Cotangents of the last state.
-        g_ys: Cotangents of the outputs, ``[T, *]`` each.
+        g: Cotangents of what the loop returned.
     """
     exact = functools.partial(_pull_back, loop, plan, needs)
     if not is_tiled(loop, plan):
-        return exact(residuals, g, g_ys)
+        return exact(residuals, g)
     tiled = functools.partial(_pull_back_tiled, loop, plan, needs)
-    return differentiate_as(tiled, exact)(residuals, g, g_ys)
+    return differentiate_as(tiled, exact)(residuals, g)
 
 
-def _step_vjp(loop, needs, residuals, g, g_ys):
-    consts, xs, starts, _ = residuals
-    state, x, gy = ([a[0] for a in rows] for rows in (starts, xs, g_ys))
-    return StepVJP(loop, needs, (consts, state, x, g, gy))
+def _step_vjp(loop, needs, residuals, g):
+    consts, xs, starts, _, lines = residuals
+    state, gy = ([a[0] for a in rows] for rows in (starts, [*g.ys, *g.lines]))
+    x = [a[0] for a in [*xs, *(first for first, _ in lines)]]
+    return StepVJP(loop, needs, (consts, state, x, g.state, gy))
 
 
-def _pull_back(loop, plan, needs, residuals, g, g_ys):
+def _pull_back(loop, plan, needs, residuals, g):
     step, length, consts = loop.step, loop.length, residuals.consts
     if length <= plan.segment:
         # keep XLA from sharing the states with the forward pass: it would write them to memory
         residuals = residuals._replace(starts=[_unrelated(a) for a in residuals.starts])
-    vjp = _step_vjp(loop, needs, residuals, g, g_ys)
+    vjp = _step_vjp(loop, needs, residuals, g)
+    g_ys: list[Buffer | int] = list(g.ys)
     eqns, in_loop = deferred_contractions(loop, needs), accumulated_in_loop(loop, needs)
     deferred = Deferred(eqns, [operands(step, e)[1] for e in eqns], vjp.already_stored())
     sums = [_sum_of(c) for c in select(in_loop, broadcast_constants(loop, consts))]
-    gx = buffers(length, plan.segment, select(needs.xs, step.xs))
+    gx = buffers(length, plan.segment, select(needs.xs, step.xs[: len(needs.xs)]))
     if plan.in_place and length > plan.segment:
         gx, g_ys = _in_place(gx, g_ys)
     reads = ReadsBack(EVERYTHING, vjp.function(), loop.next_state, residuals, g_ys)
@@ -129,26 +147,27 @@ def _pull_back(loop, plan, needs, residuals, g, g_ys):
 
     def outer_segment(i, t, k, carry):
         state = EVERYTHING.read(residuals.starts, i)
-        again = Reads(EVERYTHING, loop.recompute, consts, residuals.xs)
+        again = Reads(EVERYTHING, loop.recompute, consts, residuals.xs, lines=residuals.lines)
         rows = Rows([], *room(loop, plan, state, k))
         _, rows = run_span(plan, again, Span(t, k), state, rows)
         inner = residuals._replace(starts=rows.starts, stored=rows.stored)
         return span_back(Span(t, k), reads._replace(residuals=inner), carry)
 
-    carry = (Cotangents(g, sums, gx), total)
+    g_lines = [in_ring(a, length) for a in g.lines]
+    carry = (Pulled(g.state, g_lines, sums, gx), total)
     if plan.outer is None:
         carry = span_back(Span(0, length), reads, carry)
     else:
         carry = segment_loop(
             length, plan.outer, outer_segment, carry, reverse=True, parallel=plan.parallel
         )
-    (g, acc, gx), total = carry
-    return _gradients(loop, needs, consts, acc, total), g, as_arrays(gx)
+    (g_state, g_lines, acc, gx), total = carry
+    return _gradients(loop, needs, consts, acc, total), g_state, as_arrays(gx), g_lines
 
 
-def _pull_back_tiled(loop, plan, needs, residuals, g, g_ys):
+def _pull_back_tiled(loop, plan, needs, residuals, g):
     tiles = Tiles(loop.shape, plan.tile, plan.parallel)
-    consts, xs, starts, stored = residuals
+    consts, xs, starts, stored, _ = residuals
     in_loop = accumulated_in_loop(loop, needs)
     per_neuron = broadcast_constants(loop, consts)
     sums = [_sum_of(c) for c in select(in_loop, per_neuron)]
@@ -157,30 +176,30 @@ def _pull_back_tiled(loop, plan, needs, residuals, g, g_ys):
         jnp.broadcast_to(c, loop.shape) if c.ndim else wide if f else c
         for f, wide, c in zip(in_loop, per_neuron, consts, strict=True)
     ]
-    vjp = _step_vjp(loop, needs, residuals._replace(consts=full), g, g_ys)
+    vjp = _step_vjp(loop, needs, residuals._replace(consts=full), g)
     if any(a.ndim == 0 for a in sums) or not vjp.is_elementwise():
-        return _pull_back(loop, plan, needs, residuals, g, g_ys)
+        return _pull_back(loop, plan, needs, residuals, g)
     gx = tiles.buffers(loop.length, [type_of(v).dtype for v in select(needs.xs, loop.step.xs)])
-    g, g_ys, sums = tiles.flat_state(g), tiles.flat(g_ys), tiles.flat_state(sums)
+    g_state, sums = tiles.flat_state(g.state), tiles.flat_state(sums)
+    g_ys: list[Buffer | int] = list(tiles.flat(g.ys))
     if plan.in_place and not tiles.overlap:
         gx, g_ys = _in_place(gx, g_ys)
     flat = Residuals(tiles.flat_state(full), tiles.flat(xs), tiles.flat(starts), stored)
     pull, next_state = vjp.function(tiles.function), tiles.step(loop.next_state)
 
     def tile(window, cotangents):
-        last, acc, gx = cotangents
+        last, lines, acc, gx = cotangents
         here = flat._replace(consts=window.read_state(flat.consts), stored=[])
         reads = ReadsBack(window, pull, next_state, here, g_ys)
         zeros = [jnp.zeros_like(a) for a in window.read_state(acc)]
-        new = Cotangents(window.read_state(g), zeros, gx)
+        new = Pulled(window.read_state(g_state), lines, zeros, gx)
         new, _ = _run_span_back(plan, reads, Deferred(), Span(0, loop.length), new)
-        return Cotangents(
-            window.write_state(last, new.state), window.write_state(acc, new.consts), new.xs
-        )
+        state, acc = window.write_state(last, new.state), window.write_state(acc, new.consts)
+        return Pulled(state, lines, acc, new.xs)
 
-    g, acc, gx = tiles.each(tile, Cotangents(g, sums, gx))
+    last, _, acc, gx = tiles.each(tile, Pulled(g_state, [], sums, gx))
     gc = _gradients(loop, needs, consts, tiles.unflat_state(acc), {})
-    return gc, tiles.unflat_state(g), tiles.unflat(gx)
+    return gc, tiles.unflat_state(last), tiles.unflat(gx), []
 
 
 def _run_span_back(plan, reads, deferred, span, cotangents):
@@ -190,15 +209,18 @@ def _run_span_back(plan, reads, deferred, span, cotangents):
         The cotangents; and per deferred contraction the rows of its operands that change over time
         and of the cotangent of its output.
     """
-    window, pull, next_state, (consts, xs, starts, stored), g_sources = reads
+    window, pull, next_state, (consts, xs, starts, stored, past), g_sources = reads
     atoms = [v for vs in deferred.operands for v in vs] + [e.outvars[0] for e in deferred.eqns]
     places = [None if p and p[0] == "state" and plan.segment > 1 else p for p in deferred.places]
     new = [p is None for p in places]
 
     def segment(i, t, k, carry):
-        (g, acc, gx), rows = carry
-        steps = range(k)
-        x = [window.read(xs, span.start + t + j) for j in steps]
+        (g, lines, acc, gx), rows = carry
+        steps, n_xs = range(k), len(gx)
+        x = [
+            [*window.read(xs, span.start + t + j), *read_past(past, span.start + t + j)]
+            for j in steps
+        ]
         outputs = [window.read(stored, t + j) for j in steps]
         g_ys = [gx[a] if isinstance(a, int) else a for a in g_sources]
         gy = [window.read(g_ys, span.start + t + j) for j in steps]
@@ -209,13 +231,16 @@ def _run_span_back(plan, reads, deferred, span, cotangents):
             state, _ = next_state(consts, states[-1], [*x[j], *outputs[j]])
             states.append(barrier(state) if plan.barrier else state)
         for j in reversed(steps):
-            g, row, parts, found = pull(consts, states[j], x[j], outputs[j], g, gy[j])
+            now = span.start + t + j
+            lines, late = read(lines, now)
+            g, row, parts, found = pull(consts, states[j], x[j], outputs[j], g, [*gy[j], *late])
+            lines, row = write(lines, row[n_xs:], now), row[:n_xs]
             acc = [_add(a, b) for a, b in zip(acc, parts, strict=True)]
-            gx = window.write(gx, row, span.start + t + j)
+            gx = window.write(gx, row, now)
             rows = window.write(rows, select(new, found), t + j)
             if plan.barrier and j:
                 g, acc = barrier((g, acc))
-        return Cotangents(g, acc, gx), rows
+        return Pulled(g, lines, acc, gx), rows
 
     carry = (cotangents, buffers(span.length, plan.segment, select(new, atoms)))
     cotangents, rows = segment_loop(

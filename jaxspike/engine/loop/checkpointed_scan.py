@@ -1,6 +1,7 @@
 """A scan whose backward pass stores a state every few steps and recomputes the rest."""
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,18 +12,24 @@ from ..._types import Array, Tree
 from ..policy import Plan
 from ..program.compat import effects
 from ..program.loop import Loop
-from .backward import pull_back
+from .backward import Cotangents, pull_back
 from .forward import Results, infer, with_residuals
 from .select import NeedsGrad, combine, select
 
 
 def checkpointed_scan(
-    loop: Loop, plans: tuple[Plan, Plan], consts: list[Array], state: list[Array], xs: list[Array]
-) -> tuple[list[Array], list[Array]]:
+    loop: Loop,
+    plans: tuple[Plan, Plan],
+    consts: list[Array],
+    state: list[Array],
+    xs: list[Array],
+    lines: list[Array],
+) -> Results:
     """`jax.lax.scan` of a step on flat lists of arrays, with a gradient of little memory.
 
     Inference stores nothing. Under differentiation the residuals are the inputs, a state every
-    ``plan.segment`` steps, and the outputs of matrix products and convolutions.
+    ``plan.segment`` steps, the outputs of matrix products and convolutions, and what went into
+    delay lines.
 
     Args:
         loop: The step and its number of steps T.
@@ -31,65 +38,71 @@ def checkpointed_scan(
         consts: Values of its constants.
         state: The first state.
         xs: The inputs, ``[T, *]`` each.
+        lines: The rows of its delay lines, the next to come out first.
 
     Returns:
-        The last state and the outputs, ``[T, *]`` each.
+        The last state, the outputs, ``[T, *]`` each, and the last rows of the delay lines.
     """
     plan, inference_plan = plans
-    if not any(map(_is_inexact, [*consts, *state, *xs])):
-        return infer(loop, inference_plan, consts, state, xs)
+    if not any(map(_is_inexact, [*consts, *state, *xs, *lines])):
+        return infer(loop, inference_plan, consts, state, xs, lines)
 
     floating = [_is_inexact(a) for a in state]  # not `state` itself: `backward` outlives its trace
 
     @jax.custom_vjp
-    def run(consts, state, xs):
-        out = infer(loop, inference_plan, consts, state, xs)
-        return _mapped_together(loop, [*consts, *state, *xs], out)
+    def run(*args):
+        return _mapped_together(loop, args, infer(loop, inference_plan, *args))
 
-    def forward(consts, state, xs):
+    def forward(consts, state, xs, lines):
         _check_effects(loop)
         # the structure of the residuals, None or (), determines what is differentiated
         perturbed = _perturbed(consts), _perturbed(xs)
-        out, residuals = with_residuals(loop, plan, *map(_values, (consts, state, xs)))
-        args = map(_values, (consts, state, xs))
-        out = _mapped_together(loop, [a for arrays in args for a in arrays], out)
-        return out, (residuals, perturbed)
+        args = tuple(map(_values, (consts, state, xs, lines)))
+        out, residuals = with_residuals(loop, plan, *args)
+        return _mapped_together(loop, args, out), (residuals, perturbed)
 
     def backward(residuals, g):
-        (consts, xs, starts, _), (perturbed_consts, perturbed_xs) = residuals
+        (_, _, starts, _, lines), (perturbed_consts, perturbed_xs) = residuals
         needs = NeedsGrad(
             consts=[p is None for p in perturbed_consts],
             state=floating,
             xs=[p is None for p in perturbed_xs],
             ys=[not isinstance(a, SymbolicZero) and _is_inexact(a) for a in g[1]],
+            lines=[_is_inexact(first) for first, _ in lines],
         )
-        g_state = [
-            jnp.zeros_like(s[0]) if isinstance(a, SymbolicZero) else a
-            for s, a in zip(select(floating, starts), select(floating, g[0]), strict=True)
-        ]
-        found = pull_back(loop, plan, needs, residuals[0], g_state, select(needs.ys, g[1]))
-        flags, sizes = (needs.consts, needs.state, needs.xs), map(len, (consts, starts, xs))
-        return tuple(combine(f, a, [None] * n) for f, a, n in zip(flags, found, sizes, strict=True))
+        g_state = _instantiated(needs.state, g[0], [a[0] for a in starts])
+        g_lines = _instantiated(needs.lines, g[2], [first for first, _ in lines])
+        g = Cotangents(g_state, g_lines, select(needs.ys, g[1]))
+        found = pull_back(loop, plan, needs, residuals[0], g)
+        flags = needs.consts, needs.state, needs.xs, needs.lines
+        return tuple(combine(f, a, [None] * len(f)) for f, a in zip(flags, found, strict=True))
 
     run.defvjp(forward, backward, symbolic_zeros=True)
-    return run(list(consts), list(state), list(xs))
+    return run(list(consts), list(state), list(xs), list(lines))
 
 
-def _mapped_together(loop: Loop, inputs: list[Array], out: Results) -> Results:
+def _instantiated(flags: list[bool], cotangents: Tree, like: list[Array]) -> list[Array]:
+    """The cotangents that are needed, as arrays."""
+    pairs = zip(select(flags, cotangents), select(flags, like), strict=True)
+    return [jnp.zeros_like(a) if isinstance(g, SymbolicZero) else g for g, a in pairs]
+
+
+def _mapped_together(loop: Loop, args: Sequence[list[Array]], out: Results) -> Results:
     """The same results, all of which `jax.vmap` maps if it maps any of the inputs.
 
     JAX sums the cotangent of an input that is not mapped over the batch. The share of a result that
     is not mapped either would be in every term, and so count as often as the batch is large.
     """
-    n, independent = len(out[0]), loop.independent_of
+    independent, inputs = loop.independent_of, [a for arrays in args for a in arrays]
     if not (others := sorted({i for places in independent for i in places})):
         return out
     nothing = functools.reduce(jnp.logical_or, [_nothing(inputs[i]) for i in others])
+    leaves, structure = jax.tree.flatten(out)
     results = [
         lax.select(nothing, a, a) if places else a
-        for a, places in zip([*out[0], *out[1]], independent, strict=True)
+        for a, places in zip(leaves, independent, strict=True)
     ]
-    return results[:n], results[n:]
+    return jax.tree.unflatten(structure, results)
 
 
 def _nothing(a: Array) -> Array:

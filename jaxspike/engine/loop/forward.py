@@ -1,7 +1,7 @@
 """The forward passes over a loop: without residuals for inference, and with them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..._types import Array
@@ -19,10 +19,11 @@ from .buffers import (
     n_segments,
     segment_loop,
 )
+from .lines import Past, in_order, read, read_past, write
 from .tiles import Tiles, differentiate_as
 
 Arrays = list[Array]
-Results = tuple[Arrays, Arrays]  # the last state and the outputs
+Results = tuple[Arrays, Arrays, Arrays]  # the last state, the outputs, the last rows of lines
 
 
 class Residuals(NamedTuple):
@@ -33,50 +34,67 @@ class Residuals(NamedTuple):
         xs: The inputs, ``[T, *]`` each.
         starts: The state at the start of every segment; of every outer one if there are any.
         stored: The outputs of contractions at every step; none if there are outer segments.
+        lines: Of every delay line its first rows, and what has gone into it.
     """
 
     consts: Arrays
     xs: Arrays
     starts: Arrays
     stored: Arrays
+    lines: Sequence[Past] = ()
 
 
 class Reads(NamedTuple):
-    """The rows that a forward pass reads at every step, and the part of each."""
+    """The rows that a forward pass reads at every step, and the part of each.
+
+    Attributes:
+        window: The part.
+        step: The step.
+        consts: Values of its constants.
+        xs: The inputs, ``[T, *]`` each.
+        n_ys: The number of outputs before those that go into delay lines.
+        lines: What has gone into delay lines, where they are known and not written.
+    """
 
     window: Window
     step: Callable[..., tuple[Arrays, Arrays]]
     consts: Arrays
     xs: Arrays
+    n_ys: int = 0
+    lines: Sequence[Past] = ()
 
 
 class Rows(NamedTuple):
-    """The rows that a forward pass writes: outputs and, where there is room, residuals."""
+    """The rows that a forward pass writes: outputs, delay lines and, given room, residuals."""
 
     ys: list[Buffer]
     starts: list[Buffer] | None = None
     stored: list[Buffer] | None = None
+    lines: Arrays = []  # noqa: RUF012 (a default, never changed)
 
 
-def infer(loop: Loop, plan: Plan, consts: Arrays, state: Arrays, xs: Arrays) -> Results:
-    """The last state and the outputs; nothing is stored."""
+def infer(
+    loop: Loop, plan: Plan, consts: Arrays, state: Arrays, xs: Arrays, lines: Arrays
+) -> Results:
+    """The last state, the outputs and the last rows of delay lines; nothing is stored."""
     if is_tiled(loop, plan):
-        return _run_tiled(loop, plan, consts, state, xs)[0]
-    rows = Rows(buffers(loop.length, plan.segment, loop.step.ys))
-    reads = Reads(EVERYTHING, loop.step, consts, xs)
+        return _run_tiled(loop, plan, consts, state, xs, lines)[0]
+    rows = Rows(buffers(loop.length, plan.segment, loop.step.ys[: loop.n_ys]), lines=list(lines))
+    reads = Reads(EVERYTHING, loop.step, consts, xs, loop.n_ys)
     last, rows = run_span(plan, reads, Span(0, loop.length), list(state), rows)
-    return last, as_arrays(rows.ys)
+    return last, as_arrays(rows.ys), [in_order(a, loop.length) for a in rows.lines]
 
 
 def with_residuals(
-    loop: Loop, plan: Plan, consts: Arrays, state: Arrays, xs: Arrays
+    loop: Loop, plan: Plan, consts: Arrays, state: Arrays, xs: Arrays, lines: Arrays
 ) -> tuple[Results, Residuals]:
-    """The last state and the outputs, and the residuals of the backward pass."""
+    """The results of `infer`, and the residuals of the backward pass."""
     exact = functools.partial(_run_outer if plan.outer else _run_stored, loop, plan)
     tiled = functools.partial(_run_tiled, loop, plan, store=True)
     run = differentiate_as(tiled, exact) if is_tiled(loop, plan) else exact
-    out, starts, stored = run(consts, state, xs)
-    return out, Residuals(consts, xs, starts, stored)
+    (last, ys, ends), starts, stored = run(consts, state, xs, lines)
+    past = list(zip(lines, ys[loop.n_ys :], strict=True))
+    return (last, ys[: loop.n_ys], ends), Residuals(consts, xs, starts, stored, past)
 
 
 def is_tiled(loop: Loop, plan: Plan) -> bool:
@@ -84,32 +102,35 @@ def is_tiled(loop: Loop, plan: Plan) -> bool:
     return bool(plan.tile and loop.shape and not plan.outer)
 
 
-def _run_stored(loop, plan, consts, state, xs):
+def _run_stored(loop, plan, consts, state, xs, lines):
     """All steps; stores the state of every segment, and contractions."""
-    rows = Rows(buffers(loop.length, plan.segment, loop.step.ys), *room(loop, plan, state))
-    reads = Reads(EVERYTHING, loop.with_contractions, consts, xs)
+    rows = Rows(buffers(loop.length, plan.segment, loop.step.ys), *room(loop, plan, state), lines)
+    reads = Reads(EVERYTHING, loop.with_contractions, consts, xs, loop.n_ys)
     last, rows = run_span(plan, reads, Span(0, loop.length), list(state), rows)
-    return (last, as_arrays(rows.ys)), as_arrays(rows.starts or []), as_arrays(rows.stored or [])
+    ends = [in_order(a, loop.length) for a in rows.lines]
+    out = last, as_arrays(rows.ys), ends
+    return out, as_arrays(rows.starts or []), as_arrays(rows.stored or [])
 
 
-def _run_outer(loop, plan, consts, state, xs):
+def _run_outer(loop, plan, consts, state, xs, lines):
     """All steps; stores the state of every outer segment only."""
-    reads = Reads(EVERYTHING, loop.step, consts, xs)
+    reads = Reads(EVERYTHING, loop.step, consts, xs, loop.n_ys)
     ys = buffers(loop.length, plan.segment, loop.step.ys)
     starts = [buffer(n_segments(loop.length, plan.outer), a) for a in state]
 
     def segment(i, t, k, carry):
-        state, ys, starts = carry
+        state, ys, starts, lines = carry
         starts = EVERYTHING.write(starts, state, i)
-        state, rows = run_span(plan, reads, Span(t, k), state, Rows(ys))
-        return state, rows.ys, starts
+        state, rows = run_span(plan, reads, Span(t, k), state, Rows(ys, lines=lines))
+        return state, rows.ys, starts, rows.lines
 
-    carry = (list(state), ys, starts)
-    last, ys, starts = segment_loop(loop.length, plan.outer, segment, carry, parallel=plan.parallel)
-    return (last, as_arrays(ys)), starts, []
+    carry = (list(state), ys, starts, list(lines))
+    carry = segment_loop(loop.length, plan.outer, segment, carry, parallel=plan.parallel)
+    last, ys, starts, lines = carry
+    return (last, as_arrays(ys), [in_order(a, loop.length) for a in lines]), starts, []
 
 
-def _run_tiled(loop, plan, consts, state, xs, store=False):
+def _run_tiled(loop, plan, consts, state, xs, lines, store=False):
     """All steps, one tile after the other; stores the state of every segment if asked."""
     tiles = Tiles(loop.shape, plan.tile, plan.parallel)
     step, length = tiles.step(loop.step), loop.length
@@ -125,7 +146,7 @@ def _run_tiled(loop, plan, consts, state, xs, store=False):
         return window.write_state(last, new), rows
 
     last, rows = tiles.each(tile, (state, Rows(ys, starts)))
-    out = tiles.unflat_state(last), tiles.unflat(rows.ys)
+    out = tiles.unflat_state(last), tiles.unflat(rows.ys), lines  # of which it has none
     return out, tiles.unflat(rows.starts or first), []
 
 
@@ -143,20 +164,24 @@ def run_span(
     plan: Plan, reads: Reads, span: Span, state: Arrays, rows: Rows
 ) -> tuple[Arrays, Rows]:
     """Run the steps of a span; return the last state and the rows with what they wrote."""
-    window, step, consts, xs = reads
+    window, step, consts, xs, first_line, past = reads
     n_ys = len(rows.ys)
 
     def segment(i, t, k, carry):
-        state, (ys, starts, stored) = carry
+        state, (ys, starts, stored, lines) = carry
         if starts is not None:
             starts = window.write(starts, state, i)
         for j in range(k):
-            state, out = step(consts, state, window.read(xs, span.start + t + j))
-            ys = window.write(ys, out[:n_ys], span.start + t + j)
+            now = span.start + t + j
+            lines, late = read(lines, now)
+            late = late or read_past(past, now)
+            state, out = step(consts, state, [*window.read(xs, now), *late])
+            ys = window.write(ys, out[:n_ys], now)
+            lines = write(lines, out[first_line : first_line + len(lines)], now)
             if stored is not None:
                 stored = window.write(stored, out[n_ys:], t + j)
             if plan.barrier and (j + 1) % plan.barrier == 0 and j < k - 1:
                 state = barrier(state)
-        return state, Rows(ys, starts, stored)
+        return state, Rows(ys, starts, stored, lines)
 
     return segment_loop(span.length, plan.segment, segment, (state, rows), parallel=plan.parallel)

@@ -9,12 +9,13 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class NeedsGrad:
-    """Which constants, states and inputs need a gradient, and which outputs have a cotangent."""
+    """Which arguments of a loop need a gradient, and which of its outputs have a cotangent."""
 
     consts: list[bool]
     state: list[bool]
     xs: list[bool]
     ys: list[bool]
+    lines: list[bool]
 
 
 def select(flags: Sequence[bool], values: Iterable[T], which: bool = True) -> list[T]:

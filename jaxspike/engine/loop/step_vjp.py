@@ -73,13 +73,14 @@ class StepVJP:
     def _trace(self, consts, state, x, stored, g, gy):
         loop, needs = self.loop, self.needs
         eqns, deferred = loop.contractions, deferred_contractions(loop, needs)
-        flags = (accumulated_in_loop(loop, needs), needs.state, needs.xs)
+        xs = [*needs.xs, *needs.lines]
+        flags = (accumulated_in_loop(loop, needs), needs.state, xs)
         fixed = [select(f, a, False) for f, a in zip(flags, (consts, state, x), strict=True)]
 
         def f(consts, state, x, probes):
             args = [combine(*a) for a in zip(flags, (consts, state, x), fixed, strict=True)]
             new, ys, changing = run_stored(loop, args, stored, probes)
-            return (select(needs.state, new), select(needs.ys, ys)), changing
+            return (select(needs.state, new), select([*needs.ys, *needs.lines], ys)), changing
 
         values = (broadcast_constants(loop, consts), state, x)
         primals = [select(f, a) for f, a in zip(flags, values, strict=True)]
@@ -94,7 +95,8 @@ class StepVJP:
         """For each of the ``rows`` the "state", "x" or "g_x" that it is, by position, or None."""
         inputs = jax.tree.unflatten(self.in_tree, self.invars[len(self.values) :])
         _, g_x, _, rows = jax.tree.unflatten(self.out_tree, self.outvars)
-        places: dict[str, list[Atom]] = {"state": inputs[1], "x": inputs[2], "g_x": g_x}
+        xs, g_x = inputs[2][: len(self.needs.xs)], g_x[: sum(self.needs.xs)]  # not of delay lines
+        places: dict[str, list[Atom]] = {"state": inputs[1], "x": xs, "g_x": g_x}
         found = {v: (name, i) for name, vs in places.items() for i, v in enumerate(vs) if is_var(v)}
         return [found.get(v) if is_var(v) else None for v in rows]
 

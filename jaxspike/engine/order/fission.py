@@ -14,6 +14,7 @@ from ..program.jaxpr import Atom, evaluate, function, inputs_of, is_var, unique,
 from ..program.loop import Loop
 from .graph import Graph
 from .partition import Part
+from .shifts import Shifts
 
 
 def execute(
@@ -51,24 +52,28 @@ def execute(
         varies = is_var(atom) and atom in graph.time_varying
         return a if varies else jnp.broadcast_to(a, (length, *a.shape))
 
+    shifts = Shifts(graph, parts, state, length, over_time)
     for part in parts:
         if part.kind == "loop":
-            loop = Loop(graph.step_of(part.eqns, part.states), length)
-            new, ys = checkpointed_scan(
+            single, late = graph.split(part.states)
+            delays = tuple(step.delays[k] for k in late)
+            loop = Loop(graph.step_of(part.eqns, part.states), length, delays)
+            new, ys, lines = checkpointed_scan(
                 loop,
                 (plan(loop, options), plan_inference(loop, options)),
                 [env[v] for v in loop.step.consts],
-                [state[k] for k in part.states],
-                [env[v] for v in loop.step.xs],
+                [state[k] for k in single],
+                [env[v] for v in loop.step.xs[: len(loop.step.xs) - len(late)]],
+                [state[k] for k in late],
             )
-            for k, a in zip(part.states, new, strict=True):
+            for k, a in zip([*single, *late], [*new, *lines], strict=True):
                 last[k] = a
-            env.update(zip(unique(loop.step.ys), ys, strict=True))
+            env.update(zip(unique(loop.step.ys[: len(ys)]), ys, strict=True))
         elif part.kind == "shift":
             (k,) = part.states
-            source = over_time(step.new_state[k])
-            last[k] = source[-1]
-            env[step.state[k]] = jnp.concatenate([state[k][None], source[:-1]])
+            last[k] = shifts.last(k)
+            if shifts.is_read(k):
+                env[step.state[k]] = shifts.values(k)
         else:
             env.update(_evaluate(part, graph, env, length))
     return last, [over_time(v) for v in step.ys]

@@ -57,20 +57,27 @@ class Graph:
         return edges
 
     def step_of(self, eqns: list[JaxprEqn], states: list[int]) -> Step:
-        """Some equations and states as a step whose outputs are what the other equations read."""
+        """Some equations and states as a step whose outputs are what the other equations read.
+
+        A state that is late by more than one step is an input instead, and its new value an output:
+        the last ones, in order.
+        """
         step = self.step
         inside = {self.producer[v] for e in eqns for v in e.outvars}
         inside |= {self.n_eqns + k for k in states}
-        state = [step.state[k] for k in states]
-        new_state = [step.new_state[k] for k in states]
+        state, late = self.split(states)
+        new_state = [step.new_state[k] for k in state]
+        sources = [step.new_state[k] for k in late]
         defined = [v for e in eqns for v in e.outvars]
-        own = {*defined, *state}
-        outer = [v for v in unique([*inputs_of(eqns), *new_state]) if v not in own]
-        ys = [
-            v
-            for v in [*defined, *state]
-            if v in self.results or self.consumers.get(v, set()) - inside
-        ]
+        own = dict.fromkeys([*defined, *(step.state[k] for k in states)])
+        read = unique([*inputs_of(eqns), *new_state, *sources])
+        outer = [v for v in read if v not in own]
+        ys = [v for v in own if v in self.results or self.consumers.get(v, set()) - inside]
         consts = [v for v in outer if v not in self.time_varying]
-        xs = [v for v in outer if v in self.time_varying]
-        return Step(consts, state, xs, new_state, list(ys), eqns)
+        xs = [v for v in outer if v in self.time_varying] + [step.state[k] for k in late]
+        return Step(consts, [step.state[k] for k in state], xs, new_state, [*ys, *sources], eqns)
+
+    def split(self, states: list[int]) -> tuple[list[int], list[int]]:
+        """Those of some states that are late by one step, and the others."""
+        delays = self.step.delays
+        return [k for k in states if k not in delays], [k for k in states if k in delays]

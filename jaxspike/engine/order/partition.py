@@ -94,7 +94,10 @@ class Partition:
 
     def shape(self, group: int) -> Shape | None:
         """The shape of one layer if a loop is elementwise over it, else None."""
-        return elementwise.layer_shape(self.graph.step_of(*self.contents(group)))
+        eqns, states = self.contents(group)
+        if self.graph.split(states)[1]:
+            return None
+        return elementwise.layer_shape(self.graph.step_of(eqns, states))
 
     def join(self, group: int, other: int) -> None:
         """Move the nodes of ``group`` into ``other``."""

@@ -15,15 +15,28 @@ from .step import Step
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Loop:
-    """A step that runs ``length`` times. Its facts are computed once."""
+    """A step that runs ``length`` times. Its facts are computed once.
+
+    Attributes:
+        step: The step.
+        length: The number of steps T.
+        delays: Of its delay lines, the numbers of steps between what goes in, which are its last
+            outputs, and what comes out, its last inputs.
+    """
 
     step: Step
     length: int
+    delays: tuple[int, ...] = ()
+
+    @property
+    def n_ys(self) -> int:
+        """The number of outputs that do not go into delay lines."""
+        return len(self.step.ys) - len(self.delays)
 
     @functools.cached_property
     def shape(self) -> Shape | None:
-        """The shape of its layer if it is elementwise over one, else None."""
-        return elementwise.layer_shape(self.step)
+        """The shape of its layer if it is elementwise over one, without delay lines; else None."""
+        return None if self.delays else elementwise.layer_shape(self.step)
 
     @functools.cached_property
     def size(self) -> int:
@@ -55,8 +68,12 @@ class Loop:
 
     @functools.cached_property
     def independent_of(self) -> list[list[int]]:
-        """For each new state and output, the positions of the inputs that do not affect it."""
-        step = self.step
+        """For each new state and output, the positions of the inputs that do not affect it.
+
+        The first rows of a delay line are an input, and its last rows an output.
+        """
+        step, n = self.step, len(self.delays)
+        lines = list(zip(step.xs[len(step.xs) - n :], step.ys[self.n_ys :], strict=True))
         inputs = [*step.consts, *step.state, *step.xs]
         positions = {v: frozenset([i]) for i, v in enumerate(inputs)}
 
@@ -64,12 +81,14 @@ class Loop:
             return frozenset().union(*(positions[v] for v in unique(atoms)))
 
         found = None
-        while found != (found := [positions[v] for v in step.state]):
+        late = [*step.state, *(v for v, _ in lines)]
+        while found != (found := [positions[v] for v in late]):
             for e in step.eqns:
                 positions.update(dict.fromkeys(e.outvars, affects(e.invars)))
-            for old, new in zip(step.state, step.new_state, strict=True):
+            for old, new in [*zip(step.state, step.new_state, strict=True), *lines]:
                 positions[old] |= affects([new])
-        outputs = [*(positions[v] for v in step.state), *(affects([v]) for v in step.ys)]
+        results = [*(affects([v]) for v in step.ys[: self.n_ys]), *(positions[v] for v, _ in lines)]
+        outputs = [*(positions[v] for v in step.state), *results]
         return [[i for i in range(len(inputs)) if i not in o] for o in outputs]
 
     @functools.cached_property

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 from jax.extend.core import Jaxpr, JaxprEqn, Var
 
+from ..._delay_line import push
 from ..._types import Array, Tree
 from .compat import pins_shardings
-from .jaxpr import DEBUG_INFO, Atom, evaluate, function, prune, value
+from .jaxpr import DEBUG_INFO, Atom, evaluate, function, prune, type_of, value
 
 # equations that only wrap a jaxpr, and the parameter that holds it; `remat2` is `jax.checkpoint`,
 # which adds nothing here: the engine itself decides what to store and what to recompute
@@ -27,6 +28,7 @@ class Step:
         new_state: Atoms of the state after the step, in the order of ``state``.
         ys: Atoms of the output.
         eqns: The equations, in topological order.
+        delays: By position, the states that are what ``new_state`` was n > 1 steps ago, and n.
     """
 
     consts: list[Var]
@@ -35,6 +37,7 @@ class Step:
     new_state: list[Atom]
     ys: list[Atom]
     eqns: list[JaxprEqn]
+    delays: dict[int, int] = dataclasses.field(default_factory=dict)
 
     def __call__(self, consts, state, x) -> tuple[list[Array], list[Array]]:
         n = len(self.state)
@@ -80,9 +83,22 @@ def _opened(jaxpr: Jaxpr) -> Jaxpr:
     return Jaxpr([], invars, outvars, eqns, jaxpr.effects, debug_info=DEBUG_INFO)
 
 
+def is_push(eqn: JaxprEqn) -> bool:
+    """Whether an equation is a call of `push`, and not of what a transformation made of it."""
+    if eqn.primitive.name != "jit" or eqn.params["name"] != "push":
+        return False
+    kinds = [type_of(v) for v in eqn.invars]
+    if len(kinds) != 3 or kinds[0].dtype != kinds[2].dtype:
+        return False
+    if not kinds[0].shape[:-1] == kinds[1].shape == kinds[2].shape:
+        return False
+    (known,) = jax.make_jaxpr(push)(*kinds).eqns
+    return str(known.params["jaxpr"]) == str(eqn.params["jaxpr"])
+
+
 def _is_inlinable(eqn: JaxprEqn) -> bool:
     name = eqn.primitive.name  # a call that pins shardings must stay a call
-    return name in _CALLS and not (name == "jit" and pins_shardings(eqn))
+    return name in _CALLS and not (name == "jit" and (pins_shardings(eqn) or is_push(eqn)))
 
 
 def _inline(jaxpr: Jaxpr, args: Sequence[Array]) -> list[Array]:

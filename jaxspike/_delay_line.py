@@ -1,0 +1,51 @@
+"""A delay line: a ring buffer whose every row comes out as many steps later as there are rows."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ._types import Array
+
+
+@jax.jit
+def push(buffer: Array, following: Array, x: Array) -> tuple[Array, Array, Array]:
+    """Take out what has waited longest, and put ``x`` in its place.
+
+    The engine knows the equations of this function: in a sequence it shifts all of ``x`` at once,
+    and in a loop it stores one row per step, not the buffer.
+
+    Args:
+        buffer: What waits, ``[*, n]``.
+        following: The places in the last axis of what has waited longest, ``[*]``: whole numbers of
+            any dtype.
+        x: What goes in, ``[*]``.
+
+    Returns:
+        The new buffer, the new places, and what comes out: the ``x`` of n steps ago.
+    """
+    place = following.astype(jnp.int32)[..., None]
+    out = jnp.take_along_axis(buffer, place, -1, mode="clip")[..., 0]
+    buffer = jnp.put_along_axis(buffer, place, x[..., None], -1, inplace=False, mode="clip")
+    return buffer, after(following, 1, buffer.shape[-1]), out
+
+
+def after(following: Array, steps: int, n: int) -> Array:
+    """The places after some steps, of n; they have no gradient."""
+    place = following.astype(jnp.int32) + steps % n
+    return lax.rem(place, jnp.full_like(place, n)).astype(following.dtype)
+
+
+def rows(buffer: Array, following: Array) -> Array:
+    """What waits, ``[n, *]``, in the order in which it comes out."""
+    return jnp.moveaxis(_turned(buffer, following), -1, 0)
+
+
+def ring(rows: Array, following: Array) -> Array:
+    """The inverse of `rows`: the buffer in which what comes out first is at ``following``."""
+    return _turned(jnp.moveaxis(rows, 0, -1), -following)
+
+
+def _turned(buffer: Array, by: Array) -> Array:
+    n = buffer.shape[-1]
+    places = jnp.remainder(by.astype(jnp.int32)[..., None] + jnp.arange(n, dtype=jnp.int32), n)
+    return jnp.take_along_axis(buffer, places, -1, mode="clip")

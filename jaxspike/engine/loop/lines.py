@@ -1,0 +1,69 @@
+"""The delay lines of a loop: ring buffers of n rows, which come out in turn at steps ``t % n``."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax import lax
+
+from ..._types import Array
+from .. import device
+from ..program.compat import barrier
+from .buffers import EVERYTHING, Index
+
+#: For the gradient: the first rows of a line, and what has gone into it, ``[T, *]``.
+Past = tuple[Array, Array]
+
+
+def read(lines: Sequence[Array], t: Index) -> tuple[list[Array], list[Array]]:
+    """The lines, and the row that comes out of each at step ``t``, before another is written."""
+    if not lines:
+        return [], []
+    kept, rows = barrier((list(lines), [_read(a, _place(a, t)) for a in lines]))
+    return kept, rows
+
+
+def write(lines: Sequence[Array], rows: Sequence[Array], t: Index) -> list[Array]:
+    """The lines after a row has gone into each at step ``t``."""
+    pairs = zip(lines, rows, strict=True)
+    return [EVERYTHING.write([a], [row], _place(a, t))[0] for a, row in pairs]
+
+
+def in_order(line: Array, t: int) -> Array:
+    """The rows of a line at step ``t``, the next to come out first."""
+    return jnp.roll(line, -(t % len(line)), 0)
+
+
+def in_ring(rows: Array, t: int) -> Array:
+    """The inverse of `in_order`."""
+    return jnp.roll(rows, t % len(rows), 0)
+
+
+def read_past(past: Sequence[Past], t: Index) -> list[Array]:
+    """The row that came out of each line at step ``t``."""
+    return [_read_past(*line, t) for line in past]
+
+
+def _read_past(first: Array, went_in: Array, t: Index) -> Array:
+    n = len(first)
+    if isinstance(t, int):
+        return first[t] if t < n else went_in[t - n]
+    (old,) = EVERYTHING.read([first], lax.min(t, lax.full_like(t, n - 1)))
+    if len(went_in) <= n:
+        return old
+    (new,) = EVERYTHING.read([went_in], lax.max(t - n, lax.full_like(t, 0)))
+    return lax.select(t < n, old, new)
+
+
+def _place(line: Array, t: Index) -> Index:
+    n = len(line)
+    return t % n if isinstance(t, int) else lax.rem(t, lax.full_like(t, n))
+
+
+def _read(line: Array, i: Index) -> Array:
+    def row(i):
+        return EVERYTHING.read([line], i)[0]
+
+    if isinstance(i, int) or not device.on_cpu() or device.jaxlib_minor() >= (0, 11):
+        return row(i)
+    # jaxlib 0.10 copies a buffer for each row that one operation reads and another writes
+    return lax.cond(i >= 0, row, lambda i: jnp.zeros_like(line[0]), i)
