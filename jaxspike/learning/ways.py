@@ -76,7 +76,9 @@ def _through(flow: Flow, e: JaxprEqn, at: list[int], kinds: set[str]) -> tuple[s
     known = kinds <= {CONSTANT, LINEAR}
     if factors is None or len(kinds) > 1 or not known:
         return (e.primitive.name if known else (kinds - {CONSTANT, LINEAR}).pop()), []
-    timed = [v for v in unique(e.invars[j] for j in factors) if flow.varies(v)]
-    if not timed:
+    moving = [j for j in factors if flow.varies(e.invars[j])]
+    if not moving:
         return kinds.pop(), []
-    return (LINEAR, timed) if kinds == {CONSTANT} else (e.primitive.name, [])
+    if kinds != {CONSTANT} or scales(e, moving) is None:  # not linear in an index or a divisor
+        return e.primitive.name, []
+    return LINEAR, unique(e.invars[j] for j in moving)

@@ -9,6 +9,7 @@ import jaxspike as js
 from jaxspike.learning import accumulate, cut, explain, online
 
 LIF = js.LIF()
+SOFT = js.LIF(v_reset=None, detach_reset=True)
 STATE = LIF.init_state((2, 4))
 W = jnp.ones((3, 4))
 X = jnp.ones((2, 3))
@@ -22,6 +23,22 @@ def step(w, state, x):
 def convolved(w, state, x):
     dims = ("NWC", "WIO", "NWC")
     state, y = LIF(state, jax.lax.conv_general_dilated(x, w, (1,), "SAME", dimension_numbers=dims))
+    return state, y.mean()
+
+
+def embedded(w, state, x):
+    """What is linear in a table is not linear in the index."""
+    state, y = SOFT(state, w[x[:, 0].astype(int)])
+    return state, y.mean()
+
+
+def gated(w, state, x):
+    state, y = SOFT(state, jnp.where(x[:, :, None] > 0, w, 0.0).sum(1))
+    return state, y.mean()
+
+
+def divided(w, state, x):
+    state, y = SOFT(state, (w / x[:, :, None]).sum(1))
     return state, y.mean()
 
 
@@ -128,6 +145,15 @@ def test_refused(kind, call, sentence):
     with pytest.raises(kind) as caught:
         call()
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("f", "operation"), [(embedded, "gather"), (gated, "select_n"), (divided, "div")]
+)
+def test_what_is_not_linear_in_its_operand_is_refused(f, operation):
+    """A filtered index, predicate or divisor is none: the gradient would be wrong."""
+    with pytest.raises(ValueError, match=f"got params, which enters through `{operation}`"):
+        first_call(f)
 
 
 @pytest.mark.parametrize("credit", ["local", "layer"])
