@@ -144,8 +144,7 @@ def _is_number(x: Array) -> bool:
 
 
 def _samples(x_seq: Tree) -> int:
-    x = jax.tree.leaves(x_seq)[0]
-    return x.shape[1] if x.ndim > 1 else 1
+    return next((x.shape[1] for x in jax.tree.leaves(x_seq) if x.ndim > 1), 1)
 
 
 def _refuse(x_seq: Tree) -> None:

@@ -74,7 +74,9 @@ def measure(eqn: JaxprEqn, operands: list[Array], is_data: list[bool]) -> Produc
 
     spikes = of_operands(lambda v: (v == 0) | (v == 1))
     binary = of_operands(lambda v: (v == 0) | (abs(_signed(v)) == 1))
-    whole = of_operands(lambda v: (v == jnp.round(v)) & (abs(_signed(v)) <= largest))
+    whole = of_operands(
+        lambda v: (_signed(v) == jnp.round(_signed(v))) & (abs(_signed(v)) <= largest)
+    )
 
     def sent(i: int) -> Array:
         """Each whole number as often as it is sent."""

@@ -93,7 +93,9 @@ def cut(
             return step(*params, jax.tree.map(lax.stop_gradient, state), x)
         traced, consts, out = trace("cut", lambda p, s, a: step(*p, s, a), params, state, x)
         pools = Pools(traced)
-        check_places(f'`cut(step, "{credit}")`', pools.flow, paths("state", state))
+        check_places(
+            f'`cut(step, "{credit}")`', pools.flow, paths("state", state), pools.flow.states
+        )
         names = [*traced.consts, *traced.state, *traced.xs]
         values = [*consts, *jax.tree.leaves((params, state, x))]
         env = dict(zip(names, values, strict=True))

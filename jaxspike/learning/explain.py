@@ -9,8 +9,7 @@ import jax
 from jax.extend.core import Var
 
 from .._types import Tree
-from ..engine.program import flatten, has_gradient, is_var, type_of, unique
-from .flow import is_inexact
+from ..engine.program import flatten, type_of, unique
 from .online import online
 from .plan import Plan, Trace
 from .traced import paths
@@ -181,30 +180,13 @@ class _Uncut:
 
     def __init__(self, plan: Plan):
         flow, step = plan.flow, plan.step
-        self.plan, self.live = plan, set[int]()
-        found, size = flow.reaches(step.ys), -1
-        while size != len(found):
-            size, self.live = len(found), {k for k in flow.states if step.state[k] in found}
-            found |= flow.reaches([step.new_state[k] for k in self.live])
-        self.to_loss = found
-
-    def _reached(self, sources: set[Var]) -> set[Var]:
-        """What depends on some variables, at this step or a later one."""
-        flow, step = self.plan.flow, self.plan.step
-        found, size = set(sources), -1
-        while size != len(found):
-            size = len(found)
-            for e in step.eqns:
-                if has_gradient(e) and any(v in found for v in unique(e.invars)):
-                    found.update(v for v in e.outvars if is_inexact(v))
-            new = [(step.state[k], step.new_state[k]) for k in flow.states]
-            found.update(a for a, b in new if is_var(b) and b in found)
-        return found
+        self.plan, self.live = plan, plan.remembered
+        self.to_loss = flow.reaches([*step.ys, *(step.new_state[k] for k in self.live)])
 
     def cuts(self, sources: set[Var]) -> tuple[str, ...]:
         """The operations at which gradients of some parameters are cut."""
         flow, step = self.plan.flow, self.plan.step
-        seen = self._reached(sources)
+        seen = self.plan.reached_by(sources)
         if self.plan.across == "none":
             return ("every state",) if any(step.state[k] in seen for k in self.live) else ()
         carry, emit = self.plan.pools.stops(self.plan.across)

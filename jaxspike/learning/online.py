@@ -131,7 +131,9 @@ class Online:
         plan = Plan(step, len(names), window=self.window, within=within, across=across)
         where = f"`online(step, credit={self.credit if within != across else within!r})`"
         if across == "local":
-            check_places(where, plan.flow, paths("state", state), sorted(plan.live))
+            learned = plan.reached_by(set(plan.parameters))
+            learns = [k for k in sorted(plan.remembered) if step.state[k] in learned]
+            check_places(where, plan.flow, paths("state", state), learns)
         for v, operation in plan.not_followed():
             (name, *_) = [names[i] for i in sorted(plan.sources[v])]
             raise ValueError(

@@ -158,6 +158,27 @@ class Plan:
                 near |= {step.state[m] for m in flow.memory.get(new, ())} if is_var(new) else set()
         return found
 
+    @functools.cached_property
+    def remembered(self) -> set[int]:
+        """The states whose past reaches the loss if no gradient is stopped."""
+        step, flow = self.step, self.flow
+        near, found = flow.reaches(step.ys), set[int]()
+        while found != (found := {k for k in flow.states if step.state[k] in near}):
+            near |= flow.reaches([step.new_state[k] for k in found])
+        return found
+
+    def reached_by(self, sources: set[Var]) -> set[Var]:
+        """What depends on some variables, at this step or a later one."""
+        step, found, size = self.step, set(sources), -1
+        while size != len(found):
+            size = len(found)
+            for e in step.eqns:
+                if has_gradient(e) and any(v in found for v in unique(e.invars)):
+                    found.update(v for v in e.outvars if is_inexact(v))
+            new = [(step.state[k], step.new_state[k]) for k in self.flow.states]
+            found.update(a for a, b in new if is_var(b) and b in found)
+        return found
+
     def _followed(self) -> list[Pool]:
         flow = self.flow
         filters = [f for f in self.pools.filters if not self.live.isdisjoint(f.pool)]

@@ -78,9 +78,9 @@ def check_params(call: str, params: Tree) -> None:
             )
 
 
-def check_places(where: str, flow: Flow, names: list[str], states: Iterable[int] = ()) -> None:
+def check_places(where: str, flow: Flow, names: list[str], states: Iterable[int]) -> None:
     """Refuse a step that moves what a state remembers from neuron to neuron."""
-    for k in states or flow.states:
+    for k in states:
         moved_by = flow.moved_by(k)
         if moved_by:
             raise ValueError(

@@ -156,6 +156,26 @@ def test_the_step_of_another_scan():
     assert (got.ac, got.dense, got.mac) == (expected.ac, expected.dense, expected.mac)
 
 
+@pytest.mark.usefixtures("mixed_dtypes")
+@pytest.mark.parametrize("dtype", [bool, jnp.int8, jnp.int32, jnp.bfloat16])
+def test_spikes_of_any_dtype(dtype):
+    def step(state, x):
+        return state, lax.dot_general(
+            x, W.astype(jnp.bfloat16), (((1,), (0,)), ((), ())), preferred_element_type=jnp.float32
+        )
+
+    report = js.cost.operations(step, (), X.astype(dtype))
+    assert report.ac == by_hand()["w"] and report.ac == report.effective
+
+
+def test_a_sequence_beside_numbers_over_time():
+    def step(state, x):
+        return state, x["gain"] * (x["spikes"] @ W)
+
+    report = js.cost.operations(step, (), {"gain": jnp.ones(5), "spikes": X})
+    assert report.samples == 3 and report.ac == by_hand()["w"]
+
+
 def test_products_of_activations_have_their_line():
     def attention(state, x):
         return state, jnp.einsum("ni,mi->nm", x, x)

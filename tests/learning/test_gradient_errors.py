@@ -172,6 +172,24 @@ def test_a_state_whose_entries_move_is_refused(credit):
     assert str(caught.value) == sentence.format("`online(step, credit='local')`", "slice")
 
 
+def test_a_delay_of_what_is_learned_is_refused():
+    """Its buffer remembers the parameters, and no pool has it."""
+    delay = js.Delay(steps=2)
+
+    def behind(w, state, x):
+        state, y = delay(state, x @ w)
+        return state, (y**2).mean()
+
+    def before(w, state, x):
+        a, x = delay(state[0], x)
+        b, y = LIF(state[1], x @ w)
+        return (a, b), y.mean()
+
+    with pytest.raises(ValueError, match=r"got state.buffer, which `jit` moves"):
+        first_call(behind, state=delay.init_state((2, 4)))
+    assert first_call(before, state=(delay.init_state((2, 3)), STATE)).traces
+
+
 def test_batch_norm_in_training_and_sequence_neurons_are_refused():
     rngs = nnx.Rngs(0)
     net = js.nn.Sequential(nnx.Linear(3, 4, rngs=rngs), nnx.BatchNorm(4, rngs=rngs), js.LIF())

@@ -56,7 +56,7 @@ def recurrent(neuron, scale, *, feed_back):
     return step, params, (at_rest[0], jnp.zeros((N, H)), at_rest[1])
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", [name for name in ROWS if name != "Delay"])  # is refused
 def test_local_is_exact_but_for_spikes_fed_back(name):
     row = ROWS[name]
     step, params, state = recurrent(row.neuron, row.scale, feed_back=lambda z: z)
