@@ -294,7 +294,6 @@ def test_a_disk_without_locks_is_a_warning(tmp_path, monkeypatch):
             "2.0",
         ),
     ],
-    ids=str,
 )
 def test_another_call_is_refused(trained, options, name, there, here):
     options = {**options, "made": options.get("made", make)()}
