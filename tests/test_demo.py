@@ -140,6 +140,7 @@ def test_the_digits_are_small_and_attributed():
     assert all(part in text for part in ("Alpaydin", "Kaynak", "10.24432/C50P49", "CC BY 4.0"))
 
 
+@pytest.mark.filterwarnings("ignore:`fit`. after epoch 0 layer:UserWarning")  # too short to fire
 def test_the_seed_decides():
     x, y = (a[:96] for a in data.digits()[:2])
     few = data.Data(x, y, x, y)
@@ -213,7 +214,7 @@ def test_bad_options(args, sentence):
 
 
 def test_options_that_do_not_fit_the_data(tmp_path):
-    size = "`batches(size=...)` must be at most 1437, the number of rows, got 5000."
+    size = "`batches(size=...)` must be from 1 to 1437, the number of rows, got 5000."
     fails(size, "--batch", "5000", "--out", tmp_path)
     fails("`batches(seed=...)` must be at least 0, got -1.", "--seed", "-1", "--out", tmp_path)
 
