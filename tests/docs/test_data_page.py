@@ -27,7 +27,8 @@ def folder(tmp_path, monkeypatch):
         path.write_bytes(events[: 10 * n].tobytes())
     with wave.open(str(tmp_path / "7_jackson_0.wav"), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
-        beep = 10_000 * np.sin(2 * np.pi * 700 * np.arange(2000) / 8000)
+        t = np.arange(2000) / 8000
+        beep = np.where(t < 0.1, 0, 10_000 * np.sin(2 * np.pi * 700 * t))
         file.writeframes(beep.astype("<i2").tobytes())
     monkeypatch.chdir(tmp_path)
 
