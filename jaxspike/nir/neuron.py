@@ -31,7 +31,8 @@ class NIRNeuron(DiscreteLIF):
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.nir.NIRNeuron(v_decay=0.5, v_leak=-65.0, v_start=-65.0, v_threshold=-50.0)
+        >>> v = dict(v_leak=-65.0, v_start=-65.0, v_reset=-65.0, v_threshold=-50.0)
+        >>> neuron = js.nir.NIRNeuron(v_decay=0.5, **v)
         >>> neuron.init_state((1,)).v
         Array([-65.], dtype=float32)
     """

@@ -34,10 +34,8 @@ class Sequential(LayerList):
         >>> ys.shape
         (20, 4, 10)
         >>> net[1] = js.LIF(tau=4.0)
-        >>> net[1:]
-        Sequential(
-          layers=Layers([Spiking(LIF(tau=4.0)), Spiking(LI())])
-        )
+        >>> len(net[1:]), net[1]
+        (2, Spiking(LIF(tau=4.0)))
     """
 
     def __call__(self, state: Tree, x):
