@@ -16,7 +16,7 @@ from jax.extend import source_info_util
 from jax.extend.core import DropVar, Jaxpr, JaxprEqn, Var
 
 from .._types import Array
-from ..engine.program import function, is_var, scan_arity, type_of, unique, value
+from ..engine.program import function, is_var, jaxprs_in, scan_arity, type_of, unique, value
 from . import counters
 from .primitives import ELEMENTWISE, FREE, REDUCTIONS, WINDOWS
 from .products import Product, is_product, measure
@@ -140,7 +140,7 @@ def _count(eqn: JaxprEqn, inputs: list[Array], known: Sequence[Origin], line: st
 def _static_counts(eqn: JaxprEqn, line: str) -> tuple[Counter[str], Counter[str]]:
     """The arithmetic of an equation, and what is not known of it; both known from its shapes."""
     name = eqn.primitive.name
-    if inner := _bodies(eqn):
+    if inner := jaxprs_in(eqn):
         arithmetic, uncounted = Counter[str](), Counter[str]()
         for e in (e for body in inner for e in body.eqns):
             for mine, theirs in zip(
@@ -165,17 +165,9 @@ def _line(eqn: JaxprEqn, otherwise: str) -> str:
     return source_info_util.summarize(eqn.source_info) or otherwise
 
 
-def _bodies(eqn: JaxprEqn) -> list[Jaxpr]:
-    """The jaxprs inside an equation that run when it does; the rules of a derivative do not."""
-    names = ("branches", "cond_jaxpr", "body_jaxpr", *_BODIES)
-    held = [eqn.params[name] for name in names if name in eqn.params]
-    flat = [j for h in held for j in (h if isinstance(h, tuple | list) else [h])]
-    return [j for j in (getattr(j, "jaxpr", j) for j in flat) if hasattr(j, "eqns")]
-
-
 def _has_counted_parts(eqn: JaxprEqn) -> bool:
     """Whether an equation holds products, or parts that run a number of times unknown here."""
-    inner = [e for body in _bodies(eqn) for e in body.eqns]
+    inner = [e for body in jaxprs_in(eqn) for e in body.eqns]
     return bool(inner) and (
         eqn.primitive.name in ("while", "cond")
         or any(is_product(e) or _has_counted_parts(e) for e in inner)

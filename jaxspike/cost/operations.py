@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from .. import _check
+from .._paths import dotted
 from .._types import Array, State, Tree
 from . import counters
 from .interpret import Origin, interpret, opened
@@ -70,7 +71,7 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
     _check.function("`operations(step=...)`", step)
     _refuse(x_seq)
     leaves, names, call = _parameters(step)
-    paths = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
+    paths = [_name(state, path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
     flat, tree = jax.tree.flatten(state)
     flat = [jnp.asarray(leaf) for leaf in flat]
     origins = [*(Origin(name=name) for name in names), *[Origin(is_data=True)] * len(flat)]
@@ -115,8 +116,6 @@ def _parameters(step: Any) -> tuple[list[Array], list[str], Callable[..., Any]]:
     is_array = [isinstance(leaf, jax.Array | np.ndarray) for _, leaf in pairs]
     arrays = [leaf for (_, leaf), own in zip(pairs, is_array, strict=True) if own]
     paths = [path for (path, _), own in zip(pairs, is_array, strict=True) if own]
-    if isinstance(step, functools.partial):
-        paths = [path[2:] if len(path) > 2 else path[1:] for path in paths]
 
     def call(arrays: list[Array], state: State, x: Tree):
         given = iter(arrays)
@@ -125,18 +124,18 @@ def _parameters(step: Any) -> tuple[list[Array], list[str], Callable[..., Any]]:
         ]
         return rebuild(jax.tree.unflatten(tree, leaves))(state, x)
 
-    return arrays, [_name(path, held) for path in paths], call
+    below = 2 if isinstance(step, functools.partial) else 0  # keys that lead to an argument
+    return arrays, [_name(held, path, below) for path in paths], call
 
 
-def _name(path: tuple[Any, ...], holder: Any = None) -> str:
-    """A path as users write it: dotted, without ``layers`` of a Sequential and Flax's ``value``."""
+def _name(holder: Tree, path: tuple[Any, ...], below: int = 0) -> str:
+    """The dotted path of an array, without the first ``below`` keys and the ``value`` of Flax."""
     keys = [getattr(entry, a) for entry in path for a in _KEYS if hasattr(entry, a)]
-    names = []
-    for key in keys:
-        if not (key == "layers" and type(holder).__name__ == "Sequential"):
-            names.append(str(key))
-        holder = None if key in _VALUE else getattr(holder, str(key), None)
-    return ".".join(n for n in names if n not in _VALUE) or "0"
+    if keys and keys[-1] in _VALUE:
+        keys.pop()
+    for key in keys[:below]:
+        holder = holder[key]
+    return dotted(holder, keys[below:] or keys[-1:] or [0])
 
 
 def _is_number(x: Array) -> bool:

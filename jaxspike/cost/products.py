@@ -10,7 +10,7 @@ from jax import lax
 from jax.extend.core import JaxprEqn
 
 from .._types import Array
-from ..engine.program import type_of
+from ..engine.program import CONTRACTIONS, type_of
 from . import counters
 
 _FLOAT_LIMIT, _WORD_LIMIT = 2**24, 2**32  # the largest exact count in float32 and in uint32
@@ -45,7 +45,7 @@ class Product(NamedTuple):
 
 def is_product(eqn: JaxprEqn) -> bool:
     """Whether an equation is a matrix product or a convolution."""
-    return eqn.primitive.name in ("dot_general", "conv_general_dilated")
+    return eqn.primitive.name in CONTRACTIONS
 
 
 def measure(eqn: JaxprEqn, operands: list[Array], is_data: list[bool]) -> Product:

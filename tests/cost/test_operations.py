@@ -195,6 +195,16 @@ def test_what_is_made_of_a_parameter_keeps_its_name():
     assert [row.name for row in report.rows()] == ["w"]
 
 
+def test_names_are_the_paths_of_the_layers():
+    rngs = nnx.Rngs(0)
+    inner = js.nn.Sequential(nnx.Linear(6, 5, rngs=rngs), LIF)
+    net = js.nn.Sequential(nnx.Linear(4, 6, rngs=rngs), LIF, inner)
+    report = js.cost.operations(net, net.init_state((3, 4)), 3 * X)
+    names = [row.name.removesuffix(".kernel") for row in report.rows()]
+    assert names == ["0", "2.0"]
+    assert set(names) < set(js.summary(net, (3, 4)).layers)
+
+
 def test_nothing_is_dropped():
     def step(state, x):
         return state, jnp.sort(x @ W, axis=-1)

@@ -7,6 +7,7 @@ from .jaxpr import (
     Atom as Atom,
     function as function,
     is_var as is_var,
+    jaxprs_in as jaxprs_in,
     outputs_of as outputs_of,
     prune as prune,
     type_of as type_of,

@@ -58,6 +58,13 @@ def outputs_of(eqns: Sequence[JaxprEqn]) -> list[Var]:
     return [v for e in eqns for v in e.outvars if not isinstance(v, DropVar)]
 
 
+def jaxprs_in(eqn: JaxprEqn) -> list[Jaxpr]:
+    """The jaxprs inside an equation."""
+    leaves = jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda p: hasattr(p, "eqns"))
+    found = (getattr(p, "jaxpr", p) for p in leaves)
+    return [j for j in found if isinstance(j, Jaxpr)]
+
+
 def prune(
     eqns: Sequence[JaxprEqn], outvars: Iterable[Atom], *, effects: bool = True
 ) -> list[JaxprEqn]:

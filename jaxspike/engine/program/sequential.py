@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Jaxpr, JaxprEqn, Var
 
-from .jaxpr import type_of
+from .jaxpr import jaxprs_in, type_of
 
 
 def must_run_in_sequence(eqn: JaxprEqn, time_varying: set[Var]) -> bool:
@@ -19,7 +19,7 @@ def must_run_in_sequence(eqn: JaxprEqn, time_varying: set[Var]) -> bool:
         time_varying: The variables that change over time.
     """
     if eqn.primitive.name == "cond" and eqn.invars[0] not in time_varying:
-        return any(map(_has_sequential, _jaxprs(eqn)))
+        return any(map(_has_sequential, jaxprs_in(eqn)))
     return _is_sequential(eqn)
 
 
@@ -31,15 +31,8 @@ def _is_sequential(eqn: JaxprEqn) -> bool:
         dtypes = [type_of(v).dtype for v in [*eqn.invars, *eqn.outvars]]
         keys = {str(d) for d in dtypes if jnp.issubdtype(d, jax.dtypes.prng_key)}
         return keys != {"key<fry>"}
-    return any(map(_has_sequential, _jaxprs(eqn)))
+    return any(map(_has_sequential, jaxprs_in(eqn)))
 
 
 def _has_sequential(jaxpr: Jaxpr) -> bool:
     return any(map(_is_sequential, jaxpr.eqns))
-
-
-def _jaxprs(eqn: JaxprEqn) -> list[Jaxpr]:
-    """The jaxprs inside an equation."""
-    leaves = jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda p: hasattr(p, "eqns"))
-    found = (getattr(p, "jaxpr", p) for p in leaves)
-    return [j for j in found if isinstance(j, Jaxpr)]
