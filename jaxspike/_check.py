@@ -1,4 +1,4 @@
-"""Checks of arguments that several rooms share; each names the call, the value and the fix."""
+"""Checks of arguments, shared by the subpackages; each names the call, the value and the fix."""
 
 import importlib
 from collections.abc import Callable

@@ -12,10 +12,10 @@ from ..field import between
 
 
 class WeightDependence(Pytree, abc.ABC):
-    """Base of the factors by which a plasticity rule scales its changes, and of hard bounds.
+    """Base class of the factors by which a plasticity rule scales its changes, and of hard bounds.
 
-    A weight dependence of your own is a subclass with ``factors``. Once the factors are applied, a
-    change that would take a weight out of its bounds is cut where it reaches them.
+    To write your own, subclass it and define ``factors``. After the factors are applied, a change
+    that would take a weight out of its bounds is cut so that it only reaches them.
 
     Args:
         w_min: Smallest weight; None for no bound.

@@ -381,7 +381,7 @@ def test_shapes_that_do_not_fit_are_refused():
     raises(
         ValueError,
         "`STDP(post=...)` must be [3, 5], got the shape (3, 4). "
-        "Give the spikes of the neurons behind the layer.",
+        "Give the spikes of the neurons that the layer feeds.",
         *(RULE, TRACES, W, PRE[0], PRE[0]),
     )
     raises(

@@ -315,7 +315,7 @@ def _up_to_last_window(n: int, before: int, after: int, window: int, stride: int
 
 
 def _lowest(dtype) -> np.ndarray:
-    """What no entry is below."""
+    """The smallest value of a dtype."""
     if jnp.issubdtype(dtype, jnp.bool_):
         return np.asarray(False)
     whole = jnp.issubdtype(dtype, jnp.integer)
