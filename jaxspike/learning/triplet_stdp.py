@@ -44,10 +44,7 @@ class TripletSTDP(PlasticityRule):
         a3_plus: Amplitude of potentiation by a triplet of two output spikes and an input spike.
         a2_minus: Amplitude of depression by a pair, positive to depress.
         a3_minus: Amplitude of depression by a triplet of two input spikes and an output spike.
-        pairing: "all" or "nearest": whether spikes add up in the traces or set them to 1.
-        same_step: Whether two spikes in the same step are a pair.
-        weight_dependence: How changes depend on the weight, and its bounds.
-        reduction: "sum" or "mean" over the samples of a batch.
+        pairing, same_step, weight_dependence, reduction: As for `STDP`.
 
     Raises:
         ValueError: If a time constant is not above zero.

@@ -58,11 +58,10 @@ class Additive(WeightDependence):
     """Changes that do not depend on the weight, within hard bounds if there are any.
 
     Args:
-        w_min: Smallest weight; None for no bound.
-        w_max: Largest weight; None for no bound.
+        w_min, w_max: As for `WeightDependence`.
 
     Raises:
-        ValueError: If ``w_max`` is not greater than ``w_min``.
+        ValueError: As for `WeightDependence`.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -81,11 +80,10 @@ class Proportional(WeightDependence):
     A weight of zero stays zero, and the sign of a change is that of the weight.
 
     Args:
-        w_min: Smallest weight; None for no bound.
-        w_max: Largest weight; None for no bound.
+        w_min, w_max: As for `WeightDependence`.
 
     Raises:
-        ValueError: If ``w_max`` is not greater than ``w_min``.
+        ValueError: As for `WeightDependence`.
 
     Example:
         >>> import jaxspike as js

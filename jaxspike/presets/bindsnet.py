@@ -84,14 +84,12 @@ def weight_dependent_post_pre(
     Potentiation is scaled by ``wmax - w``, depression by ``w - wmin``.
 
     Args:
-        nu: Learning rates of depression and of potentiation.
-        tc_trace: Time constant of the traces, in ms.
-        traces_additive: Whether spikes add up in the traces.
+        nu, tc_trace, traces_additive: As for `post_pre`.
         wmin: Smallest weight.
         wmax: Largest weight.
 
     Raises:
-        ValueError: If the time constant is not above zero, or the bounds are not in order.
+        ValueError: As for `post_pre`.
 
     Example:
         >>> import jaxspike as js
@@ -116,13 +114,10 @@ def hebbian(
 
     Args:
         nu: Learning rates at input spikes and at output spikes.
-        tc_trace: Time constant of the traces, in ms.
-        traces_additive: Whether spikes add up in the traces.
-        wmin: Smallest weight; None for no bound.
-        wmax: Largest weight; None for no bound.
+        tc_trace, traces_additive, wmin, wmax: As for `post_pre`.
 
     Raises:
-        ValueError: If the time constant is not above zero, or the bounds are not in order.
+        ValueError: As for `post_pre`.
 
     Example:
         >>> import jaxspike as js
@@ -228,18 +223,11 @@ def mstdpet(
     """The ``MSTDPET`` of BindsNET, with the amplitudes that it takes in ``network.run``.
 
     Args:
-        nu: Learning rate, the first of its pair.
-        a_plus: Amplitude of potentiation.
-        a_minus: Amplitude of depression, negative to depress.
-        tc_plus: Time constant of the input trace, in ms.
-        tc_minus: Time constant of the output trace.
-        tc_e_trace: Time constant of the eligibility trace.
-        zero_lag: Whether the reward acts on the trace of the same step, not of the step before.
-        wmin: Smallest weight; None for no bound.
-        wmax: Largest weight; None for no bound.
+        nu, a_plus, a_minus, tc_plus, tc_minus, zero_lag, wmin, wmax: As for `mstdp`.
+        tc_e_trace: Time constant of the eligibility trace, in ms.
 
     Raises:
-        ValueError: If a time constant is not above zero, or the bounds are not in order.
+        ValueError: As for `mstdp`.
 
     Example:
         >>> import jaxspike as js
