@@ -84,12 +84,14 @@ def weight_dependent_post_pre(
     Potentiation is scaled by ``wmax - w``, depression by ``w - wmin``.
 
     Args:
-        nu, tc_trace, traces_additive: As for `post_pre`.
+        nu: Learning rates of depression and of potentiation.
+        tc_trace: Time constant of the traces, in ms.
+        traces_additive: Whether spikes add up in the traces.
         wmin: Smallest weight.
         wmax: Largest weight.
 
     Raises:
-        ValueError: As for `post_pre`.
+        ValueError: If the time constant is not above zero, or the bounds are not in order.
 
     Example:
         >>> import jaxspike as js
@@ -114,10 +116,13 @@ def hebbian(
 
     Args:
         nu: Learning rates at input spikes and at output spikes.
-        tc_trace, traces_additive, wmin, wmax: As for `post_pre`.
+        tc_trace: Time constant of the traces, in ms.
+        traces_additive: Whether spikes add up in the traces.
+        wmin: Smallest weight; None for no bound.
+        wmax: Largest weight; None for no bound.
 
     Raises:
-        ValueError: As for `post_pre`.
+        ValueError: If the time constant is not above zero, or the bounds are not in order.
 
     Example:
         >>> import jaxspike as js
@@ -223,11 +228,18 @@ def mstdpet(
     """The ``MSTDPET`` of BindsNET, with the amplitudes that it takes in ``network.run``.
 
     Args:
-        nu, a_plus, a_minus, tc_plus, tc_minus, zero_lag, wmin, wmax: As for `mstdp`.
-        tc_e_trace: Time constant of the eligibility trace, in ms.
+        nu: Learning rate, the first of its pair.
+        a_plus: Amplitude of potentiation.
+        a_minus: Amplitude of depression, negative to depress.
+        tc_plus: Time constant of the input trace, in ms.
+        tc_minus: Time constant of the output trace.
+        tc_e_trace: Time constant of the eligibility trace.
+        zero_lag: Whether the reward acts on the trace of the same step, not of the step before.
+        wmin: Smallest weight; None for no bound.
+        wmax: Largest weight; None for no bound.
 
     Raises:
-        ValueError: As for `mstdp`.
+        ValueError: If a time constant is not above zero, or the bounds are not in order.
 
     Example:
         >>> import jaxspike as js

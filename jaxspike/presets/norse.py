@@ -148,10 +148,13 @@ def li(
     """The ``LI`` and ``LICell`` of Norse, a readout: `lif` without spikes; its output is ``v``.
 
     Args:
-        tau_syn_inv, tau_mem_inv, v_leak, dt: As for `lif`.
+        tau_syn_inv: Inverse time constant of the synapse, in 1/s with ``dt`` in s.
+        tau_mem_inv: Inverse time constant of the membrane.
+        v_leak: Potential that the membrane leaks to and starts at.
+        dt: Time step; at most ``2 / tau_mem_inv`` and ``2 / tau_syn_inv``.
 
     Raises:
-        ValueError: As for `lif`.
+        ValueError: If a rate or ``dt`` is not above zero, or the Euler steps are unstable.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -174,7 +177,9 @@ def li_box(tau_mem_inv: Param = 100.0, v_leak: Param = 0.0, dt: Param = 0.001) -
     """The ``LIBoxCell`` of Norse, a readout: `lif_box` without spikes; its output is ``v``.
 
     Args:
-        tau_mem_inv, v_leak, dt: As for `lif_box`.
+        tau_mem_inv: Inverse time constant of the membrane, in 1/s with ``dt`` in s.
+        v_leak: Potential that the membrane leaks to and starts at.
+        dt: Time step, at most ``2 / tau_mem_inv``.
 
     Raises:
         ValueError: If a rate or ``dt`` is not above zero, or the Euler steps are unstable.

@@ -109,8 +109,11 @@ def mstdpet(
     """The ``MSTDPETLearner`` of SpikingJelly, which has a batch here.
 
     Args:
-        tau_pre, tau_post, f_pre, f_post: As for `mstdp`.
-        tau_trace: Time constant of the eligibility trace, in time steps, above zero.
+        tau_pre: Time constant of the input trace, in time steps, above zero.
+        tau_post: Time constant of the output trace.
+        tau_trace: Time constant of the eligibility trace.
+        f_pre: Factor of depression, a function of the weight.
+        f_post: Factor of potentiation.
 
     Raises:
         ValueError: If a time constant is not above zero.
