@@ -1,1 +1,1 @@
-"""jaxspike against other libraries (`compare`), and its engine against `jax.lax.scan` (`engine`)."""
+"""jaxspike against other libraries (`compare`), its engine against `jax.lax.scan` (`engine`)."""
