@@ -1,0 +1,311 @@
+"""The activations of an ANN in its equations, and what lies between them."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend import source_info_util
+from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
+
+from .._types import Array, Tree
+from ..engine.program import (
+    Atom,
+    evaluate,
+    flatten,
+    is_var,
+    outputs_of,
+    scales,
+    scan_arity,
+    type_of,
+    unique,
+    value,
+)
+
+# what only wraps a body: derivative rules do not matter to a spiking network
+_CALLS = {
+    "jit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "remat2": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+}
+_POOLS = ("reduce_window_max", "reduce_max")
+_POSITIVE, _NEGATIVE = ("gt", "ge"), ("lt", "le")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Site:
+    """An activation ``relu(x) - slope * relu(-x)``, in equations.
+
+    Attributes:
+        out: The variable that it defines.
+        x: The variable before it.
+        slope: The slope below zero; None for a relu.
+        high: The largest value; None if there is none.
+        pools: Equations of max pooling between ``x`` and the activation: pooling its output is the
+            same as pooling its input.
+        line: The line of the user's code.
+    """
+
+    out: Var
+    x: Var
+    slope: Atom | None
+    high: float | None
+    pools: tuple[JaxprEqn, ...]
+    line: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Program:
+    """An ANN whose equations between the sites are affine in the activations.
+
+    Attributes:
+        invars: Its inputs: constants, parameters, and x last.
+        outvars: Its outputs.
+        parts: Sites, and equations, in topological order.
+        islands: Equations that are neither, with their lines.
+    """
+
+    invars: list[Var]
+    outvars: list[Atom]
+    parts: list[Site | JaxprEqn]
+    islands: list[str]
+
+    @property
+    def sites(self) -> list[Site]:
+        """The activations, in order."""
+        return [part for part in self.parts if isinstance(part, Site)]
+
+    def __call__(self, args: Sequence[Array], activate: Callable[..., Array]) -> list[Array]:
+        """Evaluate it.
+
+        Args:
+            args: Values for ``invars``.
+            activate: ``activate(k, site, x, slope)`` is the output of site ``k``.
+        """
+        env: dict[Var, Any] = dict(zip(self.invars, args, strict=True))
+        k, pending = 0, list[JaxprEqn]()
+        for part in self.parts:
+            if isinstance(part, Site):
+                _run(pending, env)
+                pending = []
+                x = env[part.x]
+                for pool in part.pools:
+                    inner = {v: x for v in unique(pool.invars)}
+                    _run([pool], inner)
+                    x = inner[pool.outvars[0]]
+                slope = None if part.slope is None else value(env, part.slope)
+                env[part.out] = activate(k, part, x, slope)
+                k += 1
+            else:
+                pending.append(part)
+        _run(pending, env)
+        return [value(env, v) for v in self.outvars]
+
+
+def _run(eqns: Sequence[JaxprEqn], env: dict[Var, Any]) -> None:
+    evaluate(eqns, env, lambda _: False, lambda *_: ())
+
+
+def read(f: Callable[..., Any], *args: Tree) -> tuple[Program, list[Array], Tree]:
+    """The equations of ``f(*args)``, whose last argument is the input, and its activations.
+
+    Returns:
+        The program; the values of its first inputs, which ``f`` closes over; and the shapes that
+        ``f`` returned.
+    """
+    jaxpr, consts, out = flatten(f, *args)
+    if any(e.primitive.name in _CALLS or e.primitive.name == "scan" for e in jaxpr.eqns):
+        closed = jax.make_jaxpr(lambda *a: _inline(jaxpr, a))(*consts, *jax.tree.leaves(args))
+        jaxpr = closed.jaxpr
+        invars = [*jaxpr.constvars, *jaxpr.invars]
+        jaxpr, consts = jaxpr.replace(constvars=[], invars=invars), [*closed.consts, *consts]
+    n_data = len(jax.tree.leaves(args[-1]))
+    return _program(jaxpr, n_data), consts, out
+
+
+def _inline(jaxpr: Jaxpr, args: Sequence[Array]) -> list[Array]:
+    """Evaluate a jaxpr, including the bodies of calls and of scans."""
+
+    def special(eqn: JaxprEqn, values: list[Any]) -> list[Any]:
+        name = eqn.primitive.name
+        inner = eqn.params[_CALLS.get(name, "jaxpr")]
+        body, consts = getattr(inner, "jaxpr", inner), list(getattr(inner, "consts", ()))
+        body = body.replace(constvars=[], invars=[*body.constvars, *body.invars])
+        if name != "scan":
+            return _inline(body, [*consts, *values])
+        nc, nk = scan_arity(eqn)
+        carry, xs = values[nc : nc + nk], values[nc + nk :]
+        length, rows = eqn.params["length"], []
+        for t in reversed(range(length)) if eqn.params["reverse"] else range(length):
+            outs = _inline(body, [*consts, *values[:nc], *carry, *(x[t] for x in xs)])
+            carry = outs[:nk]
+            rows.append(outs[nk:])
+        rows = rows[::-1] if eqn.params["reverse"] else rows
+        return [*carry, *(jnp.stack(row) for row in zip(*rows, strict=True))]
+
+    env: dict[Var, Any] = dict(zip(jaxpr.invars, args, strict=True))
+    evaluate(
+        jaxpr.eqns, env, lambda e: e.primitive.name in _CALLS or e.primitive.name == "scan", special
+    )
+    return [value(env, v) for v in jaxpr.outvars]
+
+
+def _program(jaxpr: Jaxpr, n_data: int) -> Program:
+    found = _Finder(jaxpr, n_data).sites
+    inside = {id(e): s for s in found.values() for e in s.pools}
+    parts: list[Site | JaxprEqn] = [
+        found.get(e.outvars[0], e) for e in jaxpr.eqns if e.outvars and id(e) not in inside
+    ]
+    # equations inside an activation feed nothing else
+    need = set(unique(jaxpr.outvars))
+    kept = list[Site | JaxprEqn]()
+    for part in reversed(parts):
+        is_site = isinstance(part, Site)
+        outs = [part.out] if is_site else part.outvars
+        if any(v in need for v in outs):
+            kept.append(part)
+            ins = [part.x, part.slope] if is_site else part.invars
+            need.update(unique(a for a in ins if a is not None))
+    data = set(jaxpr.invars[len(jaxpr.invars) - n_data :])
+    islands = list[str]()
+    for part in kept[::-1]:
+        if isinstance(part, Site):
+            data.add(part.out)
+            continue
+        at = [i for i, v in enumerate(part.invars) if is_var(v) and v in data]
+        if not at:
+            continue
+        data.update(outputs_of([part]))
+        factors = scales(part, at)
+        if factors is None:
+            shape = "x".join(map(str, type_of(part.outvars[0]).shape)) or "scalar"
+            islands.append(f"`{part.primitive.name}` of {shape} at {line_of(part)}")
+    return Program(jaxpr.invars, list(jaxpr.outvars), kept[::-1], islands)
+
+
+def line_of(eqn: JaxprEqn) -> str:
+    """Where an equation stands in the user's code."""
+    return source_info_util.summarize(eqn.source_info)
+
+
+class _Finder:
+    """The activations among the equations of a jaxpr, by the variable that each defines."""
+
+    def __init__(self, jaxpr: Jaxpr, n_data: int):
+        self.producer = {v: e for e in jaxpr.eqns for v in e.outvars}
+        self.users: dict[Var, list[JaxprEqn | None]] = {}
+        for e in jaxpr.eqns:
+            for v in unique(e.invars):
+                self.users.setdefault(v, []).append(e)
+        for v in unique(jaxpr.outvars):
+            self.users.setdefault(v, []).append(None)
+        data = set(jaxpr.invars[len(jaxpr.invars) - n_data :])
+        self.sites: dict[Var, Site] = {}
+        for e in jaxpr.eqns:
+            if any(v in data for v in unique(e.invars)):
+                data.update(e.outvars)
+                self._add(e, data)
+
+    def _add(self, e: JaxprEqn, data: set[Var]) -> None:
+        out = e.outvars[0]
+        if not jnp.issubdtype(type_of(out).dtype, jnp.floating):
+            return
+        x, slope, high = self._rectified(e)
+        if x is not None and x in data:
+            line = line_of(e)
+            self.sites[out] = Site(out, x, slope, high, (), line)
+            return
+        operand = e.invars[0]
+        before = self.sites.get(operand) if is_var(operand) else None
+        if e.primitive.name == "min":  # relu6 is the minimum of a relu and a number
+            relu, high = self._other(e, lambda a: self._number(a) is not None)
+            before = self.sites.get(relu) if relu is not None else None
+            if before and before.slope is None and before.high is None and self._only_user(relu):
+                self._replace(before, out, high=self._number(high))
+        elif before and e.primitive.name in _POOLS and self._only_user(before.out):
+            if before.slope is None or self._is_positive(before.slope):
+                self._replace(before, out, pools=(*before.pools, e))
+
+    def _replace(self, site: Site, out: Var, **changes: Any) -> None:
+        del self.sites[site.out]
+        self.sites[out] = dataclasses.replace(site, out=out, **changes)
+
+    def _only_user(self, v: Var | None) -> bool:
+        return v is not None and len(self.users.get(v, ())) == 1
+
+    def _rectified(self, e: JaxprEqn) -> tuple[Var | None, Atom | None, float | None]:
+        """The input, the slope below zero and the largest value of an activation."""
+        name = e.primitive.name
+        if name == "max":
+            x, _ = self._other(e, self._is_zero)
+            return x, None, None
+        if name == "clamp" and self._is_zero(e.invars[0]) and is_var(e.invars[1]):
+            high = self._number(e.invars[2])
+            return (e.invars[1], None, high) if high is not None else (None, None, None)
+        if name == "abs" and is_var(e.invars[0]):
+            return e.invars[0], Literal(np.float32(-1), type_of(e.outvars[0])), None
+        if name == "select_n" and len(e.invars) == 3:
+            return self._chosen(e)
+        return None, None, None
+
+    def _chosen(self, e: JaxprEqn) -> tuple[Var | None, Atom | None, float | None]:
+        """Of ``where(x > 0, x, slope * x)``."""
+        test = self.producer.get(e.invars[0]) if is_var(e.invars[0]) else None
+        if test is None or test.primitive.name not in (*_POSITIVE, *_NEGATIVE):
+            return None, None, None
+        if not self._is_zero(test.invars[1]) or not is_var(test.invars[0]):
+            return None, None, None
+        x, below, above = test.invars[0], e.invars[1], e.invars[2]
+        if test.primitive.name in _NEGATIVE:
+            below, above = above, below
+        if not self._same(above, x):
+            return None, None, None
+        if self._is_zero(below):
+            return x, None, None
+        product = self.producer.get(below) if is_var(below) else None
+        if product is None or product.primitive.name != "mul":
+            return None, None, None
+        first, second = product.invars
+        if self._same(first, x):
+            return x, second, None
+        return (x, first, None) if self._same(second, x) else (None, None, None)
+
+    def _other(self, e: JaxprEqn, is_this: Callable[[Atom], bool]) -> tuple[Any, Any]:
+        """The variable of two operands of which the other one ``is_this``, and that one."""
+        for a, b in (e.invars, e.invars[::-1]):
+            if is_this(b) and is_var(a):
+                return a, b
+        return None, None
+
+    def _same(self, a: Atom, b: Atom) -> bool:
+        if a is b:
+            return True
+        if not (is_var(a) and is_var(b)):
+            return False
+        p, q = self.producer.get(a), self.producer.get(b)
+        same = p is not None and q is not None and p.primitive is q.primitive
+        return same and (list(map(id, p.invars)), str(p.params)) == (
+            list(map(id, q.invars)),
+            str(q.params),
+        )
+
+    def _number(self, a: Atom) -> float | None:
+        """The number that fills a literal or a broadcast literal."""
+        if not is_var(a):
+            return float(a.val) if np.ndim(a.val) == 0 else None
+        e = self.producer.get(a)
+        if e is not None and e.primitive.name in ("broadcast_in_dim", "convert_element_type"):
+            return self._number(e.invars[0])
+        return None
+
+    def _is_zero(self, a: Atom) -> bool:
+        return self._number(a) == 0.0
+
+    def _is_positive(self, a: Atom) -> bool:
+        number = self._number(a)
+        return number is not None and number >= 0
