@@ -1,4 +1,4 @@
-"""`energy`: the energy of counted operations, under a model that says what it assumes."""
+"""`energy`: the energy of counted operations, under a model that states its assumptions."""
 
 import dataclasses
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -41,10 +41,10 @@ class Model(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class EnergyModel:
-    """What each operation costs, in picojoules: a table, such as one for your own chip.
+    """The cost of each operation in picojoules: a table, such as one for your own chip.
 
     Args:
-        name: What the report calls it.
+        name: Its name in reports.
         source: Where the numbers come from.
         ac: An accumulation.
         mac: A multiply-accumulate.
@@ -144,7 +144,7 @@ def SpikingJellySimple() -> EnergyModel:  # noqa: N802, the name of a model
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Energy:
-    """Picojoules per sample (see `energy`). Prints as a table with the operations beside them.
+    """Picojoules per sample (see `energy`). Prints as a table, with the operations.
 
     Attributes:
         model: The model.
@@ -190,10 +190,10 @@ class Energy:
 def energy(report: Operations, model: Model | None = None) -> Energy:
     """The energy of the operations of a report, per sample.
 
-    It is a sum of numbers of operations times their cost, which anyone can redo from the printed
-    table, and no measurement: where memory is not in the model, neither is the energy that moves
-    weights and spikes, which on most hardware is the larger part. For comparison it prints the
-    dense ANN with the same weights, quantized to 8 bits, which computes each product once.
+    It is the sum of the numbers of operations times their costs, which anyone can check with the
+    printed table. It is not a measurement: if memory is not in the model, neither is the energy of
+    moving weights and spikes, which on most hardware is the larger part. For comparison it prints
+    the dense ANN with the same weights, quantized to 8 bits, which computes each product once.
 
     Args:
         report: What `operations` counted.

@@ -1,4 +1,4 @@
-"""Run a program and count what it does: an interpreter of equations that counts beside evaluating.
+"""Run a program and count its operations: an interpreter that counts while it evaluates.
 
 Every function here is traceable: counts are arrays, so the interpreter works under `jax.jit` and
 `jax.vmap`, and the loops of the program stay loops. What is counted, and in which numbers, is a
@@ -32,7 +32,7 @@ _COPIES = {"copy", "copy_p", "optimization_barrier", "stop_gradient"}  # of thei
 
 
 class Origin(NamedTuple):
-    """What an interpreter knows of a variable.
+    """Facts about a variable that the interpreter keeps.
 
     Attributes:
         is_data: Whether it depends on the input or the state.
@@ -60,12 +60,12 @@ class Meter(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What was counted, by name.
+    """Counts, by name.
 
     Attributes:
         products: Of each parameter, or of each line that multiplies two activations.
         arithmetic: Elementwise operations and reductions on data, by primitive.
-        uncounted: How often an equation ran that this does not know, by primitive and line.
+        uncounted: Runs of equations that the interpreter does not know, by primitive and line.
     """
 
     products: dict[str, Tree]
@@ -90,11 +90,11 @@ def interpret(
         meter: How to count.
         jaxpr: The equations.
         args: Their inputs.
-        origins: What is known of each input.
+        origins: The facts about each input.
         line: The line of the user's code that called them, for equations that have none.
 
     Returns:
-        The outputs, what is known of each, and the counts.
+        The outputs, the facts about each, and the counts.
     """
     env: dict[Var, Array] = dict(zip(jaxpr.invars, args, strict=True))
     origin: dict[Var, Origin] = dict(zip(jaxpr.invars, origins, strict=True))
@@ -185,7 +185,7 @@ def _count(
 
 
 def _static_counts(eqn: JaxprEqn, line: str) -> tuple[Counter[str], Counter[str]]:
-    """The arithmetic of an equation, and what is not known of it; both known from its shapes."""
+    """The arithmetic of an equation, and what is not counted; both follow from its shapes."""
     name = eqn.primitive.name
     if (inner := jaxprs_in(eqn)) and (name in CALLS or name in _INSIDE):
         arithmetic, uncounted = Counter[str](), Counter[str]()
@@ -213,7 +213,7 @@ def _line(eqn: JaxprEqn, otherwise: str) -> str:
 
 
 def _has_counted_parts(eqn: JaxprEqn) -> bool:
-    """Whether an equation holds products, or parts that run a number of times unknown here."""
+    """Whether an equation contains products, or parts that run an unknown number of times."""
     name = eqn.primitive.name
     if name not in CALLS and name not in _INSIDE:
         return False  # such as a kernel, whose body is not in terms of its operands

@@ -1,4 +1,4 @@
-"""`operations`: what a network computes on real data, counted."""
+"""`operations`: count the operations of a network on real data."""
 
 import warnings
 from collections.abc import Callable

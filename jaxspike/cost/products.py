@@ -131,8 +131,8 @@ def measure(eqn: JaxprEqn, operands: list[Array], is_data: list[bool]) -> Produc
 def pairs(eqn: JaxprEqn, a: Array, b: Array) -> Array:
     """An array whose sum is that of the product of ``a`` and ``b``, without computing all of it.
 
-    What a sum over the outputs makes of a matrix product is a product of sums; of a convolution it
-    is one with a single output channel.
+    Summed over its outputs, a matrix product is a product of sums, and a convolution one with a
+    single output channel.
     """
     if eqn.primitive.name == "dot_general":
         summed, batched = eqn.params["dimension_numbers"]

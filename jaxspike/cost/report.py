@@ -45,7 +45,7 @@ class Row(NamedTuple):
         dense: All pairs.
         spike_fan_out: Pairs with a spike, whatever the weight, where activations are in {0, 1}.
         dense_mac: All pairs where they are not.
-        activation_sparsity: The part of the activations that is zero.
+        activation_sparsity: The fraction of the activations that is zero.
         activation_bytes: The bytes of the activations, as they are stored.
         parameter_bytes: The bytes of the parameter; 0 for a product of activations.
         spikes: The activations that are one, where activations are in {0, 1}.
@@ -74,9 +74,9 @@ class Row(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
 class Operations:
-    """What a network computed (see `operations`). Prints as a table, per sample.
+    """The operations of a network (see `operations`). Prints as a table, per sample.
 
-    Numbers below are over all samples and steps; divide by ``samples``, or use `per_sample`.
+    All numbers are totals over samples and steps; divide by ``samples``, or use `per_sample`.
     """
 
     products: dict[str, Product]
@@ -139,7 +139,7 @@ class Operations:
 
     @property
     def connection_sparsity(self) -> float:
-        """The part that is zero of the weights that enter a product."""
+        """The fraction of the weights in products that is zero."""
         sizes = {s.name: s.elements for s in self.parameters if s.name in self.products}
         nonzero = sum(counters.integer(self.weights[n]) for n in sizes)
         copies = self.samples // self.batch
@@ -147,7 +147,7 @@ class Operations:
 
     @property
     def activation_sparsity(self) -> float:
-        """The part that is zero of the activations that enter a product."""
+        """The fraction of the activations in products that is zero."""
         return 1 - self._sum("nonzeros") / max(self._sum("elements"), 1)
 
     def rows(self) -> list[Row]:

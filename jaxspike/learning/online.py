@@ -13,14 +13,14 @@ from .._types import Array, Tree
 from ..engine.program import function, outputs_of, unique
 from . import traces as _traces
 from .plan import Env, Plan
+from .stop_gradients import evaluate_stopped
 from .traced import check_loss, check_params, check_places, paths, trace
-from .worlds import in_two_worlds
 
 CREDITS = ("local", "none", ("full", "local"), ("full", "none"))
 
 
 class OnlineState(NamedTuple):
-    """The state of the network, and what is remembered for the gradient of its parameters."""
+    """The state of the network, and the traces for the gradient of its parameters."""
 
     state: Tree
     traces: Tree
@@ -28,12 +28,12 @@ class OnlineState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Online:
-    """A step that returns its gradient: what `online` makes.
+    """A step that returns its gradient, as made by `online`.
 
     Attributes:
         step: ``step(params, state, x) -> (state, loss)``.
-        credit: What carries gradient within a window, and from window to window.
-        window: The number of time steps of one call.
+        credit: What carries gradients within a window, and from window to window.
+        window: The number of time steps per call.
     """
 
     step: Callable[..., tuple[Any, Any]]
@@ -51,7 +51,7 @@ class Online:
         return OnlineState(state, _traces.zeros(self.plan(params, state, x)[0]))
 
     def reset(self, state: OnlineState, done: Array, rest: Tree) -> OnlineState:
-        """Start some samples of the batch again.
+        """Restart some samples of the batch.
 
         Args:
             state: The state.
@@ -78,12 +78,12 @@ class Online:
 
         Args:
             params: The parameters, a pytree of floating-point arrays.
-            state: The state, of `init_state` or of the last call.
+            state: The state, from `init_state` or from the previous call.
             x: The input of one time step; of ``window`` steps, as axis 0, if that is more than 1.
 
         Returns:
-            The state, the loss (of a window: the sum over its steps), and the gradient of the
-            loss by the parameters.
+            The state, the loss (summed over the steps of a window), and the gradient of the loss
+            with respect to the parameters.
         """
         plan, consts = self.plan(params, *self._checked(state, x))
         _check_traces(plan, state.traces)
@@ -122,7 +122,7 @@ class Online:
         return OnlineState(new, traces), (loss, grads)
 
     def plan(self, params: Tree, state: Tree, x: Tree) -> tuple[Plan, list[Array]]:
-        """What is remembered, for the input of one time step; and the constants of the step."""
+        """The plan of the traces for the input of one time step, and the constants of the step."""
         check_params("online(step)", params)
         step, consts, _ = trace("online", self.step, params, state, x)
         check_loss("online", step)
@@ -174,22 +174,22 @@ def online(
     With the notation of `cut`, the gradient of a step is
     ``dl_t/dw + dl_t/dh_{t-1} P_{t-1}``. How ``P`` is stored follows from the network:
 
-    - *Per neuron*, for what is added to the input of a neuron or read by it: a bias, a learned time
-      constant or threshold.
+    - *Per neuron*, for parameters that are added to the input of a neuron or that it reads: a bias,
+      a learned time constant or threshold.
     - *Per synapse*, for a matrix before neurons of any kind: ``N m n`` numbers for each state of
-      the neurons, and as many for a leaky readout behind them. That is more than backpropagation
+      the neurons, and as many for a leaky readout after them. That is more than backpropagation
       through time needs for short sequences: see `explain`.
-    - The *operand*, filtered, if all neurons of a layer filter alike at all times: ``N m`` numbers.
-      So does a `jaxspike.LIF` with ``v_reset=None, detach_reset=True``, for matrices and for
-      convolutions, with linear layers such as pooling behind them.
+    - The *operand*, filtered, if all neurons of a layer filter alike at all times, as those of a
+      `jaxspike.LIF` with ``v_reset=None, detach_reset=True`` do: ``N m`` numbers. This works for
+      matrices and convolutions, also if linear layers such as pooling follow them.
 
     Args:
         step: ``step(params, state, x) -> (state, loss)``, one time step and its loss, a scalar.
             ``params`` is a pytree of floating-point arrays, such as that of ``nnx.split``.
-        credit: What carries gradient, as in `cut`: ``"local"`` or ``"none"``. A pair is the credit
+        credit: What carries gradients, as in `cut`: ``"local"`` or ``"none"``. A pair is the credit
             within a window and the one from window to window: ``("full", "local")`` is truncated
             backpropagation with memory, ``("full", "none")`` without.
-        window: How many time steps one call does. ``x`` has them as axis 0 if more than 1; the loss
+        window: The number of time steps per call. ``x`` has them as axis 0 if more than 1; the loss
             is their sum. With one credit the gradient is the same for every window, and a longer
             one is faster: its traces are updated once, with one matrix product.
 
@@ -199,10 +199,10 @@ def online(
     Raises:
         TypeError: If ``step`` is not callable; at the first call, if it does not return its state
             and a scalar loss, or if a parameter or the state is not what it must be.
-        ValueError: If ``credit`` or ``window`` is none of the above; at the first call, if a
-            parameter is remembered in a way that no trace follows (a convolution before neurons
-            that do not all filter alike, a BatchNorm in training mode), or if the step moves the
-            entries of a state (`jnp.roll`). Nothing is approximated silently.
+        ValueError: If ``credit`` or ``window`` is not one of the above; at the first call, if no
+            trace can follow a parameter (a convolution before neurons that do not all filter alike,
+            a BatchNorm in training mode), or if the step moves the entries of a state (`jnp.roll`).
+            Nothing is approximated silently.
 
     Example:
         Learn at every time step:
@@ -239,7 +239,8 @@ def accumulate(online: Online) -> Callable[..., tuple[OnlineState, tuple[Array, 
 
     Returns:
         A function ``(params, state, xs) -> (state, (loss, grads))`` of a sequence ``xs`` with time
-        as axis 0, whose length the window divides; the loss and gradients are summed over time.
+        as axis 0, whose length is a multiple of the window; the loss and gradients are summed over
+        time.
 
     Raises:
         TypeError: If ``online`` is something else.
@@ -279,8 +280,8 @@ def accumulate(online: Online) -> Callable[..., tuple[OnlineState, tuple[Array, 
 def _in_windows(a: Array, window: int) -> Array:
     if len(a) % window or not len(a):
         raise ValueError(
-            f"`accumulate(online)(params, state, xs)` must have a number of time steps that "
-            f"window={window} divides, got {len(a)}. Pad the sequence or change the window."
+            f"`accumulate(online)(params, state, xs)` must have a number of time steps divisible "
+            f"by window={window}, got {len(a)}. Pad the sequence or change the window."
         )
     return a if window == 1 else a.reshape(len(a) // window, window, *a.shape[1:])
 
@@ -295,7 +296,7 @@ def _constants(plan: Plan, env: Env) -> Env:
 def _window(
     plan: Plan, env: Env, state: list[Array], x: Tree
 ) -> tuple[Array, list[Array], list[Array]]:
-    """The loss of one window, the state after it, and what the traces need of every step."""
+    """The loss of one window, the state after it, and what the traces need from each step."""
     step, record = plan.step, _traces.recorded(plan)
     stops = plan.pools.stops(plan.within)
 
@@ -303,7 +304,7 @@ def _window(
         given = {**env, **dict(zip([*step.state, *step.xs], [*s, *x], strict=True))}
         if plan.within == "none":
             given.update({v: lax.stop_gradient(given[v]) for v in step.state})
-        new, (loss,), seen = in_two_worlds(step, given, *stops, record)
+        new, (loss,), seen = evaluate_stopped(step, given, *stops, record)
         return new, (loss, seen)
 
     xs = jax.tree.leaves(x)

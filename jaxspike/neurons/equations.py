@@ -36,7 +36,7 @@ def uniform_weight(shape: Shape, key: Array) -> Array:
 
 
 def leaky_charge(v: Array, x: Array, tau: Param, v_rest: Param | None, decay_input: bool) -> Array:
-    """Charge a membrane that leaks towards ``v_rest``, or 0 if that is None.
+    """Charge a membrane that leaks toward ``v_rest``, or 0 if that is None.
 
     With ``decay_input``: ``h = v + (x - (v - v_rest)) / tau``, else
     ``h = v - (v - v_rest) / tau + x``.
