@@ -103,11 +103,6 @@ def measure(eqn: JaxprEqn, operands: list[Array], is_data: list[bool]) -> Produc
         jnp.where(spikes.all(), 2, jnp.where(spikes.any(), jnp.argmax(spikes), 3)),
         [lambda: fan_out(0), lambda: fan_out(1), lambda: effective, lambda: none],
     )
-    activations = [i for i in (0, 1) if is_data[i]]
-    kinds = [type_of(eqn.invars[i]) for i in activations]
-    sizes = [math.prod(kind.shape) for kind in kinds]
-    nonzeros = jnp.stack([nonzero[i].sum(dtype=jnp.uint32) for i in activations])
-    is_spikes = jnp.stack([spikes[i] for i in activations])
     all_pairs = counters.constant(dense(eqn))
     return Product(
         ac=jnp.where(binary.any(), effective, none),
@@ -117,15 +112,27 @@ def measure(eqn: JaxprEqn, operands: list[Array], is_data: list[bool]) -> Produc
         dense=all_pairs,
         spike_fan_out=spike_fan_out,
         dense_mac=jnp.where(spikes.any(), none, all_pairs),
-        nonzeros=counters.total(nonzeros),
-        spikes=counters.total(jnp.where(is_spikes, nonzeros, 0)),
-        elements=counters.constant(sum(sizes)),
-        dense_elements=counters.total(jnp.where(is_spikes, 0, jnp.asarray(sizes, jnp.uint32))),
-        outputs=counters.constant(math.prod(type_of(eqn.outvars[0]).shape)),
-        bytes=counters.constant(
-            sum(n * kind.dtype.itemsize for n, kind in zip(sizes, kinds, strict=True))
-        ),
+        **_sizes(eqn, nonzero, spikes, [i for i in (0, 1) if is_data[i]]),
     )
+
+
+def _sizes(
+    eqn: JaxprEqn, nonzero: list[Array], spikes: Array, activations: list[int]
+) -> dict[str, Array]:
+    """The counts of a product that are of its activations and its results alone."""
+    kinds = [type_of(eqn.invars[i]) for i in activations]
+    sizes = [math.prod(kind.shape) for kind in kinds]
+    nonzeros = jnp.stack([nonzero[i].sum(dtype=jnp.uint32) for i in activations])
+    is_spikes = jnp.stack([spikes[i] for i in activations])
+    stored = sum(n * kind.dtype.itemsize for n, kind in zip(sizes, kinds, strict=True))
+    return {
+        "nonzeros": counters.total(nonzeros),
+        "spikes": counters.total(jnp.where(is_spikes, nonzeros, 0)),
+        "elements": counters.constant(sum(sizes)),
+        "dense_elements": counters.total(jnp.where(is_spikes, 0, jnp.asarray(sizes, jnp.uint32))),
+        "outputs": counters.constant(math.prod(type_of(eqn.outvars[0]).shape)),
+        "bytes": counters.constant(stored),
+    }
 
 
 def pairs(eqn: JaxprEqn, a: Array, b: Array) -> Array:
