@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.extend import source_info_util
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 
@@ -24,6 +23,7 @@ from ..engine.program import (
     unique,
     value,
 )
+from .scaled import Scaled, apply, plain
 
 # what only wraps a body: derivative rules do not matter to a spiking network
 _CALLS = {
@@ -58,6 +58,12 @@ class Site:
     pools: tuple[JaxprEqn, ...]
     line: str
 
+    def pool(self, x: Array) -> Array:
+        """``x`` after max pooling."""
+        for eqn in self.pools:
+            x = _evaluate(eqn, [x, *eqn.invars[1:]])
+        return x
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Program:
@@ -80,35 +86,44 @@ class Program:
         """The activations, in order."""
         return [part for part in self.parts if isinstance(part, Site)]
 
-    def __call__(self, args: Sequence[Array], activate: Callable[..., Array]) -> list[Array]:
+    def __call__(self, args: Sequence[Array], activate: Callable[..., Any]) -> list[Array]:
         """Evaluate it.
 
         Args:
             args: Values for ``invars``.
-            activate: ``activate(k, site, x, slope)`` is the output of site ``k``.
+            activate: ``activate(site, x, slope)`` is the output of a site, an array or `Scaled`,
+                for ``x`` before max pooling.
         """
         env: dict[Var, Any] = dict(zip(self.invars, args, strict=True))
-        k, pending = 0, list[JaxprEqn]()
+        pending = list[JaxprEqn]()  # evaluated together
+
+        def flush() -> None:
+            _run(pending, env)
+            pending.clear()
+
         for part in self.parts:
             if isinstance(part, Site):
-                _run(pending, env)
-                pending = []
-                x = env[part.x]
-                for pool in part.pools:
-                    inner = {v: x for v in unique(pool.invars)}
-                    _run([pool], inner)
-                    x = inner[pool.outvars[0]]
+                flush()
                 slope = None if part.slope is None else value(env, part.slope)
-                env[part.out] = activate(k, part, x, slope)
-                k += 1
+                env[part.out] = activate(part, plain(env[part.x]), slope)
+            elif any(isinstance(env.get(v), Scaled) for v in unique(part.invars)):
+                flush()
+                inputs = [value(env, v) for v in part.invars]
+                env[part.outvars[0]] = apply(part, inputs, _evaluate)
             else:
                 pending.append(part)
-        _run(pending, env)
-        return [value(env, v) for v in self.outvars]
+        flush()
+        return [plain(value(env, v)) for v in self.outvars]
 
 
 def _run(eqns: Sequence[JaxprEqn], env: dict[Var, Any]) -> None:
     evaluate(eqns, env, lambda _: False, lambda *_: ())
+
+
+def _evaluate(eqn: JaxprEqn, inputs: Sequence[Array]) -> Array:
+    env = {v: a for v, a in zip(eqn.invars, inputs, strict=True) if is_var(v)}
+    _run([eqn], env)
+    return env[eqn.outvars[0]]
 
 
 def read(f: Callable[..., Any], *args: Tree) -> tuple[Program, list[Array], Tree]:
@@ -157,10 +172,7 @@ def _inline(jaxpr: Jaxpr, args: Sequence[Array]) -> list[Array]:
 
 def _program(jaxpr: Jaxpr, n_data: int) -> Program:
     found = _Finder(jaxpr, n_data).sites
-    inside = {id(e): s for s in found.values() for e in s.pools}
-    parts: list[Site | JaxprEqn] = [
-        found.get(e.outvars[0], e) for e in jaxpr.eqns if e.outvars and id(e) not in inside
-    ]
+    parts = [found.get(e.outvars[0], e) for e in jaxpr.eqns if e.outvars]
     # equations inside an activation feed nothing else
     need = set(unique(jaxpr.outvars))
     kept = list[Site | JaxprEqn]()
@@ -217,8 +229,9 @@ class _Finder:
             return
         x, slope, high = self._rectified(e)
         if x is not None and x in data:
-            line = line_of(e)
-            self.sites[out] = Site(out, x, slope, high, (), line)
+            before = self.producer.get(x)
+            line = line_of(e) or (line_of(before) if before else "")
+            self.sites[out] = Site(out, x, slope, high, (), line or e.primitive.name)
             return
         operand = e.invars[0]
         before = self.sites.get(operand) if is_var(operand) else None
@@ -227,9 +240,8 @@ class _Finder:
             before = self.sites.get(relu) if relu is not None else None
             if before and before.slope is None and before.high is None and self._only_user(relu):
                 self._replace(before, out, high=self._number(high))
-        elif before and e.primitive.name in _POOLS and self._only_user(before.out):
-            if before.slope is None or self._is_positive(before.slope):
-                self._replace(before, out, pools=(*before.pools, e))
+        elif before and e.primitive.name in _POOLS and self._is_monotone(before):
+            self._replace(before, out, pools=(*before.pools, e))
 
     def _replace(self, site: Site, out: Var, **changes: Any) -> None:
         del self.sites[site.out]
@@ -306,6 +318,7 @@ class _Finder:
     def _is_zero(self, a: Atom) -> bool:
         return self._number(a) == 0.0
 
-    def _is_positive(self, a: Atom) -> bool:
-        number = self._number(a)
-        return number is not None and number >= 0
+    def _is_monotone(self, site: Site) -> bool:
+        """Whether a maximum over ``site`` alone is that over its input."""
+        slope = 0.0 if site.slope is None else self._number(site.slope)
+        return slope is not None and slope >= 0 and self._only_user(site.out)

@@ -129,6 +129,27 @@ class SpikingModule(nnx.Module):
         step.__name__ = type(self).__name__  # for errors
         return scan(step, state, xs)
 
+    def is_sequence(self, state: Tree, x) -> bool:
+        """Whether ``x`` is a sequence for a module whose own state is ``state``, or one step."""
+        name, shape = type(self).__name__, jax.tree.map(jnp.shape, x)
+        one, given = jax.tree.map(lambda a: a.shape[1:], x), layout(state)
+        shapes = [shape, one] if all(a.ndim for a in jax.tree.leaves(x)) else [shape]
+        at_rest = [layout(s) for s in jax.eval_shape(lambda: [self.init_state(s) for s in shapes])]
+        if at_rest == [given, given]:
+            raise ValueError(
+                f"`{name}.init_state(shape)` must tell a step from a sequence, got the same state "
+                f"for {shape} and {one}. Put `jaxspike.nn.EmptyState(len(shape))` into the state."
+            )
+        if given in at_rest:
+            return given != at_rest[0]
+        structures = [structure for structure, _ in at_rest]
+        if given[0] not in structures:
+            raise TypeError(
+                f"`{name}(state=...)` must be a state of this layer, {structures[0]}, got "
+                f"{given[0]}. {BUILD}"
+            )
+        raise shape_mismatch(name, state, shape)
+
     def _trace_step(self, step: Callable[..., Any], x: Tree, *args, **kwargs) -> Tree:
         """The output of one step, so that the trace of ``init_state`` can continue."""
         state = self.init_state(jax.tree.map(jnp.shape, x))
@@ -184,7 +205,7 @@ def takes_steps_and_sequences(step: Callable[..., Any]) -> Callable[..., Any]:
             new, y = trace_layer(self, step, value, x, args, kwargs)
         else:
             x = jax.tree.map(jnp.asarray, x)
-            if _is_sequence(self, value, x):
+            if self.is_sequence(value, x):
                 new, y = self.sequence(value, x, *args, **kwargs)
             else:
                 new, y = _pair(name, step(self, value, x, *args, **kwargs))
@@ -218,28 +239,6 @@ def _check_arguments(self: SpikingModule, state, x) -> None:
             f"`{name}(state=...)` must be an entry of the state, got what a layer has just "
             "returned. A layer can run once per step; use a second layer for a second run."
         )
-
-
-def _is_sequence(self: SpikingModule, state: Tree, x) -> bool:
-    """Whether ``x`` is a sequence for a module whose own state is ``state``, or one step."""
-    name, shape = type(self).__name__, jax.tree.map(jnp.shape, x)
-    one, given = jax.tree.map(lambda a: a.shape[1:], x), layout(state)
-    shapes = [shape, one] if all(a.ndim for a in jax.tree.leaves(x)) else [shape]
-    at_rest = [layout(s) for s in jax.eval_shape(lambda: [self.init_state(s) for s in shapes])]
-    if at_rest == [given, given]:
-        raise ValueError(
-            f"`{name}.init_state(shape)` must tell a step from a sequence, got the same state for "
-            f"{shape} and {one}. Put `jaxspike.nn.EmptyState(len(shape))` into the state."
-        )
-    if given in at_rest:
-        return given != at_rest[0]
-    structures = [structure for structure, _ in at_rest]
-    if given[0] not in structures:
-        raise TypeError(
-            f"`{name}(state=...)` must be a state of this layer, {structures[0]}, got {given[0]}. "
-            f"{BUILD}"
-        )
-    raise shape_mismatch(name, state, shape)
 
 
 def eval_copy(graph, variables):
