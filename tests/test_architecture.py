@@ -54,10 +54,10 @@ MAY_IMPORT = {
         *("_types", "_pytree", "_check", "engine.device", "engine.network_size"),
         *("engine.program", "engine.policy", "engine.loop", "engine.order", "engine"),
     },
-    "cost": {"_types", "_check", "_paths", "engine.program", "cost"},
+    "cost": {"_types", "_check", "_paths", "engine.device", "engine.program", "cost"},
     "learning.linear_layer": {*BASE, "engine.program"},
     "learning": {
-        *(*BASE, "engine", "engine.order", "engine.program"),
+        *(*BASE, "engine", "engine.device", "engine.order", "engine.program"),
         *("learning.linear_layer", "learning"),
     },
     "nn": {

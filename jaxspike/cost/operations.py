@@ -13,6 +13,7 @@ from jax import lax
 from .. import _check
 from .._paths import dotted
 from .._types import Array, State, Tree
+from ..engine.device import portable
 from . import counters
 from .interpret import Origin, interpret, opened
 from .report import Operations, Size
@@ -78,7 +79,8 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
 
     def turn(flat, x):
         xs = jax.tree.leaves(x)
-        closed = jax.make_jaxpr(lambda *a: call(*a))(leaves, jax.tree.unflatten(tree, flat), x)
+        with portable():  # a sparse layer is a product
+            closed = jax.make_jaxpr(lambda *a: call(*a))(leaves, jax.tree.unflatten(tree, flat), x)
         known = [*origins, *[Origin(is_data=True)] * len(xs)]
         outs, _, tally = interpret(*opened(closed, [*leaves, *flat, *xs], known))
         new = outs[: len(flat)]
