@@ -84,6 +84,7 @@ NO_FLAX = {
 OFFERS = {
     "neurons.base",
     "neurons.equations",
+    "engine.device",
     "engine.network_size",
     "engine.order",
     "engine.program",
