@@ -10,3 +10,4 @@ from .evaluate import evaluate as evaluate
 from .fit import fit as fit
 from .results import Epoch as Epoch, Score as Score
 from .scale_to_firing_rate import scale_to_firing_rate as scale_to_firing_rate
+from .sparse import sparse as sparse

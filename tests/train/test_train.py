@@ -749,6 +749,7 @@ def start(devices, *args):
     )
 
 
+@pytest.mark.slow
 def test_eight_devices_and_two_processes(tmp_path):
     pytest.importorskip("orbax.checkpoint")
     with socket.socket() as free:
