@@ -222,7 +222,7 @@ def is_learned(field: dataclasses.Field[Value]) -> bool:
 
 
 def range_of(field: dataclasses.Field[Value], others: Others) -> Range:
-    """The values that ``field``, a parameter, may have beside those of the ``others``."""
+    """The values that ``field``, a parameter, may have, given those of the ``others``."""
     allowed = field.metadata.get("range", _ANY_NUMBER)
     return allowed if isinstance(allowed, Range) else allowed(others)
 

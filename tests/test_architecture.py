@@ -40,6 +40,9 @@ MAY_IMPORT = {
     "neurons.equations": {"_types", "_check", "_state", "surrogate"},
     "neurons.base": {*BASE, "surrogate", "neurons.equations"},
     "neurons": {*BASE, "surrogate", "neurons.base", "neurons.equations"},
+    "neurons.fixed_point": {  # it knows the equations of some neurons
+        *(*BASE, "surrogate", "neurons.base", "neurons.equations", "neurons"),
+    },
     "presets": {"_types", "_check", "field", "surrogate", "neurons", "learning", "presets"},
     "engine.device": {"_types"},
     "engine.network_size": {"_types"},
@@ -195,7 +198,7 @@ SPACES = (
     *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.statistics, js.cost),
     *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
-    *(js.presets.bindsnet, js.presets.izhikevich, js.presets.spikingjelly),
+    *(js.presets.bindsnet, js.presets.izhikevich, js.presets.loihi, js.presets.spikingjelly),
 )
 PUBLIC = {
     f"{space.__name__}.{name}": value

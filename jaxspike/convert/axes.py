@@ -1,8 +1,8 @@
-"""What the axes of the arrays of a traced network are, as far as it decides the order of features.
+"""The meaning of the axes in a traced network, as far as it determines the order of features.
 
-PyTorch has channels before space, Flax behind it. So the same flattening of an image gives another
-order of features, while heads of attention that are merged again give the same. Where neither is
-certain, an axis is `UNKNOWN`.
+PyTorch has channels before the spatial axes, Flax after them. So flattening an image gives another
+order of features, while merging attention heads gives the same. Where neither is certain, an axis
+is `UNKNOWN`.
 """
 
 import math

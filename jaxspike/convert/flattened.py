@@ -46,7 +46,7 @@ def channels(net: nnx.Module, shape: Shape) -> dict[str, int]:
     """The channels of the images whose flat form layers get as their features, by path.
 
     The network is traced, and the axes of its arrays are followed from the input on: `PLAIN` are
-    features that are no flat image, `UNKNOWN` those whose order in PyTorch is not determined. A
+    features that are not a flat image, `UNKNOWN` those whose order in PyTorch is not determined. A
     layer that the trace does not reach is left out.
     """
     graph, variables = nnx.split(net)

@@ -1,4 +1,4 @@
-"""The engine: one transformation over time, for any step function. See README.md beside this."""
+"""The engine: one transformation over time, for any step function. See README.md in this folder."""
 
 from .policy import Policy as Policy
 from .program.compat import api_boundary as api_boundary, hide_frames

@@ -1,4 +1,4 @@
-"""Learning rules beside backpropagation through time."""
+"""Learning rules other than backpropagation through time."""
 
 from .cut import cut as cut
 from .explain import Explanation as Explanation, Memory as Memory, explain as explain

@@ -1,4 +1,4 @@
-"""`explain`: what an online gradient keeps of every parameter, and what it leaves out."""
+"""`explain`: what an online gradient stores for each parameter, and what it leaves out."""
 
 import dataclasses
 import math
@@ -23,15 +23,15 @@ ORDER = (*STORED.values(), "factored", "Jacobian")
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """What is kept of one parameter.
+    """The traces of one parameter, and what its gradient leaves out.
 
     Attributes:
-        states: The paths of the states whose memory of the parameter is followed.
-        stored: How: ``"per neuron"``, ``"per synapse"``, ``"operand"``, ``"factored"`` or
-            ``"Jacobian"``, as in `online`.
-        bytes: The size of its traces; traces of several parameters count for each.
-        left_out: The operations at which gradients that backpropagation through time would have
-            are cut; empty if the gradient is exact.
+        states: The paths of the states through which the gradient is followed over time.
+        stored: How they are stored: ``"per neuron"``, ``"per synapse"``, ``"operand"``,
+            ``"factored"`` or ``"Jacobian"``, as in `online`.
+        bytes: The size of the traces; those shared by several parameters count for each.
+        left_out: The operations at which gradients of backpropagation through time are cut; empty
+            if the gradient is exact.
         used: Whether the loss depends on the parameter at all.
     """
 
@@ -55,10 +55,10 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """What `online` keeps; prints as a table.
+    """The report of `explain`; prints as a table.
 
     Attributes:
-        parameters: A `Memory` by the path of each parameter.
+        parameters: A `Memory` for each parameter, by path.
         bytes: The size of all traces.
         bytes_per_step: What backpropagation through time stores for each time step.
     """
@@ -85,8 +85,8 @@ class Explanation:
         ]
         steps = -(-self.bytes // max(self.bytes_per_step, 1))
         lines.append(
-            f"traces: {self.bytes:,} bytes, as backpropagation through time stores in {steps:,} "
-            f"steps of {self.bytes_per_step:,}"
+            f"traces: {self.bytes:,} bytes, as much as backpropagation through time stores in "
+            f"{steps:,} steps of {self.bytes_per_step:,}"
         )
         return "\n".join(lines)
 
@@ -102,7 +102,7 @@ def explain(
     credit: Credit = "local",
     traces: Literal["exact", "factored"] = "exact",
 ) -> Explanation:
-    """What `online` keeps of every parameter, in which memory, and what it leaves out.
+    """Report what `online` stores for each parameter, and what its gradient leaves out.
 
     Nothing is computed: only shapes matter.
 
@@ -133,7 +133,7 @@ def explain(
         parameter      followed in             stored       bytes  gradient
         params['out']  state[1].v              operand      16     exact
         params['w']    state[0].v, state[1].v  per synapse  96     exact
-        traces: 112 bytes, as backpropagation through time stores in 2 steps of 76
+        traces: 112 bytes, as much as backpropagation through time stores in 2 steps of 76
     """
     plan = online(step, credit=credit, traces=traces).plan(params, state, x).plan
     names = paths("params", params)
@@ -186,7 +186,7 @@ def _bytes(t: Trace) -> int:
 
 
 def _residuals(step: Callable[..., Any], params: Tree, state: Tree, x: Tree) -> int:
-    """The bytes that reverse mode keeps of one step, other than what is the same at every step."""
+    """The bytes that reverse mode stores for each step, without what is the same at every step."""
 
     def kept(params, state, x):
         return jax.tree.leaves(jax.vjp(lambda p, s: step(p, s, x), params, state)[1])
@@ -201,7 +201,7 @@ def _residuals(step: Callable[..., Any], params: Tree, state: Tree, x: Tree) -> 
 
 
 class _Uncut:
-    """Where the gradients of backpropagation through time go, and those of a rule do not."""
+    """Where gradients flow in backpropagation through time, but not in a rule."""
 
     def __init__(self, plan: Plan):
         flow, step = plan.flow, plan.step

@@ -19,7 +19,7 @@ CREDITS = ("full", "layer", "local", "none", *(("full", c) for c in ("layer", "l
 
 
 class OnlineState(NamedTuple):
-    """The state of the network, and what is remembered for the gradient of its parameters."""
+    """The state of the network, and the traces for the gradient of its parameters."""
 
     state: Tree
     traces: Tree
@@ -27,14 +27,14 @@ class OnlineState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OnlineStep:
-    """A step that returns its gradient: what `online` makes.
+    """A step that returns its gradient, as made by `online`.
 
     Attributes:
         step: ``step(params, state, x) -> (state, loss)``.
-        credit: What carries gradient within a window, and from window to window.
-        window: The number of time steps of one call.
+        credit: What carries gradients within a window, and from window to window.
+        window: The number of time steps per call.
         has_aux: Whether the step returns ``(state, (loss, aux))``.
-        decay: That of factored traces; None if traces are exact.
+        decay: The decay of factored traces; None if traces are exact.
     """
 
     step: Callable[..., tuple[Any, Any]]
@@ -54,7 +54,7 @@ class OnlineStep:
         return OnlineState(state, zeros(self.plan(params, state, x).plan))
 
     def reset(self, state: OnlineState, done: Array, rest: Tree) -> OnlineState:
-        """Start some samples of the batch again.
+        """Restart some samples of the batch.
 
         Args:
             state: The state.
@@ -81,12 +81,12 @@ class OnlineStep:
 
         Args:
             params: The parameters, a pytree of floating-point arrays.
-            state: The state, of `init_state` or of the last call.
+            state: The state, from `init_state` or from the previous call.
             x: The input of one time step; of ``window`` steps, as axis 0, if that is more than 1.
 
         Returns:
-            The state, the loss (of a window: the sum over its steps), and the gradient of the
-            loss by the parameters; with ``has_aux``, ``(state, ((loss, aux), grads))``.
+            The state, the loss (summed over the steps of a window), and the gradient of the loss
+            with respect to the parameters; with ``has_aux``, ``(state, ((loss, aux), grads))``.
         """
         plan, consts, aux = self.plan(params, *self._checked(state, x))
         _check_traces(plan, state.traces)
@@ -100,7 +100,7 @@ class OnlineStep:
         return OnlineState(new, found.kept), (loss, grads)
 
     def plan(self, params: Tree, state: Tree, x: Tree) -> "Planned":
-        """What is remembered, for the input of one time step."""
+        """The plan of the traces for the input of one time step, and the constants of the step."""
         check_params("online(step)", params)
         step, consts, out = trace("online", self.step, params, state, x)
         check_loss("online", out[1], has_aux=self.has_aux)
@@ -165,30 +165,31 @@ def online(
     With the notation of `cut`, the gradient of a step is
     ``dl_t/dw + dl_t/dh_{t-1} P_{t-1}``. How ``P`` is stored follows from the network:
 
-    - *Per neuron*, for what is added to the input of a neuron or read by it: a bias, a learned time
-      constant or threshold.
+    - *Per neuron*, for parameters that are added to the input of a neuron or that it reads: a bias,
+      a learned time constant or threshold.
     - *Per synapse*, for a matrix before neurons of any kind: ``N m n`` numbers for each state of
-      the neurons, and as many for a leaky readout behind them. That is more than backpropagation
+      the neurons, and as many for a leaky readout after them. That is more than backpropagation
       through time needs for short sequences: see `explain`.
-    - The *Jacobian*, in the credits "layer" and "full": states times parameters, those of all
-      samples together. For small networks; `jax.vmap` over samples of a batch of 1 is faster.
-    - The *operand*, filtered, if all neurons of a layer filter alike at all times: ``N m`` numbers.
-      So does a `jaxspike.LIF` with ``v_reset=None, detach_reset=True``, for matrices and for
-      convolutions, with linear layers such as pooling behind them.
+    - The *operand*, filtered, if all neurons of a layer filter alike at all times, as those of a
+      `jaxspike.LIF` with ``v_reset=None, detach_reset=True`` do: ``N m`` numbers. This works for
+      matrices and convolutions, also if linear layers such as pooling follow them.
+    - The *Jacobian*, with the credits "layer" and "full": as many numbers as states times
+      parameters, where all samples of a batch count as states. For small networks; `jax.vmap` over
+      samples, each a batch of 1, takes less.
 
     Args:
         step: ``step(params, state, x) -> (state, loss)``, one time step and its loss, a scalar.
             ``params`` is a pytree of floating-point arrays, such as that of ``nnx.split``.
-        credit: What carries gradient, as in `cut`: ``"full"`` (real-time recurrent learning),
+        credit: What carries gradients, as in `cut`: ``"full"`` (real-time recurrent learning),
             ``"layer"``, ``"local"`` or ``"none"``. A pair is the credit within a window and the one
             from window to window: ``("full", "local")`` is truncated backpropagation with memory,
             ``("full", "none")`` without.
-        traces: ``"exact"``, or ``"factored"`` (ES-D-RTRL): in place of the traces per synapse, a
+        traces: ``"exact"``, or ``"factored"`` (ES-D-RTRL): instead of the traces per synapse, a
             running mean of the inputs and one of the derivatives, ``N (m + n)`` numbers. It is an
             approximation, for any linear operation before any neuron; what can be stored per neuron
             or as the operand stays exact.
-        decay: Of factored traces, the decay of both means, from 0 to 1; 0.95 unless given.
-        window: How many time steps one call does. ``x`` has them as axis 0 if more than 1; the loss
+        decay: The decay of both means of factored traces, from 0 to 1; 0.95 by default.
+        window: The number of time steps per call. ``x`` has them as axis 0 if more than 1; the loss
             is their sum. With one credit the gradient is the same for every window, and a longer
             one is faster: its traces are updated once, with one matrix product.
         has_aux: Whether the step returns ``(state, (loss, aux))``, as in `jax.value_and_grad`: the
@@ -201,10 +202,10 @@ def online(
     Raises:
         TypeError: If ``step`` is not callable; at the first call, if it does not return its state
             and a scalar loss, or if a parameter or the state is not what it must be.
-        ValueError: If ``credit`` or ``window`` is none of the above; at the first call, if a
-            parameter is remembered in a way that no trace follows (a convolution before neurons
-            that do not all filter alike, a BatchNorm in training mode), or if the step moves the
-            entries of a state (`jnp.roll`). Nothing is approximated silently.
+        ValueError: If ``credit`` or ``window`` is not one of the above; at the first call, if no
+            trace can follow a parameter (a convolution before neurons that do not all filter alike,
+            a BatchNorm in training mode), or if the step moves the entries of a state (`jnp.roll`).
+            Nothing is approximated silently.
 
     Example:
         Learn at every time step:
@@ -270,8 +271,8 @@ def accumulate(online: OnlineStep) -> Callable[..., tuple[OnlineState, tuple[Tre
 
     Returns:
         A function ``(params, state, xs) -> (state, (loss, grads))`` of a sequence ``xs`` with time
-        as axis 0, whose length the window divides; the loss and gradients are summed over time, and
-        ``aux`` has time as axis 0.
+        as axis 0, whose length is a multiple of the window; the loss and gradients are summed over
+        time, and ``aux`` has time as axis 0.
 
     Raises:
         TypeError: If ``online`` is something else.
@@ -320,8 +321,8 @@ def accumulate(online: OnlineStep) -> Callable[..., tuple[OnlineState, tuple[Tre
 def _in_windows(a: Array, window: int) -> Array:
     if len(a) % window or not len(a):
         raise ValueError(
-            f"`accumulate(online)(params, state, xs)` must have a number of time steps that "
-            f"window={window} divides, got {len(a)}. Pad the sequence or change the window."
+            f"`accumulate(online)(params, state, xs)` must have a number of time steps divisible "
+            f"by window={window}, got {len(a)}. Pad the sequence or change the window."
         )
     return a if window == 1 else a.reshape(len(a) // window, window, *a.shape[1:])
 

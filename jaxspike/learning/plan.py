@@ -1,4 +1,4 @@
-"""What an online gradient keeps: the pools it follows, what enters them, and the traces."""
+"""The plan of an online gradient: the pools it follows, what enters them, and the traces."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from .pools import Filter, Pools, derivatives
 from .trace import Trace
 from .ways import CONSTANT, LINEAR, Way, way
 
-# the values of variables; a filter's constants: of each state, by every state and by its input
+# the values of variables; a filter's constant derivatives: of each state, by states and by input
 Env = dict[Var, Array]
 Kinds = list[list[str]]
 Rates = dict[Filter, list[list[Array]]]
@@ -26,12 +26,12 @@ Rates = dict[Filter, list[list[Array]]]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Leaf:
-    """One memory of a pool: a state, or what a filter remembers of the pool.
+    """One memory of a pool: a state, or the memory that a filter has of the pool.
 
     Attributes:
         state: The position of the state, of the pool or of the filter.
         filter: The filter, or None.
-        sent: What the filter reads of the pool.
+        sent: The output of the pool that the filter reads.
     """
 
     state: int
@@ -48,7 +48,7 @@ class Entry:
         ways: How parameters reach it.
         leaves: The leaves that remember it, by position.
         shared: Those that all neurons compute alike, at all times.
-        traces: What is kept of it.
+        traces: Its traces.
     """
 
     target: Var
@@ -63,10 +63,10 @@ class Pool:
     """Neurons that are followed together.
 
     Attributes:
-        f: Their equations, whose targets are the next states and what filters read.
+        f: Their equations, whose targets are the next states and the inputs of filters.
         leaves: Their memories.
-        entries: What enters them.
-        by_leaf: ``by_leaf[r][m]``: what is known of the derivative of leaf r by leaf m.
+        entries: The variables through which parameters enter them.
+        by_leaf: ``by_leaf[r][m]``: the kind of the derivative of leaf r with respect to leaf m.
     """
 
     f: Pointwise
@@ -166,7 +166,7 @@ class Plan:
         return found
 
     def reached_by(self, sources: set[Var]) -> set[Var]:
-        """What depends on some variables, at this step or a later one."""
+        """The variables that depend on some others, at this step or a later one."""
         step, found, size = self.step, set(sources), -1
         while size != len(found):
             size = len(found)
@@ -219,7 +219,7 @@ class Plan:
         return found
 
     def _kinds(self, f: Pointwise, leaves: list[Leaf], targets: list[Var]) -> Kinds:
-        """For each leaf: what is known of its derivatives by the leaves and by the targets."""
+        """The kinds of the derivatives of each leaf with respect to the leaves and the targets."""
         filters = list(dict.fromkeys(leaf.filter for leaf in leaves if leaf.filter))
         atoms = unique([*f.states, *f.inputs, *(v for g in filters for v in self._inputs(g))])
 
@@ -246,7 +246,7 @@ class Plan:
         return [v for v in f.inputs if not self.flow.varies(v)]
 
     def rates(self, filters: Sequence[Filter], env: Env) -> Rates:
-        """The constants of linear filters: of each state, by every state and by the input."""
+        """The constant derivatives of the states of linear filters, by states and by the input."""
         found: Rates = {}
         for g in filters:
             f = self.pools.equations[g.pool]
@@ -290,7 +290,7 @@ class Plan:
         return Entry(v, ways, sorted(leaves), frozenset(shared), traces)
 
     def not_followed(self) -> list[tuple[Var, str]]:
-        """The parameters that a pool remembers as no trace can, and the operation in the way."""
+        """Parameters that no trace can follow into a pool, and the operation that prevents it."""
         found = list(self.obstacles)
         for entry in (e for pool in self.followed for e in pool.entries):
             kept = {(t.leaf, t.operand) for t in entry.traces}
@@ -337,7 +337,7 @@ def first(a: Array) -> Array:
 
 
 def start_of(pool: Pool, env: Env) -> list[Array]:
-    """The values of the leaves; a filter is linear, so that of its memory does not matter."""
+    """The values of the leaves; those of filters do not matter, since filters are linear."""
     sent = [leaf.sent for leaf in pool.leaves if leaf.sent is not None]
     return [*(env[v] for v in pool.f.states), *map(zeros_like, sent)]
 
@@ -361,7 +361,7 @@ def advance(
 
 
 def _filtered(leaf: Leaf, old: dict[Leaf, Array], sent: dict[Atom, Array], rates: Rates) -> Array:
-    """What a filter remembers of a pool after one step."""
+    """The memory that a filter has of a pool after one step."""
     assert leaf.filter is not None
     assert leaf.sent is not None
     at = leaf.filter.pool.index

@@ -1,4 +1,4 @@
-"""`Trace`: one array that an online gradient keeps."""
+"""`Trace`: one array that an online gradient stores."""
 
 import dataclasses
 
@@ -10,14 +10,14 @@ from .._types import Array, Shape
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trace:
-    """The memory that one leaf has of what entered a pool.
+    """A trace: the memory that one leaf has of an entry of its pool.
 
     Attributes:
-        leaf: The leaf, by position; -1 for what belongs to none.
+        leaf: The leaf, by position; -1 if it belongs to none.
         stored: ``"neuron"``: per neuron, of something added; ``"synapse"``: per synapse;
             ``"operand"``: the operand itself, filtered, where all neurons filter alike; or one of
             `factored`.
-        operand: What the parameter is multiplied with, or None.
+        operand: The factor of the parameter in a product, or None.
         shape, dtype: Those of its array.
     """
 

@@ -1,4 +1,4 @@
-"""The step of a learning rule as equations, and what is refused of it."""
+"""The step of a learning rule as equations, and the checks that it must pass."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -53,7 +53,7 @@ def _check_form(call: str, state: Tree, out: Tree) -> None:
 
 
 def check_loss(call: str, out: Tree, *, has_aux: bool) -> None:
-    """Refuse what is no scalar to differentiate."""
+    """Refuse a loss that is not a differentiable scalar."""
     form = "(loss, aux)" if has_aux else "loss"
     if has_aux and (not isinstance(out, tuple | list) or len(out) != 2):
         raise TypeError(
@@ -88,7 +88,7 @@ def check_params(call: str, params: Tree) -> None:
 
 
 def check_places(where: str, flow: Flow, names: list[str], states: Iterable[int]) -> None:
-    """Refuse a step that moves what a state remembers from neuron to neuron."""
+    """Refuse a step that moves the memory of a state between neurons."""
     for k in states:
         moved_by = flow.moved_by(k)
         if moved_by:

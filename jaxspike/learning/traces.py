@@ -1,4 +1,4 @@
-"""Traces: what the past of a pool contributes to the gradient, and how they move on."""
+"""Traces: how the past of a pool contributes to the gradient, and their update."""
 
 import dataclasses
 import functools
@@ -52,7 +52,7 @@ def recorded(plan: Plan) -> list[Var]:
 
 
 def averaged(plan: Plan) -> list[Var]:
-    """What enters pools and is followed by factored traces."""
+    """The variables that enter pools and are followed by factored traces."""
     entries = [e for pool in plan.followed for e in pool.entries]
     return [e.target for e in entries if _is_averaged(e)]
 
@@ -69,12 +69,12 @@ def gradients(
     record: Env,
     entering: Env,
 ) -> Env:
-    """What the past contributes to the gradient of the parameters.
+    """The contribution of the past to the gradient of the parameters.
 
     Args:
         plan: The plan.
-        env: The values of what is the same at every step.
-        signals: The gradient of the loss by each state before this step, by position.
+        env: The values of variables that are the same at every step.
+        signals: The gradient of the loss for each state before this step, by position.
         traces: The traces before this step.
         record: The values of what the traces need.
         entering: The gradient of the loss by what is `averaged`.
@@ -96,7 +96,7 @@ def gradients(
 
 
 def _signal(plan: Plan, env: Env, leaf: Leaf, signals: dict[int, Array]) -> Array:
-    """The gradient of the loss by a leaf: by what a filter remembers, back through its input."""
+    """The gradient of the loss for a leaf; for the memory of a filter, back through its input."""
     signal, found, sent = signals[leaf.state], leaf.filter, leaf.sent
     if found is None or sent is None:
         return signal
@@ -112,7 +112,7 @@ def _signal(plan: Plan, env: Env, leaf: Leaf, signals: dict[int, Array]) -> Arra
 def _gradient(
     plan: Plan, env: Env, pool: Pool, way: Way, signals: list[Array], kept: list[Kept]
 ) -> Array:
-    """What the traces of one entry contribute to the gradient of one parameter."""
+    """The contribution of the traces of one entry to the gradient of one parameter."""
     shape, dtype = pool.f.shape, type_of(way.parameter).dtype
     if way.kind == CONSTANT:
         added = [signals[t.leaf].astype(a.dtype) * a for t, a in kept if t.stored == "neuron"]
@@ -156,7 +156,7 @@ def _factored_gradient(
 
 
 def _pull(way: Way, env: Env, operands: Env, cotangent: Array, shape: Shape) -> Array:
-    """The gradient of a parameter by that of what it reaches, at some operands."""
+    """The gradient of a parameter from that of the variable it reaches, at some operands."""
 
     def f(w):
         target = _evaluate(way.eqns, {**env, **operands, way.parameter: w}, way.target)
@@ -167,7 +167,7 @@ def _pull(way: Way, env: Env, operands: Env, cotangent: Array, shape: Shape) -> 
 
 
 def _evaluate(eqns: Sequence[JaxprEqn], env: Env, target: Var) -> Array:
-    """The value of a variable. What is not known is 0, since a linear map does not read it."""
+    """The value of a variable. Unknown ones are 0, since a linear map does not read them."""
     env = dict(env)
     for e in eqns:
         ins, outs = unique(e.invars), outputs_of([e])
@@ -181,11 +181,11 @@ def _evaluate(eqns: Sequence[JaxprEqn], env: Env, target: Var) -> Array:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Row:
-    """What a leaf after a window is made of.
+    """The dependence of a leaf after a window on what came before.
 
     Attributes:
-        by_leaf: Its derivative, per neuron, by each leaf before the window.
-        by_entry: That by each entry, with time as axis 0 if the window is longer than 1.
+        by_leaf: Its derivative for each leaf before the window, per neuron.
+        by_entry: Its derivative for each entry, with time as axis 0 if the window is longer than 1.
         near: The leaves that it depends on.
     """
 
@@ -199,8 +199,10 @@ def move(plan: Plan, env: Env, record: Env, traces: Traces) -> Traces:
 
     Args:
         plan: The plan.
-        env: The values of what is the same at every step, and of the states before the window.
-        record: Those of what the traces need, with time as axis 0 if the window is longer than 1.
+        env: The values of variables that are the same at every step, and of the states before the
+            window.
+        record: The values of the variables that the traces need, with time as axis 0 if the window
+            is longer than 1.
         traces: The traces before.
     """
     filters = [leaf.filter for pool in plan.followed for leaf in pool.leaves if leaf.filter]

@@ -12,7 +12,7 @@ from .._types import Array, Tree
 from ..engine.program import function, outputs_of, unique
 from . import jacobian, traces
 from .plan import Env, Plan, zeros_like
-from .worlds import in_two_worlds
+from .stop_gradients import evaluate_stopped
 
 
 class Found(NamedTuple):
@@ -122,7 +122,7 @@ def _loss(
         given = {**env, **dict(zip([*step.state, *step.xs], [*s, *x], strict=True))}
         if credit == "none":
             given.update({v: lax.stop_gradient(given[v]) for v in step.state})
-        new, (loss, *aux), seen = in_two_worlds(step, given, *stops, record, shifts)
+        new, (loss, *aux), seen = evaluate_stopped(step, given, *stops, record, shifts)
         return new, (loss, seen, aux)
 
     if plan.window == 1:

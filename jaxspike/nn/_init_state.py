@@ -27,7 +27,7 @@ NOT_BUILT = _NotBuilt()
 class StatePlaceholder:
     """Stands for the state of a layer: the layer's path, and the shape of one step of its input.
 
-    Several inputs have a tree of shapes. ``place`` is the position in the state of the network: one
+    For several inputs, a tree of shapes. ``place`` is the position in the state of the network: one
     layer may be used in several places.
     """
 

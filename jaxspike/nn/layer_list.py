@@ -12,10 +12,10 @@ from .module import Layer, Layers, SpikingModule, call_layer, check_keeps_time
 
 
 class LayerList(SpikingModule):
-    """Base of `Sequential` and `Parallel`: layers in a list, which it has as ``layers``.
+    """Base class of `Sequential` and `Parallel`: layers in a list, ``layers``.
 
-    It has a length, iterates over its layers, and ``net[i]`` is one of them, a neuron as the
-    `Spiking` that it became. ``net[i] = layer`` replaces one; build the state again then.
+    It has a length, iterates over its layers, and ``net[i]`` is one of them; a neuron is the
+    `Spiking` that it became. ``net[i] = layer`` replaces one; rebuild the state afterwards.
     """
 
     @property

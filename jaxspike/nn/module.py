@@ -35,7 +35,7 @@ Layer = Neuron | SequenceNeuron | Callable[..., Any]
 
 
 class SpikingModule(nnx.Module):
-    """Base of every layer and network that has state: ``state, y = module(state, x)``.
+    """Base class of every layer and network that has state: ``state, y = module(state, x)``.
 
     Write ``__call__`` once, for a single time step, and index axes from the end: given ``[N, *]``
     the module does one step, given ``[T, N, *]`` it runs the sequence. The shapes of the state
@@ -144,7 +144,7 @@ def _as_layer(value):
 
 
 class Layers(nnx.List[Any]):
-    """A list of layers, in which a neuron becomes one, also when it is assigned or appended."""
+    """A list of layers, in which neurons become layers, also when assigned or appended."""
 
     def __setattr__(self, name: str, value) -> None:
         super().__setattr__(name, _as_layer(value))

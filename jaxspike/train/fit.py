@@ -68,7 +68,7 @@ def fit(
             batch.
         encode: If given, the batches are ``(x, labels)`` and ``x_seq = encode(key, x)``,
             compiled: ``lambda key, x: js.encode.poisson(key, x, steps)``.
-        accuracy: ``accuracy(output, labels)``, 0 to 1; None for none, as in regression.
+        accuracy: ``accuracy(output, labels)``, 0 to 1; None to leave it out, as in regression.
         metrics: More such functions by name, each a scalar.
         test: Data to evaluate after every epoch; see `evaluate`.
         learning: How gradients are computed: None for backpropagation through time, or
@@ -84,20 +84,20 @@ def fit(
         checkpoints: A folder, new or empty at first. After every epoch, and on Ctrl-C, the run is
             saved there, and resumes from there if called again with the same arguments. An
             interrupted write is harmless. The last two checkpoints are kept.
-        resume: ``"exact"`` refuses a checkpoint of another call, because its numbers would be those
-            of neither; ``"anyway"`` goes on with the arguments of this one.
+        resume: ``"exact"`` refuses a checkpoint of a different call, since the result would be that
+            of neither; ``"anyway"`` continues with the arguments of this one.
         save_every: Also save after every ``save_every`` batches.
-        keep_best: A function of an `Epoch`, such as ``lambda epoch: epoch.test.accuracy``. In the
+        keep_best: A function of an `Epoch`, such as ``lambda epoch: epoch.test.accuracy``. At the
             end ``net`` gets the weights and statistics of the epoch where it was highest, instead
-            of the last ones. (``nnx.state(net)`` kept by hand is no copy: it changes with ``net``.)
+            of the last ones. (``nnx.state(net)`` is not a copy: it changes with ``net``.)
         callback: A function of the history so far, called after every epoch; what it changes in
-            ``net`` is saved. If it returns True the run stops there, early, for good.
+            ``net`` is saved. If it returns True the run ends there, early and for good.
         progress: Show a bar with loss, accuracy, spikes per second (of all layers, counted in every
             hundredth batch) and the time left of the epoch; if the data have no ``len``, the time
             left is shown from the second epoch.
 
-    After every epoch it warns, once, of each layer that did not fire or was saturated at the first
-    batch of the epoch.
+    After every epoch it warns, once per layer, about layers that did not fire or were saturated at
+    the first batch of the epoch.
 
     Returns:
         An `Epoch` for each, including those before a checkpoint.

@@ -184,7 +184,7 @@ class Run:
     def resume(
         self, saved: Checkpoints, epochs: int, data: Data, call: Json, *, anyway: bool
     ) -> Data:
-        """Continue from the last checkpoint, if there is one; returns the data to go on with."""
+        """Continue from the last checkpoint, if there is one; returns the data to continue with."""
         self.call = fingerprint.of_call(self.net, self.optimizer, call)
         found = saved.latest(self.net, self.last_good[1])
         if found is None:

@@ -80,7 +80,7 @@ def test_the_rules_differ_and_layer_is_exact():
 
 
 def test_windows():
-    """Of one credit a window changes nothing; full within one of T is the whole gradient."""
+    """With one credit the window changes nothing; "full" in a window of T is the whole gradient."""
     step, params, state = recurrent(ROWS["CubaLIF"].neuron, 1.5, feed_back=lambda z: z)
     local = in_reverse(cut(step), params, state, sequence())
     exact = in_reverse(step, params, state, sequence())
