@@ -128,16 +128,14 @@ def fit(
     arguments.check("fit", net, encode, key)
     _check_optimizer(net, optimizer)
     epochs = _check.integer("`fit(epochs=...)`", epochs, low=0)
-    _check_saving(checkpoints, save_every, resume)
-    _check_steps(truncate, keep_best, callback)
-    check_learning(net, learning, truncate)
+    _check_steps(net, learning, truncate, keep_best, callback)
     call: dict[str, object] = {"loss": loss, "accuracy": accuracy, "encode": encode, "key": key}
-    call |= {"truncate": truncate, "carry_state": carry_state, "learning": learning}
+    call |= {"learning": learning, "truncate": truncate, "carry_state": carry_state}
     call |= {"metrics": metrics, "keep_best": keep_best}
     score = functools.partial(evaluate, loss=loss, accuracy=accuracy, metrics=metrics)
     of = measures("fit", loss, accuracy, metrics)
     run = Run(net, optimizer, of, encode, key, data, keep_best, learning)
-    saved = None if checkpoints is None else Checkpoints(checkpoints)
+    saved = _checkpoints(checkpoints, save_every, resume)
     net.train()
     try:
         if saved:
@@ -167,7 +165,14 @@ def fit(
     return run.use_best()
 
 
-def _check_steps(truncate: int | None, keep_best: object, callback: object) -> None:
+def _check_steps(
+    net: SpikingModule,
+    learning: Online | None,
+    truncate: int | None,
+    keep_best: object,
+    callback: object,
+) -> None:
+    check_learning(net, learning, truncate)
     if truncate is not None:
         _check.integer("`fit(truncate=...)`", truncate, low=1)
     if keep_best is not None:
@@ -176,12 +181,15 @@ def _check_steps(truncate: int | None, keep_best: object, callback: object) -> N
         _check.function("`fit(callback=...)`", callback, of="the history")
 
 
-def _check_saving(checkpoints: object, save_every: object, resume: str) -> None:
+def _checkpoints(
+    checkpoints: str | Path | None, save_every: object, resume: str
+) -> Checkpoints | None:
     _check.one_of("`fit(resume=...)`", resume, ("exact", "anyway"))
     if save_every is not None:
         _check.integer("`fit(save_every=...)`", save_every, low=1)
         if checkpoints is None:
             raise ValueError("`fit(save_every=...)` needs `checkpoints`, the folder to save in.")
+    return None if checkpoints is None else Checkpoints(checkpoints)
 
 
 def _check_optimizer(net: SpikingModule, optimizer: nnx.Optimizer[Any]) -> None:
