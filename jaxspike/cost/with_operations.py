@@ -1,4 +1,4 @@
-"""`with_operations`: a step that also returns how many operations it took, to train for fewer."""
+"""`with_operations`: a step that also returns its number of operations, to train for fewer."""
 
 from collections.abc import Callable
 
