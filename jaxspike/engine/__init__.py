@@ -1,4 +1,4 @@
-"""The engine: one transformation over time, for any step function. See README.md beside this."""
+"""The engine: one transformation over time, for any step function. See README.md in this folder."""
 
 from .device import one_cpu as one_cpu
 from .policy import Policy as Policy

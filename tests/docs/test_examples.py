@@ -44,6 +44,7 @@ def spoken_digits(folder):
                 file.writeframes(RNG.integers(-9999, 9999, 1000).astype("<i2").tobytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "make", "options"),
     [

@@ -22,6 +22,8 @@ LAYERS = {
 ELSEWHERE = {  # need files, optional packages or devices
     "bring_your_model.md": "test_bring_your_model.py",
     "data.md": "test_data_page.py",
+    "export.md": "test_export_page.py",
+    "learning_rules.md": "test_learning_rules.py",
     "nir.md": "test_nir_page.py",
     "recipes.md": "test_recipes.py",
     "training.md": "test_train.py",

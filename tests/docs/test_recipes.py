@@ -71,9 +71,10 @@ def reinforcement(_, printed):
 
 
 def pruning(space, printed):
-    assert 0.19 < (space["kernel"][...] != 0).mean() < 0.21
-    (_, dense), (pruned, last) = re.findall(r"loss ([\d.]+), then ([\d.]+)", printed)
-    assert float(last) < float(pruned) and float(last) < float(dense) + 0.1
+    found = re.findall(r"(\d+)% of the weights, loss ([\d.]+), then ([\d.]+)", printed)
+    shares, first, last = zip(*[map(float, row) for row in found], strict=True)
+    assert shares == (100, 20, 20)
+    assert last[1] < last[0] + 0.1 and last[2] < first[2] - 0.1
 
 
 def sparse(space, printed):

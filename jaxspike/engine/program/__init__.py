@@ -1,4 +1,4 @@
-"""Read the step: as a list of equations, and what is true of each."""
+"""Read the step: its equations, and facts about them."""
 
 from .compat import scan_arity as scan_arity, trace_context_error as trace_context_error
 from .contractions import CONTRACTIONS as CONTRACTIONS
