@@ -137,8 +137,8 @@ class NodeWriter:
         if len(wire.sample) != 1:
             fix = "Flatten before it; `input_shape` is that of one sample, without batch."
             raise self.refusal(name, f"a Linear layer over {wire.sample}", fix)
-        is_sparse = isinstance(layer, SparseLinear)  # NIR has matrices only
-        kernel = layer.to_dense() if is_sparse else layer.kernel[...]
+        # NIR has matrices only
+        kernel = layer.to_dense() if isinstance(layer, SparseLinear) else layer.kernel[...]
         weight = np.asarray(kernel, np.float32).T
         if wire.order is not None:
             placed = np.empty_like(weight)
