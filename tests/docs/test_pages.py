@@ -25,6 +25,7 @@ ELSEWHERE = {  # need files, optional packages or devices
     "export.md": "test_export_page.py",
     "learning_rules.md": "test_learning_rules.py",
     "nir.md": "test_nir_page.py",
+    "quantization.md": "test_quantize.py",
     "recipes.md": "test_recipes.py",
     "training.md": "test_train.py",
 }
