@@ -68,6 +68,15 @@ def test_rules_without_a_loss_learn(page):
         assert int(re.search(r"accuracy (\d+)%", printed)[1]) > 72
 
 
+def test_the_tables_are_those_that_are_printed(page):
+    path, printed, _ = page
+    if path.name == "operations.md":
+        rows = re.findall(r"^\| \w+ \| [\d.,]+ \|$", printed, re.MULTILINE)
+        assert len(rows) == 8 and all(row in path.read_text() for row in rows)
+        first, last = re.findall(r"operations per sample ([\d,]+), then ([\d,]+)", printed)[0]
+        assert int(last.replace(",", "")) < int(first.replace(",", ""))
+
+
 def test_every_program_is_run():
     with_programs = {page.name for page in pages.DOCS if pages.programs(page)}
     assert with_programs == LAYERS.keys() | ELSEWHERE.keys()
