@@ -27,7 +27,7 @@ INPUT, OUTPUT, WEIGHT = "input", "output", "weight"
 def traces(
     operands: Sequence[Var], leaves: Sequence[int], shape: Shape, dtype: np.dtype
 ) -> Iterator[Trace]:
-    """What is kept of the operands that enter neurons of a shape, in some of their memories."""
+    """Factored traces of the operands that enter neurons of a shape, in some of their memories."""
     for p in operands:
         yield Trace(-1, INPUT, p, type_of(p).shape, dtype)
     for leaf in leaves:
@@ -59,7 +59,7 @@ def moved(
         decay: The decay.
         trace: The trace.
         old: All traces before.
-        by_leaf: The derivatives of its leaf by each leaf.
+        by_leaf: The derivatives of its leaf for each leaf.
         by_entry: That by what enters.
         operand: The value of its operand.
     """

@@ -1,4 +1,4 @@
-"""`align` and `direct`: errors that go back through fixed random weights."""
+"""`align` and `direct`: errors that propagate back through fixed random weights."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,11 +17,11 @@ KEEPS_SIZE: Initializer = jax.nn.initializers.variance_scaling(1.0, "fan_out", "
 
 
 class Feedback(nnx.Variable[Array]):
-    """A fixed weight through which errors go back: not an `nnx.Param`, and without a gradient."""
+    """A fixed weight that errors propagate through: not an `nnx.Param`, and without a gradient."""
 
 
 class Aligned(nnx.Module):
-    """A linear layer with other weights for the errors: what `align` makes of a Flax layer.
+    """A linear layer with other weights for the errors, made by `align` from a Flax layer.
 
     Attributes:
         layer: The layer itself.
@@ -41,7 +41,7 @@ def align(
     *,
     initializer: Initializer = KEEPS_SIZE,
 ) -> Callable[[Array], Array]:
-    r"""A linear layer whose errors go back through other, fixed weights: feedback alignment.
+    r"""A linear layer whose errors propagate through other, fixed weights: feedback alignment.
 
     Its output is that of the layer. The gradient of its weights is theirs too, but the one that it
     hands to its input ``x`` comes through the feedback weights ``B``:

@@ -1,4 +1,4 @@
-"""The derivative of every state by every parameter: exact, within a recurrent layer or everywhere.
+"""The derivative of every state for every parameter: exact, within a recurrent layer or everywhere.
 
 For small networks: as many numbers as states times parameters, all samples of the batch included.
 """
@@ -78,11 +78,11 @@ def _zeros(state: Var, parameter: Var) -> Array:
 
 
 def gradients(found: list[Group], signals: dict[int, Array], kept: Kept) -> dict[Var, Array]:
-    """What the past contributes to the gradient of the parameters.
+    """The contribution of the past to the gradient of the parameters.
 
     Args:
         found: The groups.
-        signals: The gradient of the loss by each state before this step, by position.
+        signals: The gradient of the loss for each state before this step, by position.
         kept: The derivatives before this step.
     """
     total: dict[Var, Array] = {}

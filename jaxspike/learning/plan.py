@@ -311,7 +311,7 @@ def _dtype_of(v: Var):
 def _traces(
     f: Pointwise, v: Var, ways: list[Way], leaf: int, shared: set[int], averaged: bool
 ) -> Iterator[Trace]:
-    """What one leaf keeps of one entry; only what is added, if the rest is ``averaged``."""
+    """The traces that one leaf keeps of one entry; only of what is added, if ``averaged``."""
     dtype = _dtype_of(v)
     if any(w.kind == CONSTANT for w in ways):
         ones = tuple(n if i == 0 else 1 for i, n in enumerate(f.shape))

@@ -1,4 +1,4 @@
-"""`Online`: how a training loop is to learn while a sequence runs."""
+"""`Online`: how a training loop learns while a sequence runs."""
 
 import dataclasses
 from typing import Literal
@@ -17,7 +17,7 @@ class Online:
     gradient is that of `online`; memory does not depend on the number of time steps.
 
     Args:
-        credit: What carries gradient, as in `online`.
+        credit: What carries gradients, as in `online`.
         window: How many time steps are computed at a time, as in `online`. It must divide the
             number of time steps of a batch.
         update: ``"sequence"``: one update per batch, with the gradient of all time steps;

@@ -28,7 +28,7 @@ def evaluate_stopped(
         carry: The edges that pass no gradient to the next states.
         emit: The edges that pass no gradient to the outputs.
         also: Variables to return as well, with the gradients of the next states.
-        shifts: What to add to some variables, for the outputs.
+        shifts: Values to add to some variables, for the outputs.
 
     Returns:
         The next states, the outputs, and the values of ``also``.

@@ -143,7 +143,7 @@ def _factored_gradient(
     record: Env,
     entering: Array,
 ) -> Array:
-    """What factored traces give, in place of the gradient through this step alone."""
+    """The gradients from factored traces, in place of those through this step alone."""
     assert plan.decay is not None
     means: Env = {}
     for t, a in kept:

@@ -1,4 +1,4 @@
-"""One window of time steps: its loss, its gradient, and what is kept for the next window."""
+"""One window of time steps: its loss, its gradient, and the memory for the next window."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class Found(NamedTuple):
 
 
 class Ran(NamedTuple):
-    """What a window computed, beside its loss: ``record`` is what the traces need."""
+    """The results of a window other than its loss; ``record`` has the values that traces need."""
 
     state: list[Array]
     record: list[Array]
@@ -34,7 +34,7 @@ class Ran(NamedTuple):
 
 
 def zeros(plan: Plan) -> Tree:
-    """What is kept before the first window."""
+    """The memory before the first window."""
     return jacobian.zeros(plan.flow, plan.groups) if plan.is_dense else traces.zeros(plan)
 
 
@@ -76,7 +76,7 @@ class Window:
         return _loss(plan, env, given, self.x, credit or plan.within, added)
 
     def results(self, kept: Tree) -> Found:
-        """The loss, its gradient with what was kept of the past, and what is kept now."""
+        """The loss, its gradient with the memory of the past, and the new memory."""
         plan = self.plan
         before = [self.start[v] for v in self.moving]
         shifts = [zeros_like(v) for v in self.averaged]
@@ -115,7 +115,7 @@ def _constants(plan: Plan, env: Env) -> Env:
 def _loss(
     plan: Plan, env: Env, state: list[Array], xs: list[Array], credit: str, shifts: Env
 ) -> tuple[Array, Ran]:
-    """The loss of a window, and what it computed."""
+    """The loss of a window, and its other results."""
     step, record, stops = plan.step, traces.recorded(plan), plan.pools.stops(credit)
 
     def one(s, x):

@@ -96,7 +96,7 @@ def _not_finite(net, grads) -> dict[str, Array]:
 
 
 def _wrong(net, optimizer, before, value, state: Tree, gradient) -> dict[str, dict[str, Array]]:
-    """What is not finite, by kind and name."""
+    """Whether each array is not finite, by kind and name."""
     return {
         "loss": {"": ~jnp.isfinite(value)},
         "state": {"": has_nan(state)},
@@ -127,7 +127,7 @@ def rest_of(net, optimizer, x_seq, labels, *, of, learning: Online | None) -> Tr
 
 
 def check_learning(net: SpikingModule, learning: object, truncate: int | None) -> None:
-    """Refuse what cannot be learned forward in time."""
+    """Refuse arguments and networks that cannot learn forward in time."""
     if learning is None:
         return
     where, fix = "`fit(learning=...)`", "Give `js.learning.Online()`."
