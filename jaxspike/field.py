@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from . import _check
 from ._types import Param
@@ -132,7 +133,7 @@ def _like(limit: Param, value: Param) -> Param:
     if isinstance(limit, float | int):
         return limit
     limit = jnp.asarray(limit, jnp.result_type(value))
-    return limit if _check.fits(limit.shape, jnp.shape(value)) else jnp.max(limit)
+    return limit if _check.fits(limit.shape, np.shape(value)) else jnp.max(limit)
 
 
 def _greater(a: Param, b: Param) -> Param:

@@ -57,11 +57,12 @@ MAY_IMPORT = {
         *("_types", "_pytree", "_check", "engine.device", "engine.network_size"),
         *("engine.program", "engine.policy", "engine.loop", "engine.order", "engine"),
     },
-    "cost": {"_types", "_check", "_paths", "engine.program", "cost"},
+    "cost": {"_types", "_check", "_paths", "engine.device", "engine.program", "cost"},
     "learning.linear_layer": {*BASE, "engine.program"},
+    "learning.feedback": {"_types", "_check", "learning.linear_layer"},
     "learning": {
-        *(*BASE, "engine", "engine.order", "engine.program"),
-        *("learning.linear_layer", "learning"),
+        *(*BASE, "engine", "engine.device", "engine.order", "engine.program"),
+        *("learning.feedback", "learning.linear_layer", "learning"),
     },
     "nn": {
         *(*BASE, *NEURONS, "_elsewhere", "_paths", "engine", "engine.network_size"),
@@ -70,8 +71,10 @@ MAY_IMPORT = {
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
     "debug": {*BASE, *NEURONS, "engine", "nn", "debug"},
     "plot": {"_types", "_check", "surrogate", "cost", "debug", "plot"},
-    "train": {"_types", "_check", "_state", "neurons", "losses", "debug", "nn", "train"},
-    "convert": {*BASE, *NEURONS, "engine.program", "nn", "convert"},
+    "train": {
+        *("_types", "_check", "_state", "neurons", "losses", "learning", "debug", "nn", "train"),
+    },
+    "convert": {*BASE, *NEURONS, "engine.program", "nn", "debug", "cost", "convert"},
     "nir": {*BASE, *NEURONS, "_hdf5", "nn", "nir"},
     "nir.reading": {*BASE, *NEURONS, "nn", "nir", "nir.reading"},
     "nir.writing": {*BASE, *NEURONS, "nn", "nir", "nir.writing"},
@@ -81,12 +84,13 @@ NO_FLAX = {
     room
     for room in MAY_IMPORT
     if room.split(".")[0] not in {"nn", "debug", "train", "convert", "nir", "demo"}
-}
+} - {"learning.feedback"}  # what it makes of a layer is a layer
 
 # Modules that a room offers to others, beside what its `__init__` exports.
 OFFERS = {
     "neurons.base",
     "neurons.equations",
+    "engine.device",
     "engine.network_size",
     "engine.order",
     "engine.program",

@@ -22,13 +22,13 @@ class Space(NamedTuple):
 
 
 class Flat(NamedTuple):
-    """The axes of an image with so many channels, merged."""
+    """The merged axes of an image with this many channels."""
 
     channels: int
 
 
 class Tokens(NamedTuple):
-    """The spatial axes of an image, of these sizes, merged."""
+    """The merged spatial axes of an image, of these sizes."""
 
     sizes: Shape
 
@@ -58,7 +58,7 @@ def of_input(rank: int) -> Axes:
 
 
 def propagate(jaxpr: Jaxpr, known: dict[Var, Axes]) -> dict[Var, Axes]:
-    """The axes of all arrays of a program, from those that are known of its inputs."""
+    """The axes of all arrays of a program, from the known axes of its inputs."""
     found, kept = dict(known), dict[str, Axes]()
     for eqn in jaxpr.eqns:
         operands = [_axes(v, found) for v in eqn.invars]

@@ -55,8 +55,10 @@ class ConversionReport:
     def __str__(self) -> str:
         head = ("activation", "neurons", "threshold", "rate", "clipped", "error")
         rows = [
-            (a.line, f"{a.neurons:,}", f"{a.threshold:.3g}", f"{a.rate:.1%}", f"{a.clipped:.1%}")
-            + (f"{a.error:.1%}",)
+            (
+                *(a.line, f"{a.neurons:,}", f"{a.threshold:.3g}"),
+                *(f"{share:.1%}" for share in (a.rate, a.clipped, a.error)),
+            )
             for a in self.activations
         ]
         widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
@@ -64,14 +66,10 @@ class ConversionReport:
             "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
             for row in (head, *rows)
         ]
-        ops = self.operations
-        return "\n".join(
-            [
-                *lines,
-                f"largest error of the mean output over {self.steps} steps: {self.error:.3g}",
-                f"per sample: {ops.ac // ops.batch:,} AC, {ops.multi // ops.batch:,} multi, "
-                f"{ops.mac // ops.batch:,} MAC",
-            ]
-        )
+        samples = self.operations.samples
+        kinds = ("ac", "multi", "mac")
+        counts = (f"{getattr(self.operations, k) / samples:,.0f} {k.upper()}" for k in kinds)
+        error = f"largest error of the mean output over {self.steps} steps: {self.error:.3g}"
+        return "\n".join([*lines, error, f"operations per sample: {', '.join(counts)}"])
 
     __repr__ = __str__

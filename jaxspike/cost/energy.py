@@ -8,13 +8,13 @@ from .report import Operations
 
 
 class Part(NamedTuple):
-    """A line of an energy: how often, over all samples, something happens that costs so much.
+    """One term of an energy: a kind of operation, its number over all samples, and its cost.
 
     Attributes:
-        name: What happens.
+        name: The kind of operation.
         n: How often.
         cost: In pJ.
-        unit: What is counted, if not operations.
+        unit: The unit of the number, if it is not operations.
     """
 
     name: str
@@ -25,11 +25,11 @@ class Part(NamedTuple):
 
 @runtime_checkable
 class Model(Protocol):
-    """What `energy` asks of a model."""
+    """The interface of a model that `energy` uses."""
 
     @property
     def name(self) -> str:
-        """What the report calls it."""
+        """Its name in reports."""
 
     @property
     def source(self) -> str:

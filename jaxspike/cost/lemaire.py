@@ -18,7 +18,7 @@ _MESSAGES = 1000  # that the queue between two layers holds
 
 
 def _access(words: float) -> float:
-    """Picojoules of an access to a memory of so many words; the largest is 1 MiB."""
+    """Picojoules of an access to a memory of this many words; the largest is 1 MiB."""
     return float(np.interp(_WORD * words, _SRAM_BYTES, _SRAM_PJ))
 
 
@@ -95,7 +95,7 @@ class Lemaire2022:
 
 
 class _Layer:
-    """What the model counts of one weight and its bias."""
+    """The counts of the model for one weight and its bias."""
 
     def __init__(self, report: Operations, row: Row, sizes: dict[str, Size]):
         weight = sizes[row.name]

@@ -1,4 +1,4 @@
-"""The parameters of a step: their arrays, and the names that a report gives them."""
+"""The parameters of a step: their arrays, and their names in a report."""
 
 import functools
 from collections.abc import Callable

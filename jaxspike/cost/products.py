@@ -119,7 +119,7 @@ def measure(eqn: JaxprEqn, operands: list[Array], is_data: list[bool]) -> Produc
 def _sizes(
     eqn: JaxprEqn, nonzero: list[Array], spikes: Array, activations: list[int]
 ) -> dict[str, Array]:
-    """The counts of a product that are of its activations and its results alone."""
+    """The counts of a product that depend on its activations and results only."""
     kinds = [type_of(eqn.invars[i]) for i in activations]
     sizes = [math.prod(kind.shape) for kind in kinds]
     nonzeros = jnp.stack([nonzero[i].sum(dtype=jnp.uint32) for i in activations])

@@ -10,11 +10,15 @@ from jax.extend.core import Var
 
 from .._types import Tree
 from ..engine.program import flatten, type_of, unique
-from .online import online
-from .plan import Plan, Trace
+from .online import Credit, online
+from .plan import Entry, Plan
+from .trace import Trace
 from .traced import paths
+from .ways import CONSTANT, LINEAR
+from .window import zeros
 
 STORED = {"neuron": "per neuron", "synapse": "per synapse", "operand": "operand"}
+ORDER = (*STORED.values(), "factored", "Jacobian")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +27,8 @@ class Memory:
 
     Attributes:
         states: The paths of the states through which the gradient is followed over time.
-        stored: How they are stored: ``"per neuron"``, ``"per synapse"`` or ``"operand"``, as in
-            `online`.
+        stored: How they are stored: ``"per neuron"``, ``"per synapse"``, ``"operand"``,
+            ``"factored"`` or ``"Jacobian"``, as in `online`.
         bytes: The size of the traces; those shared by several parameters count for each.
         left_out: The operations at which gradients of backpropagation through time are cut; empty
             if the gradient is exact.
@@ -42,9 +46,10 @@ class Memory:
         """The gradient in words."""
         if not self.used:
             return "zero: not used"
+        factored = "factored" in self.stored
         if not self.left_out:
-            return "exact"
-        cuts = ", ".join(self.left_out)
+            return "factored" if factored else "exact"
+        cuts = ", ".join(self.left_out) + ", factored" * factored
         return f"cut at {cuts}" if self.states else f"this step only, cut at {cuts}"
 
 
@@ -94,7 +99,8 @@ def explain(
     state: Tree,
     x: Tree,
     *,
-    credit: Literal["local", "none"] | tuple[str, str] = "local",
+    credit: Credit = "local",
+    traces: Literal["exact", "factored"] = "exact",
 ) -> Explanation:
     """Report what `online` stores for each parameter, and what its gradient leaves out.
 
@@ -106,6 +112,7 @@ def explain(
         state: The first state.
         x: The input of one time step.
         credit: As for `online`.
+        traces: As for `online`.
 
     Returns:
         An `Explanation`, which prints as a table.
@@ -128,7 +135,7 @@ def explain(
         params['w']    state[0].v, state[1].v  per synapse  96     exact
         traces: 112 bytes, as much as backpropagation through time stores in 2 steps of 76
     """
-    plan, _ = online(step, credit=credit).plan(params, state, x)
+    plan = online(step, credit=credit, traces=traces).plan(params, state, x).plan
     names = paths("params", params)
     of_states = paths("state", state)
     uncut = _Uncut(plan)
@@ -136,25 +143,42 @@ def explain(
         name: _memory(plan, uncut, {v for v in plan.parameters if i in plan.sources[v]}, of_states)
         for i, name in enumerate(names)
     }
-    traces = [t for pool in plan.followed for entry in pool.entries for t in entry.traces]
-    return Explanation(found, sum(map(_bytes, traces)), _residuals(step, params, state, x))
+    kept = jax.tree.leaves(jax.eval_shape(lambda: zeros(plan)))
+    total = sum(a.size * a.dtype.itemsize for a in kept)
+    return Explanation(found, total, _residuals(step, params, state, x))
 
 
 def _memory(plan: Plan, uncut: "_Uncut", mine: set[Var], names: list[str]) -> Memory:
-    traces: list[Trace] = []
     states: set[int] = set()
+    kept: list[tuple[str, int]] = []  # how it is stored, and its bytes
     for pool in plan.followed:
         for entry in pool.entries:
-            ways = [w for w in entry.ways if w.parameter in mine]
-            operands = {p for w in ways for p in (w.operands or (None,))}
-            kept = [t for t in entry.traces if t.operand in operands]
-            traces += kept
-            states |= {pool.leaves[t.leaf].state for t in kept}
-    stored = tuple(text for kind, text in STORED.items() if any(t.stored == kind for t in traces))
-    cuts = uncut.cuts(mine)
-    used = not mine.isdisjoint(uncut.to_loss)
+            traces = _traces_of(entry, mine)
+            kept += [(STORED.get(t.stored, "factored"), _bytes(t)) for t in traces]
+            states |= {pool.leaves[t.leaf].state for t in traces if t.leaf >= 0}
+    for group, by_state in zip(plan.groups, jax.eval_shape(lambda: zeros(plan)), strict=False):
+        here = [i for i, p in enumerate(group.parameters) if p in mine]
+        kept += [
+            ("Jacobian", row[i].size * row[i].dtype.itemsize) for row in by_state for i in here
+        ]
+        states |= {*group.states} if here else set()
+    stored = tuple(dict.fromkeys(name for name in ORDER for how, _ in kept if how == name))
     order = tuple(names[k] for k in sorted(states))
-    return Memory(order, stored, sum(map(_bytes, traces)), cuts, used)
+    used = not mine.isdisjoint(uncut.to_loss)
+    return Memory(order, stored, sum(n for _, n in kept), uncut.cuts(mine), used)
+
+
+def _traces_of(entry: Entry, mine: set[Var]) -> list[Trace]:
+    """The traces of an entry that some parameters need."""
+    ways = [w for w in entry.ways if w.parameter in mine]
+    operands = {p for w in ways for p in (w.operands or (None,))}
+    linear = any(w.kind == LINEAR for w in ways)
+    added = any(w.kind == CONSTANT for w in ways)
+    return [
+        t
+        for t in entry.traces
+        if (added if t.stored == "neuron" else linear and t.operand in {*operands, None})
+    ]
 
 
 def _bytes(t: Trace) -> int:
@@ -182,7 +206,7 @@ class _Uncut:
     def __init__(self, plan: Plan):
         flow, step = plan.flow, plan.step
         self.plan, self.live = plan, plan.remembered
-        self.to_loss = flow.reaches([*step.ys, *(step.new_state[k] for k in self.live)])
+        self.to_loss = flow.reaches([*step.ys[:1], *(step.new_state[k] for k in self.live)])
 
     def cuts(self, sources: set[Var]) -> tuple[str, ...]:
         """The operations at which gradients of some parameters are cut."""
@@ -193,7 +217,7 @@ class _Uncut:
         carry, emit = self.plan.pools.stops(self.plan.across)
         to_states = flow.reaches([step.new_state[k] for k in self.live])
         found = set()
-        for stops, targets in ((carry, to_states), (emit, flow.reaches(step.ys))):
+        for stops, targets in ((carry, to_states), (emit, flow.reaches(step.ys[:1]))):
             for i, v in stops:
                 e = step.eqns[i]
                 if v in seen and any(o in targets for o in e.outvars):

@@ -5,15 +5,17 @@ import functools
 from collections.abc import Iterator, Sequence
 
 import jax.numpy as jnp
-import numpy as np
 from jax.extend.core import Var
 
-from .._types import Array, Shape
+from .._types import Array
 from ..engine.program import Atom, Step, has_gradient, is_var, type_of, unique
+from . import factored
 from .flow import Flow, is_inexact
+from .jacobian import groups
 from .layout import Layout
 from .pointwise import Pointwise, diagonal, hidden_in, kinds, pointwise
 from .pools import Filter, Pools, derivatives
+from .trace import Trace
 from .ways import CONSTANT, LINEAR, Way, way
 
 # the values of variables; a filter's constant derivatives: of each state, by states and by input
@@ -35,25 +37,6 @@ class Leaf:
     state: int
     filter: Filter | None = None
     sent: Var | None = None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Trace:
-    """A trace: the memory that one leaf has of an entry of its pool.
-
-    Attributes:
-        leaf: The leaf, by position.
-        stored: ``"neuron"``: per neuron, of something added; ``"synapse"``: per synapse;
-            ``"operand"``: the operand itself, filtered, where all neurons filter alike.
-        operand: The factor of the parameter in a product, or None.
-        shape, dtype: Those of its array.
-    """
-
-    leaf: int
-    stored: str
-    operand: Var | None
-    shape: Shape
-    dtype: np.dtype
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,22 +79,37 @@ class Plan:
     """The traces of a step.
 
     Attributes:
-        step: The step, whose last constants are its parameters.
+        step: The step, whose last constants are its parameters and whose first output is the loss.
         pools: The pools of all its states.
         window, within, across: The number of steps of a window, the credit in it and between two.
         parameters: The variables that depend on parameters, are the same at every step, and are
             read by what varies over time.
+        decay: That of factored traces, or None.
         followed: The pools with traces.
+        is_dense: Whether the derivatives of states by all parameters are kept instead.
+        groups: The states whose derivatives by all parameters are kept.
     """
 
-    def __init__(self, step: Step, n_params: int, *, window: int, within: str, across: str):
+    def __init__(
+        self,
+        step: Step,
+        n_params: int,
+        *,
+        window: int,
+        within: str,
+        across: str,
+        decay: float | None = None,
+    ):
         self.step, self.pools = step, Pools(step)
         self.flow: Flow = self.pools.flow
         self.params = step.consts[len(step.consts) - n_params :]
         self.parameters = self._parameters()
-        self.window, self.within, self.across = window, within, across
+        self.window, self.within, self.across, self.decay = window, within, across, decay
         self.obstacles: list[tuple[Var, str]] = []
         self.followed = self._followed() if across == "local" else []
+        self.is_dense = across in ("layer", "full")
+        carry, (_, emit) = self.pools.stops(across)[0], self.pools.stops(within)
+        self.groups = groups(self.flow, self.parameters, carry, emit) if self.is_dense else []
 
     # ---- what is the same at every step ----
 
@@ -148,7 +146,7 @@ class Plan:
         """The states whose past reaches the loss."""
         step, flow = self.step, self.flow
         carry, emit = self.pools.stops(self.within)
-        near = flow.reaches(step.ys, emit)
+        near = flow.reaches(step.ys[:1], emit)
         found: set[int] = set()
         while found != (found := found | {k for k in flow.states if step.state[k] in near}):
             for k in found if self.window > 1 else ():
@@ -162,7 +160,7 @@ class Plan:
     def remembered(self) -> set[int]:
         """The states whose past reaches the loss if no gradient is stopped."""
         step, flow = self.step, self.flow
-        near, found = flow.reaches(step.ys), set[int]()
+        near, found = flow.reaches(step.ys[:1]), set[int]()
         while found != (found := {k for k in flow.states if step.state[k] in near}):
             near |= flow.reaches([step.new_state[k] for k in found])
         return found
@@ -284,7 +282,11 @@ class Plan:
         ):
             pass
         shared = leaves - own
-        traces = [t for r in sorted(leaves) for t in _traces(f, v, ways, r, shared)]
+        averaged = self.decay is not None and leaves != shared
+        traces = [t for r in sorted(leaves) for t in _traces(f, v, ways, r, shared, averaged)]
+        operands = unique(p for w in ways if w.kind == LINEAR for p in w.operands)
+        if averaged and operands and type_of(v).shape == f.shape:
+            traces += factored.traces(operands, sorted(leaves), f.shape, _dtype_of(v))
         return Entry(v, ways, sorted(leaves), frozenset(shared), traces)
 
     def not_followed(self) -> list[tuple[Var, str]]:
@@ -292,6 +294,8 @@ class Plan:
         found = list(self.obstacles)
         for entry in (e for pool in self.followed for e in pool.entries):
             kept = {(t.leaf, t.operand) for t in entry.traces}
+            means = [t.operand for t in entry.traces if t.stored == factored.INPUT]
+            kept |= {(r, p) for r in entry.leaves for p in means}
             for w in entry.ways:
                 needs = {(r, p) for r in entry.leaves for p in w.operands or (None,)}
                 if w.kind not in (CONSTANT, LINEAR) or not needs <= kept:
@@ -299,13 +303,21 @@ class Plan:
         return found
 
 
-def _traces(f: Pointwise, v: Var, ways: list[Way], leaf: int, shared: set[int]) -> Iterator[Trace]:
-    """The traces that one leaf keeps of one entry."""
+def _dtype_of(v: Var):
     dtype = type_of(v).dtype
-    dtype = dtype if dtype.itemsize > 2 else jnp.dtype(jnp.float32)  # decays near 1 need the bits
+    return dtype if dtype.itemsize > 2 else jnp.dtype(jnp.float32)  # decays near 1 need the bits
+
+
+def _traces(
+    f: Pointwise, v: Var, ways: list[Way], leaf: int, shared: set[int], averaged: bool
+) -> Iterator[Trace]:
+    """The traces that one leaf keeps of one entry; only of what is added, if ``averaged``."""
+    dtype = _dtype_of(v)
     if any(w.kind == CONSTANT for w in ways):
         ones = tuple(n if i == 0 else 1 for i, n in enumerate(f.shape))
         yield Trace(leaf, "neuron", None, ones if leaf in shared else f.shape, dtype)
+    if averaged:
+        return
     products = {w.operands[0]: w for w in ways if w.is_product(f.shape)}
     for p in unique(p for w in ways if w.kind == LINEAR for p in w.operands):
         if leaf in shared:

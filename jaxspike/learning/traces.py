@@ -11,6 +11,7 @@ from jax.extend.core import JaxprEqn, Var
 
 from .._types import Array, Shape
 from ..engine.program import function, outputs_of, type_of, unique, value
+from . import factored
 from .layout import Layout
 from .plan import (
     Entry,
@@ -19,16 +20,15 @@ from .plan import (
     Plan,
     Pool,
     Rates,
-    Trace,
     advance,
     first,
     start_of,
     zeros_like,
 )
 from .pointwise import diagonal
-from .ways import CONSTANT, Way
+from .trace import Kept, Trace
+from .ways import CONSTANT, LINEAR, Way
 
-Kept = tuple[Trace, Array]
 Traces = list[list[list[Array]]]  # of each pool, of each entry
 
 
@@ -51,7 +51,24 @@ def recorded(plan: Plan) -> list[Var]:
 # ---- the gradient ----
 
 
-def gradients(plan: Plan, env: Env, signals: dict[int, Array], traces: Traces) -> Env:
+def averaged(plan: Plan) -> list[Var]:
+    """The variables that enter pools and are followed by factored traces."""
+    entries = [e for pool in plan.followed for e in pool.entries]
+    return [e.target for e in entries if _is_averaged(e)]
+
+
+def _is_averaged(entry: Entry) -> bool:
+    return any(t.stored == factored.WEIGHT for t in entry.traces)
+
+
+def gradients(
+    plan: Plan,
+    env: Env,
+    signals: dict[int, Array],
+    traces: Traces,
+    record: Env,
+    entering: Env,
+) -> Env:
     """The contribution of the past to the gradient of the parameters.
 
     Args:
@@ -59,6 +76,8 @@ def gradients(plan: Plan, env: Env, signals: dict[int, Array], traces: Traces) -
         env: The values of variables that are the same at every step.
         signals: The gradient of the loss for each state before this step, by position.
         traces: The traces before this step.
+        record: The values of what the traces need.
+        entering: The gradient of the loss by what is `averaged`.
     """
     found: Env = {}
     for pool, kept in zip(plan.followed, traces, strict=True):
@@ -66,7 +85,11 @@ def gradients(plan: Plan, env: Env, signals: dict[int, Array], traces: Traces) -
         for entry, arrays in zip(pool.entries, kept, strict=True):
             by_trace = list(zip(entry.traces, arrays, strict=True))
             for way in entry.ways:
-                g = _gradient(plan, env, pool, way, by_leaf, by_trace)
+                if way.kind == LINEAR and _is_averaged(entry):
+                    now = record, entering[entry.target]
+                    g = _factored_gradient(plan, env, pool, way, by_leaf, by_trace, *now)
+                else:
+                    g = _gradient(plan, env, pool, way, by_leaf, by_trace)
                 w = way.parameter
                 found[w] = found[w] + g if w in found else g
     return found
@@ -92,7 +115,7 @@ def _gradient(
     """The contribution of the traces of one entry to the gradient of one parameter."""
     shape, dtype = pool.f.shape, type_of(way.parameter).dtype
     if way.kind == CONSTANT:
-        added = [signals[t.leaf].astype(a.dtype) * a for t, a in kept if t.operand is None]
+        added = [signals[t.leaf].astype(a.dtype) * a for t, a in kept if t.stored == "neuron"]
         return _pull(way, env, {}, _sum(added), shape)
     mine = [(t, a) for t, a in kept if t.operand in way.operands]
     terms = [
@@ -108,6 +131,28 @@ def _gradient(
         }
         terms.append(_pull(way, env, filtered, signals[r], shape))
     return _sum([g.astype(dtype) for g in terms])
+
+
+def _factored_gradient(
+    plan: Plan,
+    env: Env,
+    pool: Pool,
+    way: Way,
+    signals: list[Array],
+    kept: list[Kept],
+    record: Env,
+    entering: Array,
+) -> Array:
+    """The gradients from factored traces, in place of those through this step alone."""
+    assert plan.decay is not None
+    means: Env = {}
+    for t, a in kept:
+        if t.stored == factored.INPUT and t.operand is not None:
+            p = record[t.operand]
+            means[t.operand] = (plan.decay * a + p.astype(a.dtype)).astype(p.dtype)
+    signal = factored.signal(plan.decay, kept, signals, entering)
+    shape = pool.f.shape
+    return _pull(way, env, means, signal, shape) - _pull(way, env, record, entering, shape)
 
 
 def _pull(way: Way, env: Env, operands: Env, cotangent: Array, shape: Shape) -> Array:
@@ -168,8 +213,7 @@ def move(plan: Plan, env: Env, record: Env, traces: Traces) -> Traces:
         new.append([])
         for i, (entry, arrays) in enumerate(zip(pool.entries, kept, strict=True)):
             old = list(zip(entry.traces, arrays, strict=True))
-            moved = [_moved(plan, entry, i, t, rows[t.leaf], record, old) for t in entry.traces]
-            new[-1].append(moved)
+            new[-1].append([_moved(plan, entry, i, t, rows, record, old) for t in entry.traces])
     return new
 
 
@@ -205,9 +249,15 @@ def _near(pool: Pool, window: int) -> list[set[int]]:
 
 
 def _moved(
-    plan: Plan, entry: Entry, i: int, trace: Trace, row: _Row, record: Env, old: list[Kept]
+    plan: Plan, entry: Entry, i: int, trace: Trace, rows: list[_Row], record: Env, old: list[Kept]
 ) -> Array:
     """One trace after a window: ``sum_m D_m trace_m + sum_k B_k operand_k``."""
+    row = rows[trace.leaf]
+    if trace.stored in (factored.INPUT, factored.OUTPUT, factored.WEIGHT):
+        assert plan.decay is not None
+        now = None if trace.operand is None else record[trace.operand]
+        return factored.moved(plan.decay, trace, old, row.by_leaf, row.by_entry[i], now)
+    old = [(t, a) for t, a in old if t.stored in ("neuron", "synapse", "operand")]
     rates = {m: a.astype(trace.dtype) for m, a in enumerate(row.by_leaf)}
     fresh = row.by_entry[i].astype(trace.dtype).reshape(plan.window, *row.by_leaf[0].shape)
     before = [(t, a) for t, a in old if t.operand is trace.operand and t.leaf in row.near]

@@ -151,7 +151,7 @@ def reset_below_threshold(neuron, of_both_signs: bool = False) -> None:
 
 def square_weight(neuron) -> None:
     """Check that the weight of ``neuron`` is ``[T, T]`` and its bias ``[T]``."""
-    name, weight, bias = type(neuron).__name__, jnp.shape(neuron.weight), jnp.shape(neuron.bias)
+    name, weight, bias = type(neuron).__name__, np.shape(neuron.weight), np.shape(neuron.bias)
     if len(weight) != 2 or weight != 2 * bias:
         raise ValueError(
             f"`{name}(weight=..., bias=...)` must have shapes [T, T] and [T], "

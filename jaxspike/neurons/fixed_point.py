@@ -22,7 +22,7 @@ _FAR = 2.0**25  # beyond every state, and a whole number of int32
 
 
 class _Leaks(NamedTuple):
-    """A neuron as decays towards a rest, a threshold, and a reset to, or else by, a potential."""
+    """A neuron as decays toward a rest, a threshold, and a reset to, or else by, a potential."""
 
     c_decay: Param | None
     v_decay: Param | None
@@ -122,12 +122,12 @@ class FixedPoint(Neuron):
 
     @property
     def weight_step(self) -> float:
-        """The distance of neighboring weights."""
+        """The distance between neighboring weights."""
         return self.weight_max * 2.0 ** (1 - self.weight_bits)
 
     @property
     def unit(self) -> float:
-        """The distance of neighboring numbers of the state."""
+        """The distance between neighboring numbers of the state."""
         return self.weight_step * 2.0**-self.fraction_bits
 
     @property

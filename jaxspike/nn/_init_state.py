@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import register_static
 
 from .._state import check_shape
@@ -120,7 +121,7 @@ def trace_layer(layer, step, value, x, args, kwargs):
             "Make it in `__init__` and keep it as an attribute."
         )
     if value is NOT_BUILT:
-        shape = jax.tree.map(jnp.shape, x)
+        shape = jax.tree.map(np.shape, x)
         y = layer._trace_step(step, x, *args, **kwargs)
         return StatePlaceholder(layer._path, shape), y
     if value.owner != layer._path:
@@ -129,6 +130,6 @@ def trace_layer(layer, step, value, x, args, kwargs):
             "Return the state of every layer under the entry that it is read from."
         )
     want = each_shape(lambda s: (STEPS_TRACED, *s), value.shape)
-    _check_over_time(f"The layer `{layer._path}`", "get", want, jax.tree.map(jnp.shape, x))
+    _check_over_time(f"The layer `{layer._path}`", "get", want, jax.tree.map(np.shape, x))
     y = layer._trace_step(step, jax.tree.map(lambda a: a[0], x), *args, **kwargs)
     return value, jax.tree.map(lambda a: jnp.broadcast_to(a, (STEPS_TRACED, *a.shape)), y)

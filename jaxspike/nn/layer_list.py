@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from .._check import kind, shown
 from .._types import Tree
@@ -50,7 +50,7 @@ class LayerList(SpikingModule):
         try:
             return call_layer(self.layers[i], state, x)
         except (TypeError, ValueError) as e:
-            shape = jax.tree.map(jnp.shape, x)
+            shape = jax.tree.map(np.shape, x)
             e.add_note(
                 f"It is raised by layer {i}, {kind(self.layers[i])}, for an input of {shape}."
             )

@@ -131,28 +131,11 @@ class SpikingModule(nnx.Module):
 
     def is_sequence(self, state: Tree, x) -> bool:
         """Whether ``x`` is a sequence for a module whose own state is ``state``, or one step."""
-        name, shape = type(self).__name__, jax.tree.map(jnp.shape, x)
-        one, given = jax.tree.map(lambda a: a.shape[1:], x), layout(state)
-        shapes = [shape, one] if all(a.ndim for a in jax.tree.leaves(x)) else [shape]
-        at_rest = [layout(s) for s in jax.eval_shape(lambda: [self.init_state(s) for s in shapes])]
-        if at_rest == [given, given]:
-            raise ValueError(
-                f"`{name}.init_state(shape)` must tell a step from a sequence, got the same state "
-                f"for {shape} and {one}. Put `jaxspike.nn.EmptyState(len(shape))` into the state."
-            )
-        if given in at_rest:
-            return given != at_rest[0]
-        structures = [structure for structure, _ in at_rest]
-        if given[0] not in structures:
-            raise TypeError(
-                f"`{name}(state=...)` must be a state of this layer, {structures[0]}, got "
-                f"{given[0]}. {BUILD}"
-            )
-        raise shape_mismatch(name, state, shape)
+        return _is_sequence(self, state, x)
 
     def _trace_step(self, step: Callable[..., Any], x: Tree, *args, **kwargs) -> Tree:
         """The output of one step, so that the trace of ``init_state`` can continue."""
-        state = self.init_state(jax.tree.map(jnp.shape, x))
+        state = self.init_state(jax.tree.map(np.shape, x))
         return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
 
 
@@ -239,6 +222,28 @@ def _check_arguments(self: SpikingModule, state, x) -> None:
             f"`{name}(state=...)` must be an entry of the state, got what a layer has just "
             "returned. A layer can run once per step; use a second layer for a second run."
         )
+
+
+def _is_sequence(self: SpikingModule, state: Tree, x) -> bool:
+    """Whether ``x`` is a sequence for a module whose own state is ``state``, or one step."""
+    name, shape = type(self).__name__, jax.tree.map(np.shape, x)
+    one, given = jax.tree.map(lambda a: a.shape[1:], x), layout(state)
+    shapes = [shape, one] if all(a.ndim for a in jax.tree.leaves(x)) else [shape]
+    at_rest = [layout(s) for s in jax.eval_shape(lambda: [self.init_state(s) for s in shapes])]
+    if at_rest == [given, given]:
+        raise ValueError(
+            f"`{name}.init_state(shape)` must tell a step from a sequence, got the same state for "
+            f"{shape} and {one}. Put `jaxspike.nn.EmptyState(len(shape))` into the state."
+        )
+    if given in at_rest:
+        return given != at_rest[0]
+    structures = [structure for structure, _ in at_rest]
+    if given[0] not in structures:
+        raise TypeError(
+            f"`{name}(state=...)` must be a state of this layer, {structures[0]}, got {given[0]}. "
+            f"{BUILD}"
+        )
+    raise shape_mismatch(name, state, shape)
 
 
 def eval_copy(graph, variables):
@@ -439,7 +444,7 @@ class Spiking(SpikingModule):
             if number is not None:
                 return number
             value = vars(self)[f"{name}_raw" if name in self.learn else name].get_value()
-            known = isinstance(value, jax.Array | np.ndarray) and jnp.ndim(value) == 0
+            known = isinstance(value, jax.Array | np.ndarray) and np.ndim(value) == 0
             if not known or isinstance(value, jax.core.Tracer):
                 return value
             value = self._leaf(fields, name) if name in self.learn else value

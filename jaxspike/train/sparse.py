@@ -1,4 +1,4 @@
-"""`sparse`: an optimizer that keeps most weights at zero, or moves them to where they help."""
+"""`sparse`: an optimizer under which most weights are zero, the same ones or changing ones."""
 
 import jax
 import jax.numpy as jnp

@@ -107,7 +107,9 @@ def main():
         with torch.no_grad():
             for _ in range(T):
                 spikes = []
-                hooks = [n.register_forward_hook(lambda m, a, y, s=spikes: s.append(y)) for n in neurons]
+                hooks = [
+                    n.register_forward_hook(lambda m, a, y, s=spikes: s.append(y)) for n in neurons
+                ]
                 outputs.append(snn(torch.tensor(x)).numpy())
                 counts = [c + s.numpy() for c, s in zip(counts, spikes, strict=True)]
                 for hook in hooks:
@@ -117,7 +119,11 @@ def main():
             print(mode, k, count.mean() / T)
             assert 0.02 < count.mean() / T < 0.9
             arrays[f"{mode}:n{k}"] = count.astype(np.uint8)
-        scales = [m for m in snn.modules() if type(m).__name__ in ("VoltageScaler", "ChannelVoltageScaler")]
+        scales = [
+            m
+            for m in snn.modules()
+            if type(m).__name__ in ("VoltageScaler", "ChannelVoltageScaler")
+        ]
         print(mode, len(neurons), [type(m).__name__ for m in snn.modules()][-12:])
         for k, scale in enumerate(scales[1::2]):
             arrays[f"{mode}:{k}"] = scale.scale.detach().numpy().reshape(-1)

@@ -67,9 +67,9 @@ def first_call(f, w=W, state=STATE, x=X, **options):
         ),
         (
             ValueError,
-            lambda: online(step, credit="full"),
-            "`online(credit=...)` must be one of ('local', 'none', ('full', 'local'), "
-            "('full', 'none')), got 'full'.",
+            lambda: online(step, credit="all"),
+            "`online(credit=...)` must be one of ('full', 'layer', 'local', 'none', "
+            "('full', 'layer'), ('full', 'local'), ('full', 'none')), got 'all'.",
         ),
         (
             ValueError,
