@@ -14,7 +14,6 @@ from .._types import Array, Tree
 from ..engine.program import (
     Atom,
     evaluate,
-    flatten,
     is_var,
     outputs_of,
     scales,
@@ -25,13 +24,14 @@ from ..engine.program import (
 )
 from .scaled import Scaled, apply, plain
 
-# what only wraps a body: derivative rules do not matter to a spiking network
+# what runs a body: derivative rules do not matter to a spiking network
 _CALLS = {
     "jit": "jaxpr",
     "closed_call": "call_jaxpr",
     "remat2": "jaxpr",
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
+    "scan": "jaxpr",
 }
 _POOLS = ("reduce_window_max", "reduce_max")
 _POSITIVE, _NEGATIVE = ("gt", "ge"), ("lt", "le")
@@ -133,40 +133,44 @@ def read(f: Callable[..., Any], *args: Tree) -> tuple[Program, list[Array], Tree
         The program; the values of its first inputs, which ``f`` closes over; and the shapes that
         ``f`` returned.
     """
-    jaxpr, consts, out = flatten(f, *args)
-    if any(e.primitive.name in _CALLS or e.primitive.name == "scan" for e in jaxpr.eqns):
-        closed = jax.make_jaxpr(lambda *a: _inline(jaxpr, a))(*consts, *jax.tree.leaves(args))
-        jaxpr = closed.jaxpr
-        invars = [*jaxpr.constvars, *jaxpr.invars]
-        jaxpr, consts = jaxpr.replace(constvars=[], invars=invars), [*closed.consts, *consts]
+    # a fresh function: traces are cached by identity, and a module may have changed
+    closed, out = jax.make_jaxpr(lambda *a: f(*a), return_shape=True)(*args)
+    jaxpr, consts = _opened(closed), list(closed.consts)
+    closed = jax.make_jaxpr(lambda *a: _inline(jaxpr, a))(*consts, *jax.tree.leaves(args))
+    jaxpr, consts = _opened(closed), [*closed.consts, *consts]
     n_data = len(jax.tree.leaves(args[-1]))
     return _program(jaxpr, n_data), consts, out
+
+
+def _opened(closed: Any) -> Jaxpr:
+    """A jaxpr whose constants are its first inputs."""
+    jaxpr = getattr(closed, "jaxpr", closed)
+    return jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars])
 
 
 def _inline(jaxpr: Jaxpr, args: Sequence[Array]) -> list[Array]:
     """Evaluate a jaxpr, including the bodies of calls and of scans."""
 
     def special(eqn: JaxprEqn, values: list[Any]) -> list[Any]:
-        name = eqn.primitive.name
-        inner = eqn.params[_CALLS.get(name, "jaxpr")]
-        body, consts = getattr(inner, "jaxpr", inner), list(getattr(inner, "consts", ()))
-        body = body.replace(constvars=[], invars=[*body.constvars, *body.invars])
-        if name != "scan":
+        inner = eqn.params[_CALLS[eqn.primitive.name]]
+        body, consts = _opened(inner), list(getattr(inner, "consts", ()))
+        info = eqn.source_info  # for equations that a function of JAX traced before
+        eqns = [e if line_of(e) else e.replace(source_info=info) for e in body.eqns]
+        body = body.replace(eqns=eqns)
+        if eqn.primitive.name != "scan":
             return _inline(body, [*consts, *values])
         nc, nk = scan_arity(eqn)
         carry, xs = values[nc : nc + nk], values[nc + nk :]
-        length, rows = eqn.params["length"], []
-        for t in reversed(range(length)) if eqn.params["reverse"] else range(length):
+        order = range(eqn.params["length"])
+        rows: dict[int, list[Any]] = {}
+        for t in reversed(order) if eqn.params["reverse"] else order:
             outs = _inline(body, [*consts, *values[:nc], *carry, *(x[t] for x in xs)])
-            carry = outs[:nk]
-            rows.append(outs[nk:])
-        rows = rows[::-1] if eqn.params["reverse"] else rows
-        return [*carry, *(jnp.stack(row) for row in zip(*rows, strict=True))]
+            carry, rows[t] = outs[:nk], outs[nk:]
+        columns = zip(*(rows[t] for t in order), strict=True)
+        return [*carry, *(jnp.stack(column) for column in columns)]
 
     env: dict[Var, Any] = dict(zip(jaxpr.invars, args, strict=True))
-    evaluate(
-        jaxpr.eqns, env, lambda e: e.primitive.name in _CALLS or e.primitive.name == "scan", special
-    )
+    evaluate(jaxpr.eqns, env, lambda e: e.primitive.name in _CALLS, special)
     return [value(env, v) for v in jaxpr.outvars]
 
 
@@ -229,9 +233,7 @@ class _Finder:
             return
         x, slope, high = self._rectified(e)
         if x is not None and x in data:
-            before = self.producer.get(x)
-            line = line_of(e) or (line_of(before) if before else "")
-            self.sites[out] = Site(out, x, slope, high, (), line or e.primitive.name)
+            self.sites[out] = Site(out, x, slope, high, (), line_of(e) or e.primitive.name)
             return
         operand = e.invars[0]
         before = self.sites.get(operand) if is_var(operand) else None

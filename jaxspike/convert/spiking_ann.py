@@ -54,7 +54,8 @@ class SpikingANN(SpikingModule):
         self.ann = nnx.clone(ann) if isinstance(ann, nnx.Module) else None
         if self.ann is not None:
             self.ann.eval()
-        self.arguments, self._call = _split(ann)
+        arrays, self._call = _split(ann)
+        self.arguments = nnx.List([nnx.Param(a) for a in arrays])
         self.features, self.v_init = shape[1:], v_init
         self.thresholds = nnx.List([])
         self.neurons: list[Spiking] = nnx.List([])
@@ -209,10 +210,10 @@ def _rectify(site: Site, a: Array, sign: int) -> Array:
     return value if site.high is None else jnp.minimum(value, site.high)
 
 
-def _split(ann: Callable[..., Any]) -> tuple[nnx.List, Callable[..., Any] | None]:
+def _split(ann: Callable[..., Any]) -> tuple[list[Array], Callable[..., Any] | None]:
     """The arrays that a function holds as a pytree, and the function of them and of x."""
     if isinstance(ann, nnx.Module):
-        return nnx.List([]), None
+        return [], None
     is_partial = isinstance(ann, functools.partial)
     held: Tree = (ann.args, ann.keywords) if is_partial else ann
     leaves, tree = jax.tree.flatten(held)
@@ -224,5 +225,4 @@ def _split(ann: Callable[..., Any]) -> tuple[nnx.List, Callable[..., Any] | None
         rebuilt = jax.tree.unflatten(tree, filled)
         return ann.func(*rebuilt[0], x, **rebuilt[1]) if is_partial else rebuilt(x)
 
-    arrays = [nnx.Param(leaf) for o, leaf in zip(own, leaves, strict=True) if o]
-    return nnx.List(arrays), call
+    return [leaf for o, leaf in zip(own, leaves, strict=True) if o], call

@@ -116,15 +116,9 @@ def main():
                     hook.remove()
         arrays[f"{mode}:y"] = np.stack(outputs)
         for k, count in enumerate(counts):
-            print(mode, k, count.mean() / T)
             assert 0.02 < count.mean() / T < 0.9
             arrays[f"{mode}:n{k}"] = count.astype(np.uint8)
-        scales = [
-            m
-            for m in snn.modules()
-            if type(m).__name__ in ("VoltageScaler", "ChannelVoltageScaler")
-        ]
-        print(mode, len(neurons), [type(m).__name__ for m in snn.modules()][-12:])
+        scales = [m for m in snn.modules() if type(m).__name__.endswith("VoltageScaler")]
         for k, scale in enumerate(scales[1::2]):
             arrays[f"{mode}:{k}"] = scale.scale.detach().numpy().reshape(-1)
     info = {
