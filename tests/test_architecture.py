@@ -57,11 +57,11 @@ MAY_IMPORT = {
         *("_types", "_pytree", "_check", "engine.device", "engine.network_size"),
         *("engine.program", "engine.policy", "engine.loop", "engine.order", "engine"),
     },
-    "cost": {"_types", "_check", "_paths", "engine.program", "cost"},
+    "cost": {"_types", "_check", "_paths", "engine.device", "engine.program", "cost"},
     "learning.linear_layer": {*BASE, "engine.program"},
     "learning.feedback": {"_types", "_check", "learning.linear_layer"},
     "learning": {
-        *(*BASE, "engine", "engine.order", "engine.program"),
+        *(*BASE, "engine", "engine.device", "engine.order", "engine.program"),
         *("learning.feedback", "learning.linear_layer", "learning"),
     },
     "nn": {
@@ -90,6 +90,7 @@ NO_FLAX = {
 OFFERS = {
     "neurons.base",
     "neurons.equations",
+    "engine.device",
     "engine.network_size",
     "engine.order",
     "engine.program",

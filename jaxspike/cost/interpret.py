@@ -157,10 +157,11 @@ def _sources(eqn: JaxprEqn, copied: dict[Var, Var]) -> list[Var]:
 
 
 def _joined(eqn: JaxprEqn, known: Sequence[Origin]) -> Origin:
-    """The origin of what an equation computes: the name of its largest parameter."""
+    """The origin of what an equation computes: the name of its largest parameter, not an index."""
     if any(o.is_data for o in known):
         return Origin(is_data=True)
-    sizes = [math.prod(type_of(v).shape) for v in eqn.invars]
+    kinds = [type_of(v) for v in eqn.invars]
+    sizes = [(jnp.issubdtype(k.dtype, jnp.inexact), math.prod(k.shape)) for k in kinds]
     named = [(n, o.name) for n, o in zip(sizes, known, strict=True) if o.name]
     return Origin(name=max(named, key=lambda pair: pair[0])[1] if named else "")
 

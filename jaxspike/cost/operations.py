@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from .. import _check
 from .._types import Array, State, Tree
+from ..engine.device import portable
 from ..engine.program import type_of
 from . import counters
 from .batch import has_batch_axis
@@ -81,7 +82,8 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
 
     def turn(flat, x):
         xs = jax.tree.leaves(x)
-        closed = jax.make_jaxpr(lambda *a: call(*a))(leaves, jax.tree.unflatten(tree, flat), x)
+        with portable():  # a sparse layer is a product
+            closed = jax.make_jaxpr(lambda *a: call(*a))(leaves, jax.tree.unflatten(tree, flat), x)
         given = closed.jaxpr.invars[len(leaves) + len(flat) :]
         batched[:] = [has_batch_axis(closed.jaxpr, [v for v in given if type_of(v).shape])]
         known = [*origins, *[Origin(is_data=True)] * len(xs)]

@@ -9,6 +9,7 @@ from jax.extend.core import JaxprEqn
 
 from .. import _check
 from .._types import Array, State, Tree
+from ..engine.device import portable
 from .interpret import Meter, Origin, interpret, opened
 from .parameters import parameters_of
 from .products import pairs
@@ -59,7 +60,9 @@ def with_operations(
     arrays, names, call = parameters_of("with_operations", step)
 
     def counted(state: State, x: Tree) -> tuple[State, tuple[Tree, Array]]:
-        closed, shapes = jax.make_jaxpr(lambda *a: call(*a), return_shape=True)(arrays, state, x)
+        with portable():  # a sparse layer is a product
+            trace = jax.make_jaxpr(lambda *a: call(*a), return_shape=True)
+            closed, shapes = trace(arrays, state, x)
         given = jax.tree.leaves((state, x))
         known = [*(Origin(name=n) for n in names), *[Origin(is_data=True)] * len(given)]
         leaves, _, tally = interpret(_EXPECTED, *opened(closed, [*arrays, *given], known))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from .. import _check
 from .._types import Array, Tree
+from ..engine.device import portable
 from ..engine.program import Step, flatten, prune, trace_context_error
 from .flow import Flow
 
@@ -22,7 +23,8 @@ def trace(call: str, step: Callable[..., Any], params: Tree, state: Tree, x: Tre
         the shapes that it returned.
     """
     try:
-        jaxpr, consts, out = flatten(step, params, state, x)
+        with portable():  # a sparse layer is a product, which rules can follow
+            jaxpr, consts, out = flatten(step, params, state, x)
     except trace_context_error() as e:
         raise ValueError(
             f"`{call}(step)` must have a step that changes no Flax variables, got one that does "
