@@ -17,6 +17,7 @@ from ..engine.program import (
     function,
     is_var,
     outputs_of,
+    source,
     type_of,
     unique,
     value,
@@ -88,7 +89,7 @@ def hidden_in(f: Pointwise, v: Var, flow: Flow) -> str | None:
     if type_of(v).shape == f.shape:
         return None
     calls = [e for e in f.eqns if body_of(e) is not None and v in e.invars]
-    return next((e.primitive.name for e in calls if _has_derivative(e, v, flow)), None)
+    return next((source(e) for e in calls if _has_derivative(e, v, flow)), None)
 
 
 def _has_derivative(e: JaxprEqn, v: Var, flow: Flow) -> bool:
