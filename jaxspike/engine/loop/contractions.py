@@ -18,16 +18,17 @@ from ..program.loop import Loop
 from ..program.step import Step
 
 
-def run_stored(loop: Loop, args, stored: list[Array], probes: list[Array]):
+def run_stored(loop: Loop, args, stored: list[Array], probes: list[Array | None]):
     """Run a step with the outputs of its contractions given.
 
     Values come from ``stored``; gradients flow to the operands that change over time, and the
-    cotangent of a contraction is that of its probe (an input that adds nothing).
+    cotangent of a contraction is that of its probe (an input that adds nothing). One without a
+    probe has no gradient.
 
     Returns:
         The new state, the outputs, and per contraction the operands that change over time.
     """
-    step, (consts, state, x) = loop.step, args
+    step, (consts, state, x) = loop.rules or loop.step, args
     given = {id(e): i for i, e in enumerate(loop.contractions)}
     env = dict(zip([*step.consts, *step.state, *step.xs], [*consts, *state, *x], strict=True))
     changing: list[list[Array]] = [[] for _ in given]
@@ -42,6 +43,8 @@ def run_stored(loop: Loop, args, stored: list[Array], probes: list[Array]):
         i = given[id(e)]
         fixed, varying = operands(step, e)
         changing[i] = [env[v] for v in varying]
+        if probes[i] is None:
+            return [stored[i]]
         use = _with_output(function([*fixed, *varying], e.outvars, [e]))
         return [use(stored[i], probes[i], [env[v] for v in fixed], changing[i])]
 
