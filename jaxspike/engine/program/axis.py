@@ -69,6 +69,8 @@ def moved(eqn: JaxprEqn, places: Sequence[Axis | None], size: int) -> Axis | Non
 
 
 def _reshaped(old: Shape, p: Axis, new: Shape, size: int) -> Axis:
+    if 0 in old:
+        raise LostError
     outside = math.prod(old[: p.at]) * p.before
     sizes = list(itertools.accumulate(new, lambda a, b: a * b, initial=1))
     for at, n in enumerate(new):
