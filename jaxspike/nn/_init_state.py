@@ -9,7 +9,7 @@ from jax.tree_util import register_static
 
 from .._state import check_shape
 from .._types import Shape, Tree
-from ._over_time import Glue, enters, glue, leaves, refuse
+from ._over_time import Glue, enters, glue, inside, leaves, refuse
 
 STEPS_TRACED = 3  # time steps of the sequence that is traced: rarely the size of another axis
 
@@ -138,7 +138,8 @@ def trace_layer(layer, step, value, x, args, kwargs):
         )
     if value is NOT_BUILT:
         shape = jax.tree.map(jnp.shape, x)
-        y = layer._trace_step(step, enters(layer._path, x), *args, **kwargs)
+        x = inside(layer._path, enters(layer._path, x))
+        y = layer._trace_step(step, x, *args, **kwargs)
         return StatePlaceholder(layer._path, shape), leaves(layer._path, y)
     if value.owner != layer._path:
         raise ValueError(
@@ -147,7 +148,7 @@ def trace_layer(layer, step, value, x, args, kwargs):
         )
     want = each_shape(lambda s: (STEPS_TRACED, *s), value.shape)
     _check_over_time(f"The layer `{layer._path}`", "get", want, jax.tree.map(jnp.shape, x))
-    x = enters(layer._path, x)
-    y = layer._trace_step(step, jax.tree.map(lambda a: a[0], x), *args, **kwargs)
+    x = jax.tree.map(lambda a: a[0], enters(layer._path, x))
+    y = layer._trace_step(step, inside(layer._path, x), *args, **kwargs)
     y = jax.tree.map(lambda a: jnp.broadcast_to(a, (STEPS_TRACED, *a.shape)), y)
     return value, leaves(layer._path, y)

@@ -5,7 +5,7 @@ time axis, or along another axis than in a step, is suspected; and is refused if
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jax.extend import source_info_util
 from jax.extend.core import JaxprEqn, Var
+from jax.typing import ArrayLike
 
 from .._types import Array, Tree
 from ..engine.program import (
@@ -44,6 +45,11 @@ def enters(layer: str, x: Tree) -> Tree:
 def leaves(layer: str, y: Tree) -> Tree:
     """The output of a layer, marked as such."""
     return jax.tree.map(lambda a: checkpoint_name(a, LEAVES + layer), y)
+
+
+def inside(layer: str, x: Tree) -> Tree:
+    """One step of input as a layer sees it, from which what it records goes past its output."""
+    return leaves(layer, x)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,13 +110,10 @@ def suspects(step: Glue, sequence: Glue, size: int) -> tuple[list[JaxprEqn], boo
     Returns:
         Equations; and whether without them the two are known to be equal.
     """
-    pairs = list(zip(step.sources, sequence.sources, strict=False))
-    at = [_inserted(type_of(a).shape, type_of(b).shape, size) for a, b in pairs]
-    if len(step.sources) != len(sequence.sources) or len(step.sinks) != len(sequence.sinks):
+    at = _axes_of_time(step, sequence, size)
+    if at is None:
         return [], False
-    if None in at:
-        return [], False
-    places = {v: Axis(i) for v, i in zip(sequence.sources, at, strict=True) if i is not None}
+    places = {v: Axis(i) for v, i in zip(sequence.sources, at[0], strict=True) if i is not None}
     partners = _partners(step.live(), sequence.live())
     found, lost, known = [], set[Var](), partners is not None
     made = {v: e for e in sequence.eqns for v in e.outvars}
@@ -129,11 +132,28 @@ def suspects(step: Glue, sequence: Glue, size: int) -> tuple[list[JaxprEqn], boo
             continue
         if place is not None:
             places.update(dict.fromkeys(e.outvars, place))
-    for a, b in zip(step.sinks, sequence.sinks, strict=True):
-        i = _inserted(type_of(a).shape, type_of(b).shape, size)
-        there = places.get(b) if is_var(b) else None
-        known &= i is not None and there == Axis(i)
+    for v, i in zip(sequence.sinks, at[1], strict=True):
+        known &= is_var(v) and i is not None and places.get(v) == Axis(i)
     return found, known
+
+
+Axes = list[int | None]
+
+
+def _axes_of_time(step: Glue, sequence: Glue, size: int) -> tuple[Axes, Axes] | None:
+    """Where time is in each source and sink, None for one that has no time; or None if unknown."""
+    sources = _axes(step.sources, sequence.sources, size)
+    sinks = _axes(step.sinks, sequence.sinks, size)
+    return None if sources is None or sinks is None else (sources, sinks)
+
+
+def _axes(step: Sequence[Atom], sequence: Sequence[Atom], size: int) -> Axes | None:
+    if len(step) != len(sequence):
+        return None
+    shapes = [(type_of(a).shape, type_of(b).shape) for a, b in zip(step, sequence, strict=True)]
+    found = [_inserted(one, whole, size) for one, whole in shapes]
+    lost = any(i is None and one != whole for i, (one, whole) in zip(found, shapes, strict=True))
+    return None if lost else found
 
 
 def _inserted(step, sequence, size: int) -> int | None:
@@ -161,7 +181,8 @@ def _differs(
     made: dict[Var, JaxprEqn],
 ) -> bool:
     """Whether an equation works along time, or along another axis than in a step."""
-    along = work(eqn) if eqn.primitive.name != "transpose" else [[None] * 99]
+    nothing: list[list[object]] = [[None] * len(type_of(v).shape) for v in eqn.invars]
+    along = work(eqn) if eqn.primitive.name != "transpose" else nothing
     if along is None:
         raise LostError
     if any(p is not None and axes[p.at] is not None for p, axes in zip(places, along, strict=True)):
@@ -190,33 +211,32 @@ def difference(step: Glue, sequence: Glue, size: int) -> str | None:
 
     Also None where it cannot be run: with side effects, or on a mesh of devices.
     """
-    values = _constants(step, sequence)
-    at = [
-        _inserted(type_of(a).shape, type_of(b).shape, size)
-        for glues in (("sources", "sources"), ("sinks", "sinks"))
-        for a, b in zip(getattr(step, glues[0]), getattr(sequence, glues[1]), strict=True)
-    ]
+    values, at = _constants(step, sequence), _axes_of_time(step, sequence, size)
     effects = any(e.effects for g in (step, sequence) for e in g.eqns)
     on_mesh = not jax.sharding.get_abstract_mesh().empty
-    if values is None or None in at or effects or on_mesh:
+    if values is None or at is None or effects or on_mesh:
         return None
-    rng, n = np.random.default_rng(0), len(step.sources)
+    rng = np.random.default_rng(0)
     inputs = [_random(rng, type_of(v)) for v in sequence.sources]
     with jax.ensure_compile_time_eval():
         whole = _run(sequence, values, inputs)
         each = [
-            _run(step, values, [np.take(a, t, i) for a, i in zip(inputs, at[:n], strict=True)])
+            _run(step, values, [_at(a, t, i) for a, i in zip(inputs, at[0], strict=True)])
             for t in range(size)
         ]
-    for name, got, want, i in zip(
-        sequence.names, whole, zip(*each, strict=True), at[n:], strict=True
-    ):
-        if not _alike(np.asarray(got), np.stack([np.asarray(a) for a in want], i)):
+    sinks = zip(sequence.names, whole, zip(*each, strict=True), at[1], strict=True)
+    for name, got, want, i in sinks:
+        steps = want[0] if i is None else np.stack([np.asarray(a) for a in want], i)
+        if not _alike(np.asarray(got), np.asarray(steps)):
             return name
     return None
 
 
-def _constants(step: Glue, sequence: Glue) -> list[Array] | None:
+def _at(a: np.ndarray, t: int, axis: int | None) -> np.ndarray:
+    return a if axis is None else np.take(a, t, axis)
+
+
+def _constants(step: Glue, sequence: Glue) -> list[ArrayLike] | None:
     """The values of constants; random ones for those that are traced, or on several devices."""
     ours, theirs = list(step.consts.values()), list(sequence.consts.values())
     kinds = [[(a.shape, a.dtype) for a in map(jax.typeof, arrays)] for arrays in (ours, theirs)]
@@ -231,13 +251,13 @@ def _is_elsewhere(a) -> bool:
     return traced or (isinstance(a, jax.Array) and len(a.sharding.device_set) > 1)
 
 
-def _random(rng, kind) -> Array:
+def _random(rng, kind) -> np.ndarray:
     if not jnp.issubdtype(kind.dtype, jnp.floating):
         return np.ones(kind.shape, kind.dtype)
     return rng.normal(size=kind.shape).astype(kind.dtype)
 
 
-def _run(glue: Glue, consts: Iterable[Array], inputs: Iterable[Array]) -> list[Array]:
+def _run(glue: Glue, consts: Iterable[ArrayLike], inputs: Iterable[ArrayLike]) -> list[Array]:
     return function([*glue.consts, *glue.sources], glue.sinks, glue.eqns)(*consts, *inputs)
 
 

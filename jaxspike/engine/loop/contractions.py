@@ -13,7 +13,7 @@ from jax.extend.core import JaxprEqn, Var
 from ..._types import Array
 from ..program.contractions import folded, folds, operands
 from ..program.elementwise import broadcasts_scalar
-from ..program.jaxpr import evaluate, function, is_var, value
+from ..program.jaxpr import bind, evaluate, function, is_var, jaxprs_in, type_of, value
 from ..program.loop import Loop
 from ..program.step import Step
 
@@ -31,15 +31,22 @@ def run_stored(loop: Loop, args, stored: list[Array], probes: list[Array | None]
     step, (consts, state, x) = loop.rules or loop.step, args
     given = {id(e): i for i, e in enumerate(loop.contractions)}
     env = dict(zip([*step.consts, *step.state, *step.xs], [*consts, *state, *x], strict=True))
+    # a scalar may be given as one value per neuron
+    spread = any(jnp.shape(env[v]) != type_of(v).shape for v in step.consts)
     changing: list[list[Array]] = [[] for _ in given]
 
     def is_per_neuron(e):  # a scalar to broadcast, given as one value per neuron
         scalar = e.invars[0]
         return broadcasts_scalar(e) and is_var(scalar) and jnp.ndim(env.get(scalar, 0)) > 0
 
+    def is_special(e):
+        return id(e) in given or (spread and not jaxprs_in(e))
+
     def special(e, inputs):
-        if id(e) not in given:
+        if is_per_neuron(e):
             return inputs
+        if id(e) not in given:
+            return bind(e, inputs)
         i = given[id(e)]
         fixed, varying = operands(step, e)
         changing[i] = [env[v] for v in varying]
@@ -48,7 +55,7 @@ def run_stored(loop: Loop, args, stored: list[Array], probes: list[Array | None]
         use = _with_output(function([*fixed, *varying], e.outvars, [e]))
         return [use(stored[i], probes[i], [env[v] for v in fixed], changing[i])]
 
-    evaluate(step.eqns, env, lambda e: id(e) in given or is_per_neuron(e), special)
+    evaluate(step.eqns, env, is_special, special)
     new, ys = ([value(env, v) for v in atoms] for atoms in (step.new_state, step.ys))
     return new, ys, changing
 

@@ -46,7 +46,8 @@ def _through(eqn: JaxprEqn, flags: Sequence[bool]) -> list[bool]:
     if not any(flags) or not has_gradient(eqn):
         return [False] * len(eqn.outvars)
     if eqn.primitive.name == "jit":
-        return _through_body(*jaxprs_in(eqn), flags)
+        (body,) = jaxprs_in(eqn)
+        return _through_body(body, flags)
     if eqn.primitive.name == "cond":
         branches = [_through_body(body, flags[1:]) for body in jaxprs_in(eqn)]
         return [any(f) for f in zip(*branches, strict=True)]
