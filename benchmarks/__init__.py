@@ -1,1 +1,1 @@
-"""jaxspike beside other libraries (`compare`), and its engine beside `jax.lax.scan` (`engine`)."""
+"""jaxspike against other libraries (`compare`), its engine against `jax.lax.scan` (`engine`)."""

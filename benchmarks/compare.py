@@ -1,4 +1,4 @@
-"""jaxspike beside other libraries, on this machine.
+"""jaxspike against other libraries, on this machine.
 
     python -m benchmarks.compare neuron_layer mlp      # some tables
     python -m benchmarks.compare                       # every table

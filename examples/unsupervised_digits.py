@@ -3,9 +3,9 @@
     python examples/unsupervised_digits.py --data FOLDER --neurons 100 --images 60000
 
 FOLDER holds the four IDX files of MNIST, or is an .npz with x_train, y_train, x_test and y_test.
-Neurons inhibit each other, their thresholds rise with every spike, and the weights of each keep
-their sum. Labels come in afterwards: in the last 10,000 training images a neuron stands for the
-digit to which it spikes most. Weights and thresholds rest during the test.
+Neurons inhibit each other, their thresholds rise with every spike, and the weights of each have a
+fixed sum. Labels are only used afterwards: a neuron is assigned the digit for which it spikes most
+in the last 10,000 training images. Weights and thresholds stay fixed during the test.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def classify(counts, assigned):
 
 
 def assign(counts, labels):
-    """The digit to which each neuron spikes most, as [neurons, 10] of zeros and ones."""
+    """The digit for which each neuron spikes most, as [neurons, 10] of zeros and ones."""
     labels = jax.nn.one_hot(labels, 10)
     rates = labels.T @ counts / jnp.maximum(labels.sum(0), 1)[:, None]
     return jax.nn.one_hot(rates.argmax(0), 10)

@@ -1,4 +1,4 @@
-"""Checks of arguments that several rooms share; each names the call, the value and the fix."""
+"""Checks of arguments, shared by the subpackages; each names the call, the value and the fix."""
 
 import importlib
 from collections.abc import Callable
@@ -159,11 +159,11 @@ def at_least_float32(x: Array) -> Array:
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
-def numbers(where: str, x: ArrayLike, fix: str = "") -> Array:
+def numbers(where: str, x: ArrayLike, fix: str) -> Array:
     """``x`` as an array, which must be numbers: not strings, and not objects."""
     dtype = getattr(x, "dtype", None) or np.asarray(x).dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "OSUmM":
-        raise TypeError(f"{where} must be numbers, got {dtype}. {fix}".rstrip())
+        raise TypeError(f"{where} must be numbers, got {dtype}. {fix}")
     return jnp.asarray(x)
 
 

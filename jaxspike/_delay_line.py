@@ -1,4 +1,4 @@
-"""A delay line: a ring buffer whose every row comes out as many steps later as there are rows."""
+"""A delay line: a ring buffer of n rows, in which each row comes out n steps after it went in."""
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,13 @@ def push(buffer: Array, following: Array, x: Array) -> tuple[Array, Array, Array
     and in a loop it stores one row per step, not the buffer.
 
     Args:
-        buffer: What waits, ``[*, n]``.
-        following: The places in the last axis of what has waited longest, ``[*]``: whole numbers of
-            any dtype.
+        buffer: The waiting rows, ``[*, n]``.
+        following: The positions, in the last axis, of what has waited longest, ``[*]``: whole
+            numbers of any dtype.
         x: What goes in, ``[*]``.
 
     Returns:
-        The new buffer, the new places, and what comes out: the ``x`` of n steps ago.
+        The new buffer, the new positions, and what comes out: the ``x`` of n steps ago.
     """
     place = following.astype(jnp.int32)[..., None]
     out = jnp.take_along_axis(buffer, place, -1, mode="clip")[..., 0]
@@ -30,18 +30,18 @@ def push(buffer: Array, following: Array, x: Array) -> tuple[Array, Array, Array
 
 
 def after(following: Array, steps: int, n: int) -> Array:
-    """The places after some steps, of n; they have no gradient."""
+    """The positions after some steps, of n; they have no gradient."""
     place = following.astype(jnp.int32) + steps % n
     return lax.rem(place, jnp.full_like(place, n)).astype(following.dtype)
 
 
 def rows(buffer: Array, following: Array) -> Array:
-    """What waits, ``[n, *]``, in the order in which it comes out."""
+    """The waiting rows, ``[n, *]``, in the order in which they come out."""
     return jnp.moveaxis(_turned(buffer, following), -1, 0)
 
 
 def ring(rows: Array, following: Array) -> Array:
-    """The inverse of `rows`: the buffer in which what comes out first is at ``following``."""
+    """The inverse of `rows`: the buffer in which the first row to come out is at ``following``."""
     return _turned(jnp.moveaxis(rows, 0, -1), -following)
 
 

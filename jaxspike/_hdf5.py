@@ -1,13 +1,13 @@
-"""HDF5 files of unknown origin: only what a file itself holds is read, and what can fit into it.
+"""Untrusted HDF5 files: only what the file itself holds is read, and no more than can fit into it.
 
 Everything is checked before any data is read:
 
 * No link leads elsewhere, and no group has two names, as in a loop.
-* No data is in other files, as external and virtual data sets have it.
+* No data is in other files, as in external and virtual data sets.
 * Plain data takes at most the size of the file. Compressed data takes at most 1032 times as much,
   which is what gzip can reach, and 4 GiB.
 * Strings take at most 16 MiB, and groups are at most 100 deep.
-* No heap, which has the strings and the rows of any length, is damaged.
+* No heap, which holds strings and variable-length rows, is damaged.
 """
 
 import functools
@@ -24,7 +24,7 @@ Tree = dict[str, Any]  # numbers, strings, arrays, and trees
 
 COMPRESSION, COMPRESSED, STRINGS, DEPTH = 1032, 2**32, 2**24, 100
 HEAP = b"GCOL\1\0\0\0"
-AT_ONCE = 2**28  # bytes that a read of several rows of any length may take
+AT_ONCE = 2**28  # bytes that a read of several variable-length rows may take
 
 ERRORS = (KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError, ValueError)
 
@@ -36,7 +36,7 @@ class HDF5Error(ValueError):
 def read(h5py: ModuleType, path: str | os.PathLike[str], *only: str) -> Tree:
     """The data sets of a file as nested dictionaries of numbers, strings and arrays.
 
-    Rows of any length become a list of arrays.
+    Variable-length rows become a list of arrays.
 
     Args:
         h5py: The package.
@@ -174,13 +174,13 @@ def _check_references(data: mmap.mmap, item, name: str) -> None:
 
 
 def _has_strings(h5py: ModuleType, kind: np.dtype) -> bool:
-    """Whether the values are strings of any length, which are elsewhere in the file."""
+    """Whether the values are variable-length strings, which are elsewhere in the file."""
     text = h5py.check_string_dtype(kind)
     return text is not None and text.length is None
 
 
 def _has_rows(h5py: ModuleType, kind: np.dtype) -> bool:
-    """Whether the values are rows of any length, which are elsewhere in the file."""
+    """Whether the values are variable-length rows, which are elsewhere in the file."""
     rows = h5py.check_vlen_dtype(kind)
     return isinstance(rows, np.dtype) and rows.kind in "biuf"
 

@@ -35,7 +35,7 @@ from .field import Value, depends_on_others, is_static, range_of
 )
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Pytree:
-    """Base class: a subclass becomes a frozen dataclass pytree by being defined.
+    """Base class whose subclasses become frozen dataclass pytrees when they are defined.
 
     Fields are numbers or arrays (leaves), other pytrees of this kind, or ``static`` values. They
     are checked when an instance is made by hand, never when JAX rebuilds one around tracers.

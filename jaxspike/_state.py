@@ -5,13 +5,14 @@ from collections.abc import Iterable
 import jax
 import jax.export
 import jax.numpy as jnp
+import numpy as np
 
 from ._types import Array, DType, Shape, State
 
 
 def layout(state: State) -> tuple[jax.tree_util.PyTreeDef, list[Shape]]:
     """Structure and shapes of a state, which must agree between a state and its owner."""
-    return jax.tree.structure(state), [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
+    return jax.tree.structure(state), [np.shape(leaf) for leaf in jax.tree.leaves(state)]
 
 
 def check_shape(name: str, shape: Shape) -> Shape:
@@ -31,7 +32,7 @@ def _is_size(n):
 def shape_mismatch(name: str, state: State, shape: State) -> ValueError:
     """The error for an input of ``shape``, or several, and a state built for another shape."""
     leaves = jax.tree.leaves(state)
-    have = jnp.shape(leaves[0]) if leaves else state
+    have = np.shape(leaves[0]) if leaves else state
     if isinstance(have, tuple) and have[1:] == shape:
         hint = "An axis is missing: a step is `[N, *]`, a sequence `[T, N, *]`."
     elif not isinstance(shape, tuple):

@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from . import _check
 from ._types import Param
@@ -132,7 +133,7 @@ def _like(limit: Param, value: Param) -> Param:
     if isinstance(limit, float | int):
         return limit
     limit = jnp.asarray(limit, jnp.result_type(value))
-    return limit if _check.fits(limit.shape, jnp.shape(value)) else jnp.max(limit)
+    return limit if _check.fits(limit.shape, np.shape(value)) else jnp.max(limit)
 
 
 def _greater(a: Param, b: Param) -> Param:
@@ -222,7 +223,7 @@ def is_learned(field: dataclasses.Field[Value]) -> bool:
 
 
 def range_of(field: dataclasses.Field[Value], others: Others) -> Range:
-    """The values that ``field``, a parameter, may have beside those of the ``others``."""
+    """The values that ``field``, a parameter, may have, given those of the ``others``."""
     allowed = field.metadata.get("range", _ANY_NUMBER)
     return allowed if isinstance(allowed, Range) else allowed(others)
 

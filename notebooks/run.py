@@ -42,7 +42,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
 
 
 def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """What all cells printed and drew."""
+    """The text and the pictures that all cells made."""
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 

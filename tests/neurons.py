@@ -74,6 +74,8 @@ ROWS = {
     "Refractory-ternary": Row(
         js.Refractory(js.TernaryIF(v_reset=None)), spikes=(-1.0, 0.0, 1.0), flat=("left",)
     ),
+    "Quantized": Row(js.Quantized(js.LIF(decay_input=False), bits=6)),
+    "FixedPoint": Row(js.FixedPoint(js.CubaLIF(v_reset=None), fraction_bits=6, state_bits=24)),
     "Alpha": Row(js.Alpha(exc_decay=0.8, inh_decay=0.5), scale=2.5),
     "LIAF": Row(js.LIAF(jax.nn.tanh), scale=3.0, spikes=()),
     "GatedLIF": Row(js.GatedLIF(), scale=1.0),

@@ -32,7 +32,7 @@ def programs(page):
 
 
 def run(page):
-    """What a page printed, and the layers' firing rates of every network it made, in percent."""
+    """The output of a page, and the layers' firing rates of every network it made, in percent."""
     space, rates, out = {"__name__": page.stem}, [], io.StringIO()
     with contextlib.redirect_stdout(out), jax.numpy_dtype_promotion("standard"):  # as users have it
         for block in programs(page):

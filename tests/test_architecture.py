@@ -40,6 +40,9 @@ MAY_IMPORT = {
     "neurons.equations": {"_types", "_check", "_state", "surrogate"},
     "neurons.base": {*BASE, "surrogate", "neurons.equations"},
     "neurons": {*BASE, "surrogate", "neurons.base", "neurons.equations"},
+    "neurons.fixed_point": {  # it knows the equations of some neurons
+        *(*BASE, "surrogate", "neurons.base", "neurons.equations", "neurons"),
+    },
     "presets": {"_types", "_check", "field", "surrogate", "neurons", "learning", "presets"},
     "engine.device": {"_types"},
     "engine.network_size": {"_types"},
@@ -54,11 +57,12 @@ MAY_IMPORT = {
         *("_types", "_pytree", "_check", "engine.device", "engine.network_size"),
         *("engine.program", "engine.policy", "engine.loop", "engine.order", "engine"),
     },
-    "cost": {"_types", "_check", "_paths", "engine.program", "cost"},
+    "cost": {"_types", "_check", "_paths", "engine.device", "engine.program", "cost"},
     "learning.linear_layer": {*BASE, "engine.program"},
+    "learning.feedback": {"_types", "_check", "learning.linear_layer"},
     "learning": {
-        *(*BASE, "engine", "engine.order", "engine.program"),
-        *("learning.linear_layer", "learning"),
+        *(*BASE, "engine", "engine.device", "engine.order", "engine.program"),
+        *("learning.feedback", "learning.linear_layer", "learning"),
     },
     "nn": {
         *(*BASE, *NEURONS, "_elsewhere", "_paths", "engine", "engine.network_size"),
@@ -67,7 +71,9 @@ MAY_IMPORT = {
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
     "debug": {*BASE, *NEURONS, "engine", "nn", "debug"},
     "plot": {"_types", "_check", "surrogate", "cost", "debug", "plot"},
-    "train": {"_types", "_check", "_state", "neurons", "losses", "debug", "nn", "train"},
+    "train": {
+        *("_types", "_check", "_state", "neurons", "losses", "learning", "debug", "nn", "train"),
+    },
     "convert": {*BASE, *NEURONS, "engine.program", "nn", "convert"},
     "nir": {*BASE, *NEURONS, "_hdf5", "nn", "nir"},
     "nir.reading": {*BASE, *NEURONS, "nn", "nir", "nir.reading"},
@@ -78,12 +84,13 @@ NO_FLAX = {
     room
     for room in MAY_IMPORT
     if room.split(".")[0] not in {"nn", "debug", "train", "convert", "nir", "demo"}
-}
+} - {"learning.feedback"}  # what it makes of a layer is a layer
 
 # Modules that a room offers to others, beside what its `__init__` exports.
 OFFERS = {
     "neurons.base",
     "neurons.equations",
+    "engine.device",
     "engine.network_size",
     "engine.order",
     "engine.program",
@@ -192,7 +199,7 @@ SPACES = (
     *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.statistics, js.cost),
     *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
-    *(js.presets.bindsnet, js.presets.izhikevich, js.presets.spikingjelly),
+    *(js.presets.bindsnet, js.presets.izhikevich, js.presets.loihi, js.presets.spikingjelly),
 )
 PUBLIC = {
     f"{space.__name__}.{name}": value

@@ -121,6 +121,7 @@ def test_a_call_before_is_not_timed(monkeypatch):
     assert here.run(2, before=3) == {"ms": 1e3} and len(calls) == 5
 
 
+@pytest.mark.slow
 def test_a_long_call_is_run_once(tmp_path, monkeypatch):
     class Here(worker.Library):
         calls = 0
@@ -308,6 +309,7 @@ def test_environments_for_a_gpu():
     assert set(compare.ON) == set(table.DEVICES)
 
 
+@pytest.mark.slow
 def test_memory_of_a_call_is_seen():
     if (taken := worker.peak(lambda: np.ones(2**23))) is None:
         pytest.skip("no /proc")
@@ -385,6 +387,7 @@ def test_the_readme_shows_where_we_lose():
     assert all(line.count("**") == 2 for line in lines)
 
 
+@pytest.mark.slow
 def test_devices_agree_with_one(tmp_path, capsys):
     devices.main(["--counts", "1", "2", "--calls", "1", "--out", str(tmp_path / "d.json")])
     one, two = json.loads((tmp_path / "d.json").read_text())["devices"]
@@ -420,6 +423,7 @@ def test_a_quantity_of_a_row():
     assert table.value({"reason": "cannot"}) is None and table.value(None) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_forward_pass_ends_in_the_type_of_its_input(dtype):
     """A library whose spikes are always of float32 has them rounded like the others."""

@@ -237,7 +237,7 @@ def test_a_damaged_idx_file(tmp_path):
     folder = write_idx(tmp_path / "set", digit_set())
     path = folder / NAMES[2]
     path.write_bytes(path.read_bytes()[:9])
-    damaged = "is damaged or of another kind at byte 9: its 3 lengths are cut short."
+    damaged = "is damaged or of another format at byte 9: its 3 lengths are cut short."
     fails(f"`{path}` {damaged}", "--data", folder, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""What the repository says about the package agrees with the package."""
+"""The metadata and files of the repository agree with the package."""
 
 import pathlib
 import re

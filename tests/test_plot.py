@@ -30,7 +30,7 @@ def lines(ax):
 
 
 def strokes(collection):
-    """Of upright strokes: where they stand, their feet and their heads."""
+    """The positions of vertical strokes, and their lower and upper ends."""
     segments = np.array(collection.get_segments())
     np.testing.assert_array_equal(segments[:, 0, 0], segments[:, 1, 0])
     return segments[:, 0, 0], segments[:, 0, 1], segments[:, 1, 1]

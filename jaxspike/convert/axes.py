@@ -1,8 +1,8 @@
-"""What the axes of the arrays of a traced network are, as far as it decides the order of features.
+"""The meaning of the axes in a traced network, as far as it determines the order of features.
 
-PyTorch has channels before space, Flax behind it. So the same flattening of an image gives another
-order of features, while heads of attention that are merged again give the same. Where neither is
-certain, an axis is `UNKNOWN`.
+PyTorch has channels before the spatial axes, Flax after them. So flattening an image gives another
+order of features, while merging attention heads gives the same. Where neither is certain, an axis
+is `UNKNOWN`.
 """
 
 import math
@@ -22,13 +22,13 @@ class Space(NamedTuple):
 
 
 class Flat(NamedTuple):
-    """The axes of an image with so many channels, merged."""
+    """The merged axes of an image with this many channels."""
 
     channels: int
 
 
 class Tokens(NamedTuple):
-    """The spatial axes of an image, of these sizes, merged."""
+    """The merged spatial axes of an image, of these sizes."""
 
     sizes: Shape
 
@@ -58,7 +58,7 @@ def of_input(rank: int) -> Axes:
 
 
 def propagate(jaxpr: Jaxpr, known: dict[Var, Axes]) -> dict[Var, Axes]:
-    """The axes of all arrays of a program, from those that are known of its inputs."""
+    """The axes of all arrays of a program, from the known axes of its inputs."""
     found, kept = dict(known), dict[str, Axes]()
     for eqn in jaxpr.eqns:
         operands = [_axes(v, found) for v in eqn.invars]

@@ -43,10 +43,10 @@ def may_flatten(net: nnx.Module) -> bool:
 
 
 def channels(net: nnx.Module, shape: Shape) -> dict[str, int]:
-    """The channels of the images whose flat form layers get as their features, by path.
+    """The channels of the flattened images that layers get as features, by path.
 
     The network is traced, and the axes of its arrays are followed from the input on: `PLAIN` are
-    features that are no flat image, `UNKNOWN` those whose order in PyTorch is not determined. A
+    features that are not a flat image, `UNKNOWN` those whose order in PyTorch is not determined. A
     layer that the trace does not reach is left out.
     """
     graph, variables = nnx.split(net)
@@ -72,7 +72,7 @@ def channels(net: nnx.Module, shape: Shape) -> dict[str, int]:
 
 
 def _order(last: axes.Axis) -> int:
-    """The channels of the flat image that the last axis of an array is."""
+    """The channels of the flattened image on the last axis of an array."""
     if isinstance(last, axes.Flat):
         return last.channels
     return UNKNOWN if last == axes.UNKNOWN or isinstance(last, axes.Part) else PLAIN

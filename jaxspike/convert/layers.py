@@ -91,7 +91,7 @@ def slots(
         call: The function to name in an error.
         path: The path of the module.
         module: Any module.
-        channels: Those of the image that the module gets in flat form; 0 if it gets none.
+        channels: Channels of the flattened image that the module gets; 0 if it gets none.
         snntorch: Whether neurons are snnTorch's, which have a state dict of their own.
 
     Raises:

@@ -7,6 +7,8 @@ from .energy import (
     SpikingJellySimple as SpikingJellySimple,
     energy as energy,
 )
+from .lemaire import Lemaire2022 as Lemaire2022
 from .neurobench import neurobench as neurobench
 from .operations import operations as operations
 from .report import Operations as Operations, Row as Row
+from .with_operations import with_operations as with_operations

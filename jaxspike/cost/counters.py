@@ -24,6 +24,12 @@ def total(x: Array) -> Array:
     return jnp.stack([low[0], low[1] + high[0] + (high[1] << _BITS)])
 
 
+def number_of(mask: Array) -> Array:
+    """How many entries are True."""
+    n = mask.sum(dtype=jnp.uint32)
+    return jnp.stack([n & _LOW, n >> _BITS])
+
+
 def add(a: Array, b: Array) -> Array:
     """The sum of two counts."""
     low = a[..., 0] + b[..., 0]

@@ -1,19 +1,50 @@
-"""`energy`: the energy of counted operations, under a model that says what it assumes."""
+"""`energy`: the energy of counted operations, under a model that states its assumptions."""
 
 import dataclasses
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from .. import _check
 from .report import Operations
 
-_PARTS = "AC", "multi", "MAC", "weight reads", "state"
+
+class Part(NamedTuple):
+    """One term of an energy: a kind of operation, its number over all samples, and its cost.
+
+    Attributes:
+        name: The kind of operation.
+        n: How often.
+        cost: In pJ.
+        unit: The unit of the number, if it is not operations.
+    """
+
+    name: str
+    n: float
+    cost: float
+    unit: str = ""
+
+
+@runtime_checkable
+class Model(Protocol):
+    """The interface of a model that `energy` uses."""
+
+    @property
+    def name(self) -> str:
+        """Its name in reports."""
+
+    @property
+    def source(self) -> str:
+        """Where the numbers come from."""
+
+    def parts(self, report: Operations) -> list[Part]:
+        """The lines of the energy of a report."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EnergyModel:
-    """What each operation costs, in picojoules: a table, such as one for your own chip.
+    """The cost of each operation in picojoules: a table, such as one for your own chip.
 
     Args:
-        name: What the report calls it.
+        name: Its name in reports.
         source: Where the numbers come from.
         ac: An accumulation.
         mac: A multiply-accumulate.
@@ -44,6 +75,25 @@ class EnergyModel:
         for field in ("ac", "mac", "read", "state"):
             where = f"`EnergyModel({field}=...)`"
             _check.in_range(where, _check.number(where, getattr(self, field)), low=0)
+
+    def parts(self, report: Operations) -> list[Part]:
+        """The lines of the energy of a report."""
+        ac, multi, mac = report.ac, report.multi, report.mac
+        if self.dense:
+            ac, multi, mac = report.spike_fan_out, 0, report.dense_mac
+        sizes = {p.name: p.itemsize for p in report.parameters}
+        read = sum(
+            (row.spike_fan_out + row.dense_mac if self.dense else row.effective) * sizes[row.name]
+            for row in report.rows()
+            if row.name in sizes
+        )
+        return [
+            Part("AC", ac, self.ac),
+            Part("multi", multi, self.ac),
+            Part("MAC", mac, self.mac),
+            Part("weight reads", read, self.read, "bytes"),
+            Part("state", 2 * report.state_bytes, self.state, "bytes"),
+        ]
 
 
 _HOROWITZ = "Horowitz, Computing's energy problem, ISSCC 2014"
@@ -94,7 +144,7 @@ def SpikingJellySimple() -> EnergyModel:  # noqa: N802, the name of a model
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Energy:
-    """Picojoules per sample (see `energy`). Prints as a table with the operations beside them.
+    """Picojoules per sample (see `energy`). Prints as a table, with the operations.
 
     Attributes:
         model: The model.
@@ -104,11 +154,12 @@ class Energy:
         ann_operations: The multiply-accumulates of this pass.
     """
 
-    model: EnergyModel
+    model: Model
     operations: dict[str, float]
     parts: dict[str, float]
     ann: float
     ann_operations: float
+    _lines: tuple[Part, ...] = ()
 
     @property
     def total(self) -> float:
@@ -116,17 +167,16 @@ class Energy:
         return sum(self.parts.values())
 
     def __str__(self) -> str:
-        m = self.model
-        costs = (m.ac, m.ac, m.mac, m.read, m.state)
-        units = ("", "", "", " bytes", " bytes")
+        width = max(12, *(len(part.name) for part in self._lines))
         rows = [
-            f"{part:<12}  {n:>18,.1f}{unit} x {cost:g} pJ = {self.parts[part]:,.1f} pJ"
-            for (part, n), cost, unit in zip(self.operations.items(), costs, units, strict=True)
-            if cost
+            f"{part.name:<{width}}  {part.n:>18,.1f} {part.unit + ' x' if part.unit else 'x'} "
+            f"{part.cost:.4g} pJ = {part.n * part.cost:,.1f} pJ"
+            for part in self._lines
+            if part.cost
         ]
         return "\n".join(
             [
-                f"energy per sample: {m.name} ({m.source})",
+                f"energy per sample: {self.model.name} ({self.model.source})",
                 *rows,
                 f"total {self.total:,.1f} pJ",
                 f"the same weights as an ANN, one dense pass in int8: {self.ann_operations:,.1f} x "
@@ -137,18 +187,18 @@ class Energy:
     __repr__ = __str__
 
 
-def energy(report: Operations, model: EnergyModel | None = None) -> Energy:
+def energy(report: Operations, model: Model | None = None) -> Energy:
     """The energy of the operations of a report, per sample.
 
-    It is a sum of numbers of operations times their cost, which anyone can redo from the printed
-    table, and no measurement: where memory is not in the model, neither is the energy that moves
-    weights and spikes, which on most hardware is the larger part. For comparison it prints the
-    dense ANN with the same weights, quantized to 8 bits, which computes each product once.
+    It is the sum of the numbers of operations times their costs, which anyone can check with the
+    printed table. It is not a measurement: if memory is not in the model, neither is the energy of
+    moving weights and spikes, which on most hardware is the larger part. For comparison it prints
+    the dense ANN with the same weights, quantized to 8 bits, which computes each product once.
 
     Args:
         report: What `operations` counted.
-        model: The costs; `Horowitz45nm` in float32 by default. Whole numbers of several spikes
-            cost an accumulation for each spike.
+        model: The costs, an `EnergyModel` or a `Lemaire2022`; `Horowitz45nm` in float32 by default.
+            Whole numbers of several spikes cost an accumulation for each spike.
 
     Returns:
         An `Energy`.
@@ -167,26 +217,21 @@ def energy(report: Operations, model: EnergyModel | None = None) -> Energy:
     _check.instance(
         "`energy(report=...)`", report, Operations, "an `Operations`", "Call `js.cost.operations`."
     )
-    model = Horowitz45nm() if model is None else model
+    chosen: Model = Horowitz45nm() if model is None else model
     _check.instance(
         "`energy(model=...)`",
-        model,
-        EnergyModel,
+        chosen,
+        Model,
         "an `EnergyModel`",
         "Give `js.cost.Horowitz45nm()` or a table of your own.",
     )
-    sizes = {p.name: p.itemsize for p in report.parameters}
-    ac, multi, mac = report.ac, report.multi, report.mac
-    if model.dense:
-        ac, multi, mac = report.spike_fan_out, 0, report.dense_mac
-    read = sum(
-        (row.spike_fan_out + row.dense_mac if model.dense else row.effective) * sizes[row.name]
-        for row in report.rows()
-        if row.name in sizes
-    )
-    counts = (ac, multi, mac, read, 2 * report.state_bytes)
-    operations = {k: n / report.samples for k, n in zip(_PARTS, counts, strict=True)}
-    costs = (model.ac, model.ac, model.mac, model.read, model.state)
-    parts = {k: n * c for (k, n), c in zip(operations.items(), costs, strict=True)}
+    lines = [p._replace(n=p.n / report.samples) for p in chosen.parts(report)]
     once = report.dense / report.steps / report.samples
-    return Energy(model, operations, parts, once * Horowitz45nm("int8").mac, once)
+    return Energy(
+        chosen,
+        {p.name: p.n for p in lines},
+        {p.name: p.n * p.cost for p in lines},
+        ann=once * Horowitz45nm("int8").mac,
+        ann_operations=once,
+        _lines=tuple(lines),
+    )

@@ -1,13 +1,14 @@
-"""Run a program and count what it does: an interpreter of equations that counts beside evaluating.
+"""Run a program and count its operations: an interpreter that counts while it evaluates.
 
 Every function here is traceable: counts are arrays, so the interpreter works under `jax.jit` and
-`jax.vmap`, and the loops of the program stay loops.
+`jax.vmap`, and the loops of the program stay loops. What is counted, and in which numbers, is a
+`Meter`.
 """
 
 import math
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +16,23 @@ from jax import lax
 from jax.extend import source_info_util
 from jax.extend.core import DropVar, Jaxpr, JaxprEqn, Var
 
-from .._types import Array
+from .._types import Array, Tree
 from ..engine.program import function, is_var, jaxprs_in, scan_arity, type_of, unique, value
-from . import counters
 from .primitives import ELEMENTWISE, FREE, REDUCTIONS, WINDOWS
-from .products import Product, is_product, measure
+from .products import is_product
 
-_BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # the parameter of a call that holds its jaxpr
+# equations that only call a jaxpr, and the parameter that holds it
+CALLS = {
+    **dict.fromkeys(("jit", "remat2"), "jaxpr"),
+    **dict.fromkeys(("call", "closed_call", "core_call"), "call_jaxpr"),
+    **dict.fromkeys(("custom_jvp_call", "custom_vjp_call"), "call_jaxpr"),
+    "custom_vmap_call": "call",
+}
+_COPIES = {"copy", "copy_p", "optimization_barrier", "stop_gradient"}  # of their only input
 
 
 class Origin(NamedTuple):
-    """What an interpreter knows of a variable.
+    """Facts about a variable that the interpreter keeps.
 
     Attributes:
         is_data: Whether it depends on the input or the state.
@@ -36,16 +43,32 @@ class Origin(NamedTuple):
     name: str = ""
 
 
+class Meter(NamedTuple):
+    """How to count.
+
+    Attributes:
+        measure: The counts, a pytree, of a product, its operands and which of them are data.
+        constant: A count that is known.
+        add: The sum of two counts.
+        total_over_steps: The sum of the counts ``[T, *]`` of a loop.
+    """
+
+    measure: Callable[[JaxprEqn, list[Array], list[bool]], Tree]
+    constant: Callable[[int], Array]
+    add: Callable[[Array, Array], Array]
+    total_over_steps: Callable[[Array], Array]
+
+
 class Tally(NamedTuple):
-    """What was counted, by name (see `counters`).
+    """Counts, by name.
 
     Attributes:
         products: Of each parameter, or of each line that multiplies two activations.
         arithmetic: Elementwise operations and reductions on data, by primitive.
-        uncounted: How often an equation ran that this does not know, by primitive and line.
+        uncounted: Runs of equations that the interpreter does not know, by primitive and line.
     """
 
-    products: dict[str, Product]
+    products: dict[str, Tree]
     arithmetic: dict[str, Array]
     uncounted: dict[str, Array]
 
@@ -55,36 +78,44 @@ _NOTHING = Tally({}, {}, {})
 
 
 def interpret(
-    jaxpr: Jaxpr, args: Sequence[Array], origins: Sequence[Origin], line: str = ""
+    meter: Meter,
+    jaxpr: Jaxpr,
+    args: Sequence[Array],
+    origins: Sequence[Origin],
+    line: str = "",
 ) -> tuple[list[Array], list[Origin], Tally]:
     """Evaluate a jaxpr without constants.
 
     Args:
+        meter: How to count.
         jaxpr: The equations.
         args: Their inputs.
-        origins: What is known of each input.
+        origins: The facts about each input.
         line: The line of the user's code that called them, for equations that have none.
 
     Returns:
-        The outputs, what is known of each, and the counts.
+        The outputs, the facts about each, and the counts.
     """
     env: dict[Var, Array] = dict(zip(jaxpr.invars, args, strict=True))
     origin: dict[Var, Origin] = dict(zip(jaxpr.invars, origins, strict=True))
+    copied: dict[Var, Var] = {}
     tally = _NOTHING
     for eqn in jaxpr.eqns:
         inputs = [value(env, v) for v in eqn.invars]
         known = [origin[v] if is_var(v) else Origin() for v in eqn.invars]
         if _has_counted_parts(eqn) and any(o.is_data for o in known):
             outs, outs_known, inside = _INSIDE.get(eqn.primitive.name, _call)(
-                eqn, inputs, known, _line(eqn, line)
+                meter, eqn, inputs, known, _line(eqn, line)
             )
         else:
             outs = _evaluate(eqn, env)
-            outs_known = [_joined(eqn, known)] * len(outs)
-            inside = _count(eqn, inputs, known, _line(eqn, line))
+            sources = _sources(eqn, copied)
+            copied.update(zip(eqn.outvars, sources, strict=False))
+            outs_known = [origin[v] for v in sources] or [_joined(eqn, known)] * len(outs)
+            inside = _count(meter, eqn, inputs, known, _line(eqn, line))
         env.update(zip(eqn.outvars, outs, strict=True))
         origin.update(zip(eqn.outvars, outs_known, strict=True))
-        tally = merge(tally, inside)
+        tally = merge(meter, tally, inside)
     return (
         [value(env, v) for v in jaxpr.outvars],
         [origin[v] if is_var(v) else Origin() for v in jaxpr.outvars],
@@ -92,16 +123,16 @@ def interpret(
     )
 
 
-def merge(*tallies: Tally) -> Tally:
+def merge(meter: Meter, *tallies: Tally) -> Tally:
     """The sum of counts, name by name."""
-    return Tally(*(_merged(dicts) for dicts in zip(*tallies, strict=True)))
 
+    def merged(dicts: Sequence[dict[str, Tree]]) -> dict[str, Tree]:
+        out: dict[str, Tree] = OrderedDict()  # JAX sorts the names of a plain one
+        for name, counts in (item for d in dicts for item in d.items()):
+            out[name] = jax.tree.map(meter.add, out[name], counts) if name in out else counts
+        return out
 
-def _merged(dicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, counts in (item for d in dicts for item in d.items()):
-        out[name] = jax.tree.map(counters.add, out[name], counts) if name in out else counts
-    return out
+    return Tally(*(merged(dicts) for dicts in zip(*tallies, strict=True)))
 
 
 def _evaluate(eqn: JaxprEqn, env: dict[Var, Array]) -> list[Array]:
@@ -111,16 +142,33 @@ def _evaluate(eqn: JaxprEqn, env: dict[Var, Array]) -> list[Array]:
     return [values.get(v) for v in eqn.outvars]  # type: ignore[misc]
 
 
+def _sources(eqn: JaxprEqn, copied: dict[Var, Var]) -> list[Var]:
+    """The variable that each output is a copy of; none if it is computed.
+
+    A choice between copies of one variable is one too: `jax.vmap` makes it of the operands of a
+    `cond`, and else a parameter that went through it would be taken for data.
+    """
+    name, ins = eqn.primitive.name, eqn.invars
+    cases = ins if name in _COPIES else ins[1:] if name == "select_n" else []
+    found = [copied.get(v, v) for v in cases if is_var(v)]
+    if len(found) < len(cases) or (name == "select_n" and len(set(found)) > 1):
+        return []
+    return found[: len(eqn.outvars)]
+
+
 def _joined(eqn: JaxprEqn, known: Sequence[Origin]) -> Origin:
-    """The origin of what an equation computes: the name of its largest parameter."""
+    """The origin of what an equation computes: the name of its largest parameter, not an index."""
     if any(o.is_data for o in known):
         return Origin(is_data=True)
-    sizes = [math.prod(type_of(v).shape) for v in eqn.invars]
+    kinds = [type_of(v) for v in eqn.invars]
+    sizes = [(jnp.issubdtype(k.dtype, jnp.inexact), math.prod(k.shape)) for k in kinds]
     named = [(n, o.name) for n, o in zip(sizes, known, strict=True) if o.name]
     return Origin(name=max(named, key=lambda pair: pair[0])[1] if named else "")
 
 
-def _count(eqn: JaxprEqn, inputs: list[Array], known: Sequence[Origin], line: str) -> Tally:
+def _count(
+    meter: Meter, eqn: JaxprEqn, inputs: list[Array], known: Sequence[Origin], line: str
+) -> Tally:
     """The counts of an equation without loops and products inside."""
     if not any(o.is_data for o in known):
         return _NOTHING
@@ -128,19 +176,19 @@ def _count(eqn: JaxprEqn, inputs: list[Array], known: Sequence[Origin], line: st
         names = [o.name for o in known if not o.is_data]
         where = f"{eqn.primitive.name} at {line}"
         name = (names[0] or where) if names else f"activations: {where}"
-        return Tally({name: measure(eqn, inputs, [o.is_data for o in known])}, {}, {})
+        return Tally({name: meter.measure(eqn, inputs, [o.is_data for o in known])}, {}, {})
     arithmetic, uncounted = _static_counts(eqn, line)
     return Tally(
         {},
-        {name: counters.constant(n) for name, n in arithmetic.items()},
-        {name: counters.constant(n) for name, n in uncounted.items()},
+        {name: meter.constant(n) for name, n in arithmetic.items()},
+        {name: meter.constant(n) for name, n in uncounted.items()},
     )
 
 
 def _static_counts(eqn: JaxprEqn, line: str) -> tuple[Counter[str], Counter[str]]:
-    """The arithmetic of an equation, and what is not known of it; both known from its shapes."""
+    """The arithmetic of an equation, and what is not counted; both follow from its shapes."""
     name = eqn.primitive.name
-    if inner := jaxprs_in(eqn):
+    if (inner := jaxprs_in(eqn)) and (name in CALLS or name in _INSIDE):
         arithmetic, uncounted = Counter[str](), Counter[str]()
         for e in (e for body in inner for e in body.eqns):
             for mine, theirs in zip(
@@ -166,12 +214,12 @@ def _line(eqn: JaxprEqn, otherwise: str) -> str:
 
 
 def _has_counted_parts(eqn: JaxprEqn) -> bool:
-    """Whether an equation holds products, or parts that run a number of times unknown here."""
+    """Whether an equation contains products, or parts that run an unknown number of times."""
+    name = eqn.primitive.name
+    if name not in CALLS and name not in _INSIDE:
+        return False  # such as a kernel, whose body is not in terms of its operands
     inner = [e for body in jaxprs_in(eqn) for e in body.eqns]
-    return bool(inner) and (
-        eqn.primitive.name in ("while", "cond")
-        or any(is_product(e) or _has_counted_parts(e) for e in inner)
-    )
+    return name in ("while", "cond") or any(is_product(e) or _has_counted_parts(e) for e in inner)
 
 
 def opened(closed, inputs, known):
@@ -181,13 +229,12 @@ def opened(closed, inputs, known):
     return jaxpr, [*consts, *inputs], [*[Origin()] * len(consts), *known]
 
 
-def _call(eqn, inputs, known, line):
-    body = next(eqn.params[name] for name in _BODIES if name in eqn.params)
-    jaxpr, args, origins = opened(body, inputs, known)
-    return interpret(jaxpr, args, origins, line)
+def _call(meter, eqn, inputs, known, line):
+    jaxpr, args, origins = opened(eqn.params[CALLS[eqn.primitive.name]], inputs, known)
+    return interpret(meter, jaxpr, args, origins, line)
 
 
-def _scan(eqn, inputs, known, line):
+def _scan(meter, eqn, inputs, known, line):
     nc, nk = scan_arity(eqn)
     body, args, origins = opened(eqn.params["jaxpr"], inputs, known)
     nc += len(args) - len(inputs)
@@ -195,53 +242,55 @@ def _scan(eqn, inputs, known, line):
     origins[nc : nc + nk] = [_DATA] * nk
 
     def turn(carry, x):
-        outs, _, tally = interpret(body, [*consts, *carry, *x], origins, line)
+        outs, _, tally = interpret(meter, body, [*consts, *carry, *x], origins, line)
         return outs[:nk], (outs[nk:], tally)
 
     length, reverse = eqn.params["length"], eqn.params["reverse"]
     carry, (ys, tallies) = lax.scan(turn, init, xs, length=length, reverse=reverse)
     outs = [*carry, *ys]
-    return outs, [_DATA] * len(outs), jax.tree.map(counters.total_over_steps, tallies)
+    return outs, [_DATA] * len(outs), jax.tree.map(meter.total_over_steps, tallies)
 
 
-def _while(eqn, inputs, known, line):
+def _while(meter, eqn, inputs, known, line):
     nc, nb = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
     first, rest, init = inputs[:nc], inputs[nc : nc + nb], inputs[nc + nb :]
     test, test_args, test_origins = opened(eqn.params["cond_jaxpr"], first, known[:nc])
     body, args, origins = opened(eqn.params["body_jaxpr"], rest, known[nc : nc + nb])
 
     def run(jaxpr, consts, known, carry):
-        outs, _, tally = interpret(jaxpr, [*consts, *carry], [*known, *[_DATA] * len(carry)], line)
+        outs, _, tally = interpret(
+            meter, jaxpr, [*consts, *carry], [*known, *[_DATA] * len(carry)], line
+        )
         return outs, tally
 
     def turn(loop):
         carry, tally, _ = loop
         carry, more = run(body, args, origins, carry)
         (goes_on,), again = run(test, test_args, test_origins, carry)
-        return carry, merge(tally, more, again), goes_on
+        return carry, merge(meter, tally, more, again), goes_on
 
     (goes_on,), once = run(test, test_args, test_origins, init)
     shapes = jax.eval_shape(lambda c: run(body, args, origins, c)[1], init)
-    tally = merge(once, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes))
+    tally = merge(meter, once, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes))
     carry, tally, _ = lax.while_loop(lambda loop: loop[-1], turn, (init, tally, goes_on))
     return carry, [_DATA] * len(carry), tally
 
 
-def _cond(eqn, inputs, known, line):
+def _cond(meter, eqn, inputs, known, line):
     index, *operands = inputs
     branches = [opened(branch, operands, known[1:]) for branch in eqn.params["branches"]]
 
     def run(branch):
         jaxpr, args, origins = branch
-        outs, _, tally = interpret(jaxpr, args, origins, line)
+        outs, _, tally = interpret(meter, jaxpr, args, origins, line)
         return outs, tally
 
-    shapes = merge(*(jax.eval_shape(lambda b=b: run(b)[1]) for b in branches))
+    shapes = merge(meter, *(jax.eval_shape(lambda b=b: run(b)[1]) for b in branches))
     none = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
 
     def counted(branch):
         outs, tally = run(branch)
-        return outs, merge(none, tally)
+        return outs, merge(meter, none, tally)
 
     outs, tally = lax.switch(index, [lambda b=b: counted(b) for b in branches])
     return outs, [_DATA] * len(outs), tally

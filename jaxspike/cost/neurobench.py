@@ -16,8 +16,9 @@ def neurobench(report: Operations, spikes: Tree = None) -> dict[str, Any]:
 
     - ``ParameterCount`` and ``Footprint`` (bytes) of all parameters. NeuroBench's footprint also
       has the buffers of its modules.
-    - ``ConnectionSparsity``, the part of the weights in products that is zero.
-    - ``ActivationSparsity``, the part that is zero of the outputs of all neurons; give them.
+    - ``ConnectionSparsity``, the fraction of the weights in products that is zero.
+    - ``ActivationSparsity``, the fraction of the outputs of all neurons that is zero; needs
+      ``spikes``.
     - ``MembraneUpdates`` per sample: elements of the state that changed, and all of them in the
       first step.
     - ``SynapticOperations`` per sample: ``Dense``, ``Effective_ACs`` where all activations of a

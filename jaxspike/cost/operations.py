@@ -1,24 +1,26 @@
-"""`operations`: what a network computes on real data, counted."""
+"""`operations`: count the operations of a network on real data."""
 
-import functools
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from .. import _check
-from .._paths import dotted
 from .._types import Array, State, Tree
+from ..engine.device import portable
+from ..engine.program import type_of
 from . import counters
-from .interpret import Origin, interpret, opened
+from .batch import has_batch_axis
+from .interpret import Meter, Origin, interpret, opened
+from .parameters import name_of, parameters_of
+from .products import measure
 from .report import Operations, Size
 
-_KEYS = "key", "idx", "name"  # of an entry of a path in a pytree
-_VALUE = "value", "raw_value"  # the array of a variable of Flax
+_EXACT = Meter(measure, counters.constant, counters.add, counters.total_over_steps)
 
 
 def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tree) -> Operations:
@@ -43,15 +45,16 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
             Parameters are named if the step is a pytree (a Flax network) or a `functools.partial`
             of a function over them.
         state: The state before the first step.
-        x_seq: A sequence ``[T, N, *]``, or a pytree of sequences.
+        x_seq: A sequence ``[T, N, *]``, or a pytree of sequences. It is one sample without a batch,
+            ``[T, *]``, if a product sums over the axis after time.
 
     Returns:
         An `Operations`: a pytree of counts that prints as a table.
 
     Raises:
         TypeError: If ``step`` is not callable.
-        ValueError: If the sequence is empty or has a NaN, or if a product is too large to be
-            counted exactly.
+        ValueError: If the sequence is empty, it, the state or a parameter has a NaN, or a product
+            is too large to be counted exactly.
 
     Warns:
         UserWarning: If no activation of a product was ever different from zero.
@@ -69,22 +72,24 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
     framework for benchmarking neuromorphic computing", Nature Communications 16, 2025.
     """
     _check.function("`operations(step=...)`", step)
-    _refuse(x_seq)
-    leaves, names, call = _parameters(step)
-    paths = [_name(state, path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
+    leaves, names, call = parameters_of("operations", step)
+    _refuse_unusable(x_seq, state, dict(zip(names, leaves, strict=True)))
+    paths = [name_of(state, path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
     flat, tree = jax.tree.flatten(state)
     flat = [jnp.asarray(leaf) for leaf in flat]
     origins = [*(Origin(name=name) for name in names), *[Origin(is_data=True)] * len(flat)]
+    batched = [True]
 
     def turn(flat, x):
         xs = jax.tree.leaves(x)
-        closed = jax.make_jaxpr(lambda *a: call(*a))(leaves, jax.tree.unflatten(tree, flat), x)
+        with portable():  # a sparse layer is a product
+            closed = jax.make_jaxpr(lambda *a: call(*a))(leaves, jax.tree.unflatten(tree, flat), x)
+        given = closed.jaxpr.invars[len(leaves) + len(flat) :]
+        batched[:] = [has_batch_axis(closed.jaxpr, [v for v in given if type_of(v).shape])]
         known = [*origins, *[Origin(is_data=True)] * len(xs)]
-        outs, _, tally = interpret(*opened(closed, [*leaves, *flat, *xs], known))
+        outs, _, tally = interpret(_EXACT, *opened(closed, [*leaves, *flat, *xs], known))
         new = outs[: len(flat)]
-        changed = [
-            counters.total((a != b).astype(jnp.uint32)) for a, b in zip(flat, new, strict=True)
-        ]
+        changed = [counters.number_of(a != b) for a, b in zip(flat, new, strict=True)]
         return new, (tally, dict(zip(paths, changed, strict=True)))
 
     _, (tally, updates) = lax.scan(turn, flat, x_seq)
@@ -94,48 +99,14 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
         tally.arithmetic,
         tally.uncounted,
         updates=updates,
-        weights={n: counters.total((v != 0).astype(jnp.uint32)) for n, v in arrays},
-        parameters=tuple(Size(n, v.size, v.dtype.itemsize) for n, v in arrays),
-        states=tuple(Size(n, v.size, v.dtype.itemsize) for n, v in zip(paths, flat, strict=True)),
-        batch=_samples(x_seq),
+        weights={n: counters.number_of(v != 0) for n, v in arrays},
+        turns=jnp.ones(len(jax.tree.leaves(x_seq)[0]), jnp.uint32),
+        parameters=tuple(Size(n, v.shape, v.dtype.itemsize) for n, v in arrays),
+        states=tuple(Size(n, v.shape, v.dtype.itemsize) for n, v in zip(paths, flat, strict=True)),
+        batch=_samples(x_seq) if batched[0] else 1,
     )
     _warn_if_silent(report)
     return report
-
-
-def _parameters(step: Any) -> tuple[list[Array], list[str], Callable[..., Any]]:
-    """The arrays of a step, their names, and the step as a function of them."""
-    if isinstance(step, functools.partial):
-        held: Tree = (step.args, step.keywords)
-
-        def rebuild(tree: Tree) -> Callable[..., Any]:
-            return functools.partial(step.func, *tree[0], **tree[1])
-    else:
-        held, rebuild = step, lambda tree: tree
-    pairs, tree = jax.tree_util.tree_flatten_with_path(held)
-    is_array = [isinstance(leaf, jax.Array | np.ndarray) for _, leaf in pairs]
-    arrays = [leaf for (_, leaf), own in zip(pairs, is_array, strict=True) if own]
-    paths = [path for (path, _), own in zip(pairs, is_array, strict=True) if own]
-
-    def call(arrays: list[Array], state: State, x: Tree):
-        given = iter(arrays)
-        leaves = [
-            next(given) if own else leaf for (_, leaf), own in zip(pairs, is_array, strict=True)
-        ]
-        return rebuild(jax.tree.unflatten(tree, leaves))(state, x)
-
-    below = 2 if isinstance(step, functools.partial) else 0  # keys that lead to an argument
-    return arrays, [_name(held, path, below) for path in paths], call
-
-
-def _name(holder: Tree, path: tuple[Any, ...], below: int = 0) -> str:
-    """The dotted path of an array, without the first ``below`` keys and the ``value`` of Flax."""
-    keys = [getattr(entry, a) for entry in path for a in _KEYS if hasattr(entry, a)]
-    if keys and keys[-1] in _VALUE:
-        keys.pop()
-    for key in keys[:below]:
-        holder = holder[key]
-    return dotted(holder, keys[below:] or keys[-1:] or [0])
 
 
 def _is_number(x: Array) -> bool:
@@ -146,17 +117,27 @@ def _samples(x_seq: Tree) -> int:
     return next((x.shape[1] for x in jax.tree.leaves(x_seq) if x.ndim > 1), 1)
 
 
-def _refuse(x_seq: Tree) -> None:
+def _refuse_unusable(x_seq: Tree, state: State, parameters: dict[str, Array]) -> None:
     leaves = jax.tree.leaves(x_seq)
     if not leaves or not all(jnp.size(x) for x in leaves):
         raise ValueError("`operations(x_seq=...)` must have at least one time step of data.")
-    for x in leaves:
-        real = jnp.issubdtype(x.dtype, jnp.inexact)
-        if real and not _check.all_known(x, np.isfinite):
+    for argument, tree in (("x_seq", x_seq), ("state", state)):
+        if not all(map(_is_finite, jax.tree.leaves(tree))):
             raise ValueError(
-                "`operations(x_seq=...)` must be finite, got a NaN or an infinity. "
+                f"`operations({argument}=...)` must be finite, got a NaN or an infinity. "
                 "Find where it comes from with `js.debug.first_nonfinite`."
             )
+    for name, value in parameters.items():
+        if not _is_finite(value):
+            raise ValueError(
+                f"`operations(step=...)` must have finite parameters, got a NaN or an infinity in "
+                f"{name}. Train it again, or load other weights."
+            )
+
+
+def _is_finite(x: ArrayLike) -> bool:
+    real = jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+    return not real or _check.all_known(x, np.isfinite)
 
 
 def _warn_if_silent(report: Operations) -> None:

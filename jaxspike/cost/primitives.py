@@ -1,4 +1,4 @@
-"""Which primitives compute, and how many operations each is."""
+"""The primitives that compute, and how many operations each performs."""
 
 
 def _names(text: str) -> frozenset[str]:

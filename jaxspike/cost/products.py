@@ -29,7 +29,11 @@ class Product(NamedTuple):
         spike_fan_out: Pairs with a spike, whatever the weight, where an activation is in {0, 1}.
         dense_mac: All pairs where no activation is in {0, 1}.
         nonzeros: The activations that are not zero.
+        spikes: Those of them in operands in {0, 1}.
         elements: All activations.
+        dense_elements: Those in operands that are not in {0, 1}.
+        outputs: The results.
+        bytes: The bytes of all activations.
     """
 
     ac: Array
@@ -40,7 +44,11 @@ class Product(NamedTuple):
     spike_fan_out: Array
     dense_mac: Array
     nonzeros: Array
+    spikes: Array
     elements: Array
+    dense_elements: Array
+    outputs: Array
+    bytes: Array
 
 
 def is_product(eqn: JaxprEqn) -> bool:
@@ -63,7 +71,8 @@ def measure(eqn: JaxprEqn, operands: list[Array], is_data: list[bool]) -> Produc
             f"{operands[0].shape} and {operands[1].shape}. Give fewer samples at a time."
         )
     none = counters.constant(0)
-    present = [(v != 0).astype(jnp.uint32) for v in operands]
+    nonzero = [v != 0 for v in operands]
+    present = [mask.astype(jnp.uint32) for mask in nonzero]
     effective = counters.total(pairs(eqn, *present))
 
     def total(i: int, activation: Array, weight: Array) -> Array:
@@ -94,7 +103,6 @@ def measure(eqn: JaxprEqn, operands: list[Array], is_data: list[bool]) -> Produc
         jnp.where(spikes.all(), 2, jnp.where(spikes.any(), jnp.argmax(spikes), 3)),
         [lambda: fan_out(0), lambda: fan_out(1), lambda: effective, lambda: none],
     )
-    activations = [i for i in (0, 1) if is_data[i]]
     all_pairs = counters.constant(dense(eqn))
     return Product(
         ac=jnp.where(binary.any(), effective, none),
@@ -104,18 +112,34 @@ def measure(eqn: JaxprEqn, operands: list[Array], is_data: list[bool]) -> Produc
         dense=all_pairs,
         spike_fan_out=spike_fan_out,
         dense_mac=jnp.where(spikes.any(), none, all_pairs),
-        nonzeros=counters.total(jnp.stack([present[i].sum(dtype=jnp.uint32) for i in activations])),
-        elements=counters.constant(
-            sum(math.prod(type_of(eqn.invars[i]).shape) for i in activations)
-        ),
+        **_sizes(eqn, nonzero, spikes, [i for i in (0, 1) if is_data[i]]),
     )
+
+
+def _sizes(
+    eqn: JaxprEqn, nonzero: list[Array], spikes: Array, activations: list[int]
+) -> dict[str, Array]:
+    """The counts of a product that depend on its activations and results only."""
+    kinds = [type_of(eqn.invars[i]) for i in activations]
+    sizes = [math.prod(kind.shape) for kind in kinds]
+    nonzeros = jnp.stack([nonzero[i].sum(dtype=jnp.uint32) for i in activations])
+    is_spikes = jnp.stack([spikes[i] for i in activations])
+    stored = sum(n * kind.dtype.itemsize for n, kind in zip(sizes, kinds, strict=True))
+    return {
+        "nonzeros": counters.total(nonzeros),
+        "spikes": counters.total(jnp.where(is_spikes, nonzeros, 0)),
+        "elements": counters.constant(sum(sizes)),
+        "dense_elements": counters.total(jnp.where(is_spikes, 0, jnp.asarray(sizes, jnp.uint32))),
+        "outputs": counters.constant(math.prod(type_of(eqn.outvars[0]).shape)),
+        "bytes": counters.constant(stored),
+    }
 
 
 def pairs(eqn: JaxprEqn, a: Array, b: Array) -> Array:
     """An array whose sum is that of the product of ``a`` and ``b``, without computing all of it.
 
-    What a sum over the outputs makes of a matrix product is a product of sums; of a convolution it
-    is one with a single output channel.
+    Summed over its outputs, a matrix product is a product of sums, and a convolution one with a
+    single output channel.
     """
     if eqn.primitive.name == "dot_general":
         summed, batched = eqn.params["dimension_numbers"]

@@ -1,13 +1,14 @@
 """The report of `operations`: a pytree of counts that prints as a table."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from .._types import Array
+from .._types import Array, Shape
 from . import counters
 from .products import Product
 
@@ -15,11 +16,21 @@ _CLASSES = "ac", "multi", "mac"
 
 
 class Size(NamedTuple):
-    """A parameter or a leaf of the state: its path, elements and bytes per element."""
+    """A parameter or a leaf of the state: its path, shape and bytes per element."""
 
     name: str
-    elements: int
+    shape: Shape
     itemsize: int
+
+    @property
+    def elements(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of all elements."""
+        return self.elements * self.itemsize
 
 
 class Row(NamedTuple):
@@ -34,7 +45,13 @@ class Row(NamedTuple):
         dense: All pairs.
         spike_fan_out: Pairs with a spike, whatever the weight, where activations are in {0, 1}.
         dense_mac: All pairs where they are not.
-        activation_sparsity: The part of the activations that is zero.
+        activation_sparsity: The fraction of the activations that is zero.
+        activation_bytes: The bytes of the activations, as they are stored.
+        parameter_bytes: The bytes of the parameter; 0 for a product of activations.
+        spikes: The activations that are one, where activations are in {0, 1}.
+        elements: The activations.
+        dense_elements: Those where they are not all in {0, 1}.
+        outputs: The results.
     """
 
     name: str
@@ -46,14 +63,20 @@ class Row(NamedTuple):
     spike_fan_out: int
     dense_mac: int
     activation_sparsity: float
+    activation_bytes: int
+    parameter_bytes: int
+    spikes: int
+    elements: int
+    dense_elements: int
+    outputs: int
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
 class Operations:
-    """What a network computed (see `operations`). Prints as a table, per sample.
+    """The operations of a network (see `operations`). Prints as a table, per sample.
 
-    Numbers below are over all samples and steps; divide by ``samples``, or use `per_sample`.
+    All numbers are totals over samples and steps; divide by ``samples``, or use `per_sample`.
     """
 
     products: dict[str, Product]
@@ -61,6 +84,7 @@ class Operations:
     uncounted: dict[str, Array]
     updates: dict[str, Array]
     weights: dict[str, Array]
+    turns: Array
     parameters: tuple[Size, ...] = dataclasses.field(metadata={"static": True})
     states: tuple[Size, ...] = dataclasses.field(metadata={"static": True})
     batch: int = dataclasses.field(metadata={"static": True})
@@ -68,12 +92,12 @@ class Operations:
     @property
     def samples(self) -> int:
         """The number of samples: the batch, times what `jax.vmap` adds."""
-        return self.batch * self._counts()[..., 0, 0].size
+        return self.batch * self.turns[..., 0].size
 
     @property
     def steps(self) -> int:
         """The number of time steps."""
-        return self._counts().shape[-2]
+        return self.turns.shape[-1]
 
     ac = property(lambda self: self._sum("ac"), doc="Accumulations of activations in {-1, 0, 1}.")
     multi = property(lambda self: self._sum("multi"), doc="Accumulations of other whole numbers.")
@@ -101,16 +125,21 @@ class Operations:
     @property
     def state_bytes(self) -> int:
         """The bytes of `state_reads`."""
-        return self._over_steps(s.elements * s.itemsize for s in self.states)
+        return self._over_steps(s.bytes for s in self.states)
+
+    @property
+    def activation_bytes(self) -> int:
+        """The bytes of the activations that enter products, as they are stored."""
+        return self._sum("bytes")
 
     @property
     def footprint(self) -> int:
         """Bytes of all parameters."""
-        return sum(s.elements * s.itemsize for s in self.parameters)
+        return sum(s.bytes for s in self.parameters)
 
     @property
     def connection_sparsity(self) -> float:
-        """The part that is zero of the weights that enter a product."""
+        """The fraction of the weights in products that is zero."""
         sizes = {s.name: s.elements for s in self.parameters if s.name in self.products}
         nonzero = sum(counters.integer(self.weights[n]) for n in sizes)
         copies = self.samples // self.batch
@@ -118,16 +147,24 @@ class Operations:
 
     @property
     def activation_sparsity(self) -> float:
-        """The part that is zero of the activations that enter a product."""
+        """The fraction of the activations in products that is zero."""
         return 1 - self._sum("nonzeros") / max(self._sum("elements"), 1)
 
     def rows(self) -> list[Row]:
         """One row for each parameter in a product and each product of activations."""
-        rows = []
+        rows, sizes = [], {p.name: p.bytes for p in self.parameters}
         for name, product in self.products.items():
             counts = {k: counters.integer(v) for k, v in product._asdict().items()}
-            sparsity = 1 - counts.pop("nonzeros") / max(counts.pop("elements"), 1)
-            rows.append(Row(name, **counts, activation_sparsity=sparsity))
+            stored = counts.pop("bytes")
+            sparsity = 1 - counts.pop("nonzeros") / max(counts["elements"], 1)
+            row = Row(
+                name,
+                **counts,
+                activation_sparsity=sparsity,
+                activation_bytes=stored,
+                parameter_bytes=sizes.get(name, 0),
+            )
+            rows.append(row)
         return rows
 
     def per_step(self) -> dict[str, np.ndarray]:
@@ -155,6 +192,8 @@ class Operations:
             "uncounted": {k: counters.integer(v) for k, v in self.uncounted.items()},
             "membrane_updates": {k: counters.integer(v) for k, v in self.updates.items()},
             "state_reads": self.state_reads,
+            "state_bytes": self.state_bytes,
+            "activation_bytes": self.activation_bytes,
             "footprint": self.footprint,
             "connection_sparsity": self.connection_sparsity,
             "activation_sparsity": self.activation_sparsity,
@@ -190,6 +229,8 @@ class Operations:
                 f"other arithmetic: {_short(others)}; "
                 f"membrane updates: {_short(self.membrane_updates / self.samples)}",
                 f"parameters: {self.footprint:,} bytes; "
+                f"activations: {_short(self.activation_bytes / self.samples)} bytes; "
+                f"states: {_short(self.state_bytes / self.samples)} bytes read and written; "
                 f"zero weights: {self.connection_sparsity:.1%}",
                 *(f"not counted: {name}" for name in self.uncounted),
             ]
@@ -199,10 +240,6 @@ class Operations:
 
     def _over_steps(self, sizes: Iterable[int]) -> int:
         return self.steps * sum(sizes) * (self.samples // self.batch)
-
-    def _counts(self) -> Array:
-        counted = jax.tree.leaves((self.products, self.arithmetic, self.updates))
-        return counted[0]
 
     def _sum(self, name: str) -> int:
         return sum(counters.integer(getattr(p, name)) for p in self.products.values())

@@ -1,4 +1,4 @@
-"""The arrays of this room are NumPy arrays: their names in signatures, and their size."""
+"""NumPy arrays: their names in signatures, and their size in memory."""
 
 import math
 import os
@@ -12,7 +12,7 @@ IntArray = NDArray[np.integer[Any]]
 
 
 def memory() -> float:
-    """The bytes of memory that this machine has, as far as the system tells."""
+    """The bytes of memory that this machine has, as far as the system reports them."""
     known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else math.inf
 

@@ -12,11 +12,11 @@ from .events import Events
 
 def damaged(path: str | Path, offset: int, why: str) -> ValueError:
     """The error for a file that is not what it should be."""
-    return ValueError(f"`{path}` is damaged or of another kind at byte {offset}: {why}.")
+    return ValueError(f"`{path}` is damaged or of another format at byte {offset}: {why}.")
 
 
 def require(path: str | Path, holds: bool | np.bool_, offset: int, why: str) -> None:
-    """Refuse a file of which ``holds`` is false."""
+    """Refuse a file unless ``holds`` is true."""
     if not holds:
         raise damaged(path, offset, why)
 
@@ -53,16 +53,17 @@ def header(path: str | Path, content: bytes, mark: bytes) -> int:
 
 
 def whole_number(path: str | Path, text: bytes, offset: int, what: str) -> int:
-    """The number that ``text`` in a file is: digits alone, and no more than a clock needs."""
+    """The number in ``text``: only digits, and no more than a clock needs."""
     why = f"{what} is {text[:20]!r}, not a number of up to 18 digits"
     require(path, re.fullmatch(rb"[0-9]{1,18}", text) is not None, offset, why)
     return int(text)
 
 
 def unwrapped(t: IntArray) -> IntArray:
-    """Times of a clock of 32 bits that may begin again: a step back by more than half of them.
+    """Times of a 32-bit clock that may wrap around: a step back by more than half of its range.
 
-    Events near that moment may be out of order. A pause is taken to be shorter than half a turn.
+    Events near that moment may be out of order. A pause is assumed to be shorter than half the
+    range.
     """
     back = np.diff(t, prepend=t[:1])
     turns = np.cumsum((back < -(2**31)).astype(np.int64) - (back > 2**31))

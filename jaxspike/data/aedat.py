@@ -27,7 +27,7 @@ def read_aedat2(
     r"""Read an AEDAT 2.0 file, in which the meaning of an address depends on the camera.
 
     Lines that begin with ``#``; then, for each event, an address and a time in microseconds, 32
-    bits each, big-endian. The clock may begin again, after 72 minutes.
+    bits each, big-endian. The clock may wrap around, after 72 minutes.
 
     Args:
         path: The file.
@@ -149,7 +149,7 @@ def read_dvs128_gesture(
     Args:
         path: Such as ``user01_fluorescent.aedat``.
         labels: The table of class, start and end in microseconds; None means
-            ``user01_fluorescent_labels.csv`` beside it.
+            ``user01_fluorescent_labels.csv`` in the same folder.
 
     Returns:
         The gestures, in the order of the table, and their classes, counted from 0. A gesture covers
@@ -210,8 +210,8 @@ def read_aedat4(path: str | Path) -> Events:
     Raises:
         ImportError: Without ``pip install 'jaxspike[data]'``.
         OSError: If the file cannot be read.
-        ValueError: If it is damaged, or has none or several streams of events, or if an event is
-            outside the sensor; the error names the byte of its packet.
+        ValueError: If it is damaged, or does not have exactly one stream of events, or if an event
+            is outside the sensor; the error names the byte of its packet.
 
     Example:
         >>> import jaxspike.data
@@ -271,7 +271,8 @@ def _panics_not_printed() -> Iterator[None]:
 def _packets(path: str | Path, content: bytes) -> list[int]:
     """The offsets of the header of an AEDAT4 file and of its packets, which must be complete.
 
-    The package takes a cut at some bytes for the end, and crashes on some damaged headers.
+    The package takes a cut at some bytes for the end of the file, and crashes on some damaged
+    headers.
     """
     at, begin = 14, 18
     try:

@@ -92,7 +92,7 @@ def _load(entry: Path) -> Array:
         try:
             value = np.lib.format.read_array(file)
             if file.read(1):
-                raise ValueError("it goes on after the array")
+                raise ValueError("it continues after the array")
         except Exception as e:  # damage makes NumPy raise a dozen kinds
             raise _file.damaged(entry, 0, f"delete this entry of the cache ({e})") from e
     return value

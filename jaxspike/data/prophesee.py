@@ -13,7 +13,7 @@ def read_dat(path: str | Path) -> Events:
     r"""Read a Prophesee ``.dat`` file of contrast-detection (CD) events, N-Cars and Gen1 included.
 
     Lines that begin with ``%``; the type and the size of an event; then, for each event, 32 bits of
-    microseconds, x (14), y (14) and polarity (4); little-endian. The clock may begin again, after
+    microseconds, x (14), y (14) and polarity (4); little-endian. The clock may wrap around, after
     72 minutes.
 
     Args:

@@ -1,6 +1,6 @@
-"""How `record` looks into layers: on a copy of the network, whose layers keep what they do.
+"""How `record` observes layers: on a copy of the network whose layers record their calls.
 
-`flax.nnx.capture` does not do: inside a module that is scanned it returns the values of one step,
+`flax.nnx.capture` is not enough: inside a module that is scanned it returns the values of one step,
 without a time axis; it records calls of ``init_state`` and ``sequence`` as well; and it knows
 nothing of states.
 """
@@ -39,7 +39,7 @@ class Trace:
         self.variables: set[str] = set()
 
     def records(self, found: Records) -> dict[str, tuple[dict[str, Tree], ...]]:
-        """Those of this trace, by path, in the order in which the layers ran."""
+        """The records of this trace, by path, in the order in which the layers ran."""
         names = dict.fromkeys(self.order)
         return {name: found[self.number, name] for name in names if (self.number, name) in found}
 

@@ -106,9 +106,9 @@ def summary(net: SpikingModule, state_or_shape: Tree, x=None, *args) -> Summary:
     The network is traced, not run, unless ``x`` is given; it is left unchanged either way. A state
     is counted once, at the outermost layer that owns it.
 
-    Unlike `flax.nnx.tabulate`, it knows about states. That one calls every public method inside a
-    `jax.jit`, ``init_state`` too, cannot print a NamedTuple, and where it fails it leaves the
-    classes of Flax patched.
+    Unlike `flax.nnx.tabulate`, it knows about states. That function calls every public method
+    inside a `jax.jit`, including ``init_state``, cannot print a NamedTuple, and leaves the classes
+    of Flax patched if it fails.
 
     Args:
         net: The network.

@@ -1,5 +1,6 @@
-"""The engine: one transformation over time, for any step function. See README.md beside this."""
+"""The engine: one transformation over time, for any step function. See README.md in this folder."""
 
+from .device import one_cpu as one_cpu
 from .policy import Policy as Policy
 from .program.compat import api_boundary as api_boundary, hide_frames
 from .program.contractions import fold_batch as fold_batch

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.export
-import jax.numpy as jnp
 import numpy as np
 
 from .._types import Tree
@@ -43,7 +42,7 @@ def check(f: Callable[..., Any], xs: Tree, length, order, segment, unroll, polic
         raise ValueError(f"`scan(length=...)` must be a positive integer or None, got {length!r}.")
     if not isinstance(policy, Policy | None):
         raise TypeError(f"`scan(policy=...)` must be a `jaxspike.Policy` or None, got {policy!r}.")
-    shapes = [jnp.shape(a) for a in jax.tree.leaves(xs)]
+    shapes = [np.shape(a) for a in jax.tree.leaves(xs)]
     if () in shapes:
         raise ValueError(
             "`scan(xs=...)` must have time as axis 0 of every array, got an array of shape (). "

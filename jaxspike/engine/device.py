@@ -1,11 +1,26 @@
 """The devices that a program is going to run on."""
 
+import contextlib
+import contextvars
 import functools
 import importlib.metadata
 import pathlib
 import re
+from collections.abc import Iterator
 
 import jax
+
+_PORTABLE = contextvars.ContextVar("portable", default=False)
+
+
+@contextlib.contextmanager
+def portable() -> Iterator[None]:
+    """Trace programs as they are on any device, without what is faster on one CPU."""
+    token = _PORTABLE.set(True)
+    try:
+        yield
+    finally:
+        _PORTABLE.reset(token)
 
 
 def on_cpu() -> bool:
@@ -14,8 +29,8 @@ def on_cpu() -> bool:
 
 
 def one_cpu() -> bool:
-    """Whether there is one device, a CPU."""
-    return on_cpu() and jax.device_count() == 1
+    """Whether there is one device, a CPU, and the program may be made for it."""
+    return on_cpu() and jax.device_count() == 1 and not _PORTABLE.get()
 
 
 @functools.cache

@@ -38,9 +38,9 @@ class Plan:
         segment: Steps unrolled in one turn of the loop; a state is stored at the start of each.
         outer: If given, only states ``outer`` steps apart are stored, and everything between them
             is recomputed in the backward pass.
-        tile: Neurons that one turn of a loop around the loop over time works on; None is all.
+        tile: Neurons that one turn of a loop around the loop over time works on; None means all.
         barrier: After how many steps XLA is kept from recomputing a chain of steps for each of its
-            uses; 0 is never. A pass with a gradient has 0 or 1.
+            uses; 0 means never. A pass with a gradient has 0 or 1.
         in_place: Whether cotangents of inputs overwrite those of outputs.
         parallel: Whether to keep XLA:CPU from compiling a loop into a single-core function.
     """
@@ -61,9 +61,9 @@ class Policy:
 
     Attributes:
         tile: How many neurons an elementwise loop works on at a time, so that their state stays in
-            the cache; 0 is all. A loop is not tiled if it is not elementwise, has segments longer
-            than a turn, or is sharded over a mesh of explicit axes. Other layers on several devices
-            are gathered on each of them by their tiles.
+            the cache; 0 means all. A loop is not tiled if it is not elementwise, has segments
+            longer than a turn, or is sharded over a mesh of explicit axes. Other layers on several
+            devices are gathered on each of them by their tiles.
         barrier: Whether to keep XLA from recomputing a chain of steps for each of its uses.
         fuse: Whether cheap equations are evaluated in the loop that they serve, and loops that only
             meet each other are joined; if not, equations on no cycle are materialized for all

@@ -9,8 +9,8 @@ from jax import lax
 
 from .. import _check
 from .pools import Pools
+from .stop_gradients import evaluate_stopped
 from .traced import check_places, paths, trace
-from .worlds import in_two_worlds
 
 Credit = Literal["full", "layer", "local", "none"]
 CREDITS = ("full", "layer", "local", "none")
@@ -25,28 +25,28 @@ def cut(
     differentiate any loss: the result is the gradient of a learning rule, at the speed of
     backpropagation through time. `online` computes the same gradient forward in time.
 
-    What is kept decides the rule. A *pool* is a group of states that elementwise equations join,
-    as the membrane and the current of a neuron layer; all other equations (matrix products,
-    convolutions, sums over neurons) are synapses.
+    Which gradients are kept determines the rule. A *pool* is a group of states connected by
+    elementwise equations, such as the membrane and the current of a layer of neurons; all other
+    equations (matrix products, convolutions, sums over neurons) are synapses.
 
     - ``"full"``: everything. Backpropagation through time.
-    - ``"layer"``: within a recurrent layer everything, with its own recurrent weights; between
-      layers what reaches the loss in the same step (OSTL).
-    - ``"local"``: in each pool the memory of its own neurons; from pool to pool what reaches the
+    - ``"layer"``: everything within a recurrent layer, including its recurrent weights; between
+      layers, only what reaches the loss in the same step (OSTL).
+    - ``"local"``: within a pool, each neuron's own memory; from pool to pool, only what reaches the
       loss in the same step, and nothing through spikes that are fed back. With a leaky readout
-      behind the last pool, whose memory counts too, it is e-prop with symmetric feedback; with a
+      after the last pool, whose memory is also kept, this is e-prop with symmetric feedback; with a
       soft, detached reset, OTTT; for any elementwise neuron, D-RTRL.
     - ``"none"``: no memory (SLTT).
 
-    With the states in one world and the output in another, both computed from the same old
-    states, ``dL/dw = sum_t [dy_t/dw + dy_t/dh_{t-1} P_{t-1}]`` with
-    ``P_t = dh_t/dh_{t-1} P_{t-1} + dh_t/dw``: in ``"local"``, ``P`` has only the pool's own
-    diagonal.
+    The next states and the output are computed from the same old states, but with different
+    gradients stopped: ``dL/dw = sum_t [dy_t/dw + dy_t/dh_{t-1} P_{t-1}]`` with
+    ``P_t = dh_t/dh_{t-1} P_{t-1} + dh_t/dw``. With ``"local"``, only the diagonal of
+    ``dh_t/dh_{t-1}`` within each pool is kept.
 
     Args:
         step: ``step(state, x) -> (state, y)``, or with parameters in front,
             ``step(params, state, x) -> (state, y)``: a function, a neuron or a network.
-        credit: What carries gradient, one of the above.
+        credit: What carries gradients, one of the above.
 
     Returns:
         A step with the arguments and results of ``step``.
@@ -54,8 +54,8 @@ def cut(
     Raises:
         TypeError: If ``step`` is not callable, or does not return a pair that begins with a state
             like the one given.
-        ValueError: If ``credit`` is none of the above; or, in "layer" and "local", if the step
-            moves the entries of a state (`jnp.roll`), or changes Flax variables.
+        ValueError: If ``credit`` is not one of the above; or, with "layer" and "local", if the step
+            moves the entries of a state (`jnp.roll`) or changes Flax variables.
 
     Example:
         E-prop for a recurrent layer, in reverse mode:
@@ -99,7 +99,7 @@ def cut(
         names = [*traced.consts, *traced.state, *traced.xs]
         values = [*consts, *jax.tree.leaves((params, state, x))]
         env = dict(zip(names, values, strict=True))
-        new, ys, _ = in_two_worlds(traced, env, *pools.stops(credit))
+        new, ys, _ = evaluate_stopped(traced, env, *pools.stops(credit))
         return jax.tree.unflatten(jax.tree.structure(out), [*new, *ys])
 
     return cut_step

@@ -1,4 +1,4 @@
-"""`explain`: what an online gradient keeps of every parameter, and what it leaves out."""
+"""`explain`: what an online gradient stores for each parameter, and what it leaves out."""
 
 import dataclasses
 import math
@@ -10,23 +10,28 @@ from jax.extend.core import Var
 
 from .._types import Tree
 from ..engine.program import flatten, type_of, unique
-from .online import online
-from .plan import Plan, Trace
+from .online import Credit, online
+from .plan import Entry, Plan
+from .trace import Trace
 from .traced import paths
+from .ways import CONSTANT, LINEAR
+from .window import zeros
 
 STORED = {"neuron": "per neuron", "synapse": "per synapse", "operand": "operand"}
+ORDER = (*STORED.values(), "factored", "Jacobian")
 
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """What is kept of one parameter.
+    """The traces of one parameter, and what its gradient leaves out.
 
     Attributes:
-        states: The paths of the states whose memory of the parameter is followed.
-        stored: How: ``"per neuron"``, ``"per synapse"`` or ``"operand"``, as in `online`.
-        bytes: The size of its traces; traces of several parameters count for each.
-        left_out: The operations at which gradients that backpropagation through time would have
-            are cut; empty if the gradient is exact.
+        states: The paths of the states through which the gradient is followed over time.
+        stored: How they are stored: ``"per neuron"``, ``"per synapse"``, ``"operand"``,
+            ``"factored"`` or ``"Jacobian"``, as in `online`.
+        bytes: The size of the traces; those shared by several parameters count for each.
+        left_out: The operations at which gradients of backpropagation through time are cut; empty
+            if the gradient is exact.
         used: Whether the loss depends on the parameter at all.
     """
 
@@ -41,18 +46,19 @@ class Memory:
         """The gradient in words."""
         if not self.used:
             return "zero: not used"
+        factored = "factored" in self.stored
         if not self.left_out:
-            return "exact"
-        cuts = ", ".join(self.left_out)
+            return "factored" if factored else "exact"
+        cuts = ", ".join(self.left_out) + ", factored" * factored
         return f"cut at {cuts}" if self.states else f"this step only, cut at {cuts}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """What `online` keeps; prints as a table.
+    """The report of `explain`; prints as a table.
 
     Attributes:
-        parameters: A `Memory` by the path of each parameter.
+        parameters: A `Memory` for each parameter, by path.
         bytes: The size of all traces.
         bytes_per_step: What backpropagation through time stores for each time step.
     """
@@ -79,8 +85,8 @@ class Explanation:
         ]
         steps = -(-self.bytes // max(self.bytes_per_step, 1))
         lines.append(
-            f"traces: {self.bytes:,} bytes, as backpropagation through time stores in {steps:,} "
-            f"steps of {self.bytes_per_step:,}"
+            f"traces: {self.bytes:,} bytes, as much as backpropagation through time stores in "
+            f"{steps:,} steps of {self.bytes_per_step:,}"
         )
         return "\n".join(lines)
 
@@ -93,9 +99,10 @@ def explain(
     state: Tree,
     x: Tree,
     *,
-    credit: Literal["local", "none"] | tuple[str, str] = "local",
+    credit: Credit = "local",
+    traces: Literal["exact", "factored"] = "exact",
 ) -> Explanation:
-    """What `online` keeps of every parameter, in which memory, and what it leaves out.
+    """Report what `online` stores for each parameter, and what its gradient leaves out.
 
     Nothing is computed: only shapes matter.
 
@@ -105,6 +112,7 @@ def explain(
         state: The first state.
         x: The input of one time step.
         credit: As for `online`.
+        traces: As for `online`.
 
     Returns:
         An `Explanation`, which prints as a table.
@@ -125,9 +133,9 @@ def explain(
         parameter      followed in             stored       bytes  gradient
         params['out']  state[1].v              operand      16     exact
         params['w']    state[0].v, state[1].v  per synapse  96     exact
-        traces: 112 bytes, as backpropagation through time stores in 2 steps of 76
+        traces: 112 bytes, as much as backpropagation through time stores in 2 steps of 76
     """
-    plan, _ = online(step, credit=credit).plan(params, state, x)
+    plan = online(step, credit=credit, traces=traces).plan(params, state, x).plan
     names = paths("params", params)
     of_states = paths("state", state)
     uncut = _Uncut(plan)
@@ -135,25 +143,42 @@ def explain(
         name: _memory(plan, uncut, {v for v in plan.parameters if i in plan.sources[v]}, of_states)
         for i, name in enumerate(names)
     }
-    traces = [t for pool in plan.followed for entry in pool.entries for t in entry.traces]
-    return Explanation(found, sum(map(_bytes, traces)), _residuals(step, params, state, x))
+    kept = jax.tree.leaves(jax.eval_shape(lambda: zeros(plan)))
+    total = sum(a.size * a.dtype.itemsize for a in kept)
+    return Explanation(found, total, _residuals(step, params, state, x))
 
 
 def _memory(plan: Plan, uncut: "_Uncut", mine: set[Var], names: list[str]) -> Memory:
-    traces: list[Trace] = []
     states: set[int] = set()
+    kept: list[tuple[str, int]] = []  # how it is stored, and its bytes
     for pool in plan.followed:
         for entry in pool.entries:
-            ways = [w for w in entry.ways if w.parameter in mine]
-            operands = {p for w in ways for p in (w.operands or (None,))}
-            kept = [t for t in entry.traces if t.operand in operands]
-            traces += kept
-            states |= {pool.leaves[t.leaf].state for t in kept}
-    stored = tuple(text for kind, text in STORED.items() if any(t.stored == kind for t in traces))
-    cuts = uncut.cuts(mine)
-    used = not mine.isdisjoint(uncut.to_loss)
+            traces = _traces_of(entry, mine)
+            kept += [(STORED.get(t.stored, "factored"), _bytes(t)) for t in traces]
+            states |= {pool.leaves[t.leaf].state for t in traces if t.leaf >= 0}
+    for group, by_state in zip(plan.groups, jax.eval_shape(lambda: zeros(plan)), strict=False):
+        here = [i for i, p in enumerate(group.parameters) if p in mine]
+        kept += [
+            ("Jacobian", row[i].size * row[i].dtype.itemsize) for row in by_state for i in here
+        ]
+        states |= {*group.states} if here else set()
+    stored = tuple(dict.fromkeys(name for name in ORDER for how, _ in kept if how == name))
     order = tuple(names[k] for k in sorted(states))
-    return Memory(order, stored, sum(map(_bytes, traces)), cuts, used)
+    used = not mine.isdisjoint(uncut.to_loss)
+    return Memory(order, stored, sum(n for _, n in kept), uncut.cuts(mine), used)
+
+
+def _traces_of(entry: Entry, mine: set[Var]) -> list[Trace]:
+    """The traces of an entry that some parameters need."""
+    ways = [w for w in entry.ways if w.parameter in mine]
+    operands = {p for w in ways for p in (w.operands or (None,))}
+    linear = any(w.kind == LINEAR for w in ways)
+    added = any(w.kind == CONSTANT for w in ways)
+    return [
+        t
+        for t in entry.traces
+        if (added if t.stored == "neuron" else linear and t.operand in {*operands, None})
+    ]
 
 
 def _bytes(t: Trace) -> int:
@@ -161,7 +186,7 @@ def _bytes(t: Trace) -> int:
 
 
 def _residuals(step: Callable[..., Any], params: Tree, state: Tree, x: Tree) -> int:
-    """The bytes that reverse mode keeps of one step, other than what is the same at every step."""
+    """The bytes that reverse mode stores for each step, without what is the same at every step."""
 
     def kept(params, state, x):
         return jax.tree.leaves(jax.vjp(lambda p, s: step(p, s, x), params, state)[1])
@@ -176,12 +201,12 @@ def _residuals(step: Callable[..., Any], params: Tree, state: Tree, x: Tree) -> 
 
 
 class _Uncut:
-    """Where the gradients of backpropagation through time go, and those of a rule do not."""
+    """Where gradients flow in backpropagation through time, but not in a rule."""
 
     def __init__(self, plan: Plan):
         flow, step = plan.flow, plan.step
         self.plan, self.live = plan, plan.remembered
-        self.to_loss = flow.reaches([*step.ys, *(step.new_state[k] for k in self.live)])
+        self.to_loss = flow.reaches([*step.ys[:1], *(step.new_state[k] for k in self.live)])
 
     def cuts(self, sources: set[Var]) -> tuple[str, ...]:
         """The operations at which gradients of some parameters are cut."""
@@ -192,7 +217,7 @@ class _Uncut:
         carry, emit = self.plan.pools.stops(self.plan.across)
         to_states = flow.reaches([step.new_state[k] for k in self.live])
         found = set()
-        for stops, targets in ((carry, to_states), (emit, flow.reaches(step.ys))):
+        for stops, targets in ((carry, to_states), (emit, flow.reaches(step.ys[:1]))):
             for i, v in stops:
                 e = step.eqns[i]
                 if v in seen and any(o in targets for o in e.outvars):

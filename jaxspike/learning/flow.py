@@ -83,7 +83,7 @@ class Flow:
         return is_elementwise(e) and all(type_of(o).shape == shape for o in e.outvars)
 
     def between_neurons(self) -> list[Edge]:
-        """The edges that are not pointwise, of what varies over time."""
+        """The edges between time-varying variables that are not pointwise."""
         return [
             (i, v)
             for i, e in enumerate(self.step.eqns)
@@ -102,13 +102,13 @@ class Flow:
         return {node: c for c, nodes in enumerate(found) for node in nodes}
 
     def in_a_cycle(self, edge: Edge) -> bool:
-        """Whether what an edge carries comes back to it at a later step."""
+        """Whether an edge is part of a cycle through time."""
         i, v = edge
         source = self.graph.producer.get(v)
         return source is not None and self.cycle_of[source] == self.cycle_of[i]
 
     def moved_by(self, k: int) -> str | None:
-        """The operation that moves the entries of state ``k`` to other places of itself, if any.
+        """The operation that moves the entries of state ``k`` to other positions, if any.
 
         Sums, matrix products and convolutions do not move entries: they are synapses.
         """
@@ -134,11 +134,11 @@ class Flow:
         return found
 
     def emissions(self, v: Var, pool: set[int]) -> tuple[set[Var], set[int]] | None:
-        """What the neurons outside a pool send to ``v`` through linear, constant equations.
+        """The outputs of neurons outside a pool that reach ``v`` through constant linear equations.
 
         Returns:
-            The variables of those neurons and the equations between, or None if something else
-            comes between.
+            The variables of those neurons and the equations in between, or None if there are
+            others.
         """
         live = self._from_states
         sent: set[Var] = set()
@@ -181,7 +181,7 @@ class Flow:
 
 
 def _is_synapse(e: JaxprEqn) -> bool:
-    """Whether an equation lets neurons read a sum, a maximum or the like of others."""
+    """Whether an equation gives neurons a sum, a maximum or another reduction of others."""
     name, sizes = e.primitive.name, [math.prod(type_of(v).shape) for v in (*e.invars, *e.outvars)]
     spreads = name == "broadcast_in_dim" and sizes[0] != sizes[-1]
     return spreads or name in CONTRACTIONS or name.startswith(("reduce_", "cum", "arg"))

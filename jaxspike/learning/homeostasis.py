@@ -1,4 +1,4 @@
-"""Homeostasis: a neuron keeps its firing rate, or the sum of its weights."""
+"""Homeostasis: rules that keep the firing rate of a neuron, or the sum of its weights, constant."""
 
 from dataclasses import KW_ONLY
 
@@ -20,7 +20,7 @@ def normalize(w: Array, total: Param, axis: int | tuple[int, ...] | None = None)
         axis: The axes to sum over; None for all but the last.
 
     Returns:
-        The weights; those of a neuron without weights stay zero.
+        The scaled weights; if all weights of a neuron are zero, they stay zero.
 
     Raises:
         TypeError: If the weights are not floating point.
@@ -47,7 +47,7 @@ class SynapticScaling(PlasticityRule):
 
     ``dw = rate * (target - a) * w``
 
-    for each of its weights; for a convolution, summed over places. Add the change to that of
+    for each of its weights; for a convolution, summed over positions. Add the change to that of
     another rule.
 
     Args:

@@ -1,4 +1,4 @@
-"""`LinearLayer`: any linear layer as a plasticity rule sees it."""
+"""`LinearLayer`: any linear layer, as plasticity rules use it."""
 
 from collections.abc import Callable
 from typing import cast
@@ -20,7 +20,7 @@ class LinearLayer:
     """A layer with weights, and how it pairs a signal at its input with one at its output.
 
     Attributes:
-        given: The layer, a pytree that can be called, or its weight ``w`` as an array, which is the
+        given: The layer, a callable pytree, or its weight ``w`` as an array, which is the
             layer ``x @ w``.
         arrays: The same with its arrays in the dtype that rules compute in.
         is_weight: Whether each array is a weight, which connects two neurons, and not a bias.
@@ -54,7 +54,7 @@ class LinearLayer:
         """The sum of ``pre * post`` over all connections that share a weight, for each weight.
 
         It is the layer's vector-Jacobian product: for a dense layer the product ``pre.T @ post``,
-        for a convolution a sum over places.
+        for a convolution a sum over positions.
         """
         y, pull = jax.vjp(lambda arrays: _call(arrays, pre), self.arrays)
         return pull(post.astype(y.dtype))[0]

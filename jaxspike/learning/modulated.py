@@ -29,15 +29,14 @@ class EligibilityTraces(NamedTuple):
 
 
 class ModulatedRule(Pytree, abc.ABC):
-    """Base of the rules that change weights by spikes and a reward.
+    """Base class of rules that change weights according to spikes and a reward.
 
-    ``traces, dw = rule(traces, layer, pre, post, reward)``: the change that a rule of two factors,
-    such as `STDP`, would make is only marked, in the eligibility of each weight for each sample of
-    the batch; the reward makes it happen. Memory: one copy of the weights per sample.
+    ``traces, dw = rule(traces, layer, pre, post, reward)``: the change that a two-factor rule, such
+    as `STDP`, would make is only recorded, in the eligibility of each weight for each sample of the
+    batch; the reward applies it. This takes the memory of one copy of the weights per sample.
 
     Args:
-        rule: The rule that marks. Its ``weight_dependence`` and ``reduction`` are those of the
-            change.
+        rule: The two-factor rule. Its ``weight_dependence`` and ``reduction`` apply to the change.
     """
 
     rule: PlasticityRule = STDP(a_plus=1.0, a_minus=1.0)
@@ -78,9 +77,10 @@ class ModulatedRule(Pytree, abc.ABC):
 
         Args:
             traces: The traces from ``init_traces`` or from the previous step.
-            layer: The layer, a pytree that can be called, or its weight as an array ``[m, n]``.
+            layer: The layer, a callable pytree, or its weight as an array ``[m, n]``.
             pre: Input of the layer at this step, ``[N, *]``.
-            post: Spikes of the neurons behind the layer at this step, in the shape of its output.
+            post: Spikes of the neurons that the layer feeds, at this step, in the shape of its
+                output.
             reward: The reward of this step: a number, or one per sample, ``[N]``.
 
         Returns:
@@ -180,7 +180,7 @@ class MSTDPET(ModulatedRule):
 
 
 class DopamineSTDP(ModulatedRule):
-    """STDP whose eligibility dopamine turns into changes, both decaying slowly.
+    """STDP in which dopamine turns an eligibility into changes, both decaying slowly.
 
     Between spikes and rewards the eligibility ``c`` of a weight, the dopamine ``d`` and the weight
     follow ``c' = -c / tau``, ``d' = -d / tau_dopamine``, ``w' = c * (d - baseline)``; STDP adds its
@@ -191,7 +191,7 @@ class DopamineSTDP(ModulatedRule):
         rule: The rule that is modulated.
         tau: Time constant of the eligibility, in time steps, above zero.
         tau_dopamine: Time constant of the dopamine, in time steps, above zero.
-        baseline: Dopamine at which weights do not change.
+        baseline: Level of dopamine at which weights do not change.
 
     Raises:
         ValueError: If a time constant is not above zero.

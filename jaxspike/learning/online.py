@@ -8,37 +8,40 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .. import _check, engine
+from .. import _check
 from .._types import Array, Tree
-from ..engine.program import function, outputs_of, unique
-from . import traces as _traces
-from .plan import Env, Plan
+from .plan import Plan
 from .traced import check_loss, check_params, check_places, paths, trace
-from .worlds import in_two_worlds
+from .window import Window, zeros
 
-CREDITS = ("local", "none", ("full", "local"), ("full", "none"))
+Credit = Literal["full", "layer", "local", "none"] | tuple[str, str]
+CREDITS = ("full", "layer", "local", "none", *(("full", c) for c in ("layer", "local", "none")))
 
 
 class OnlineState(NamedTuple):
-    """The state of the network, and what is remembered for the gradient of its parameters."""
+    """The state of the network, and the traces for the gradient of its parameters."""
 
     state: Tree
     traces: Tree
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Online:
-    """A step that returns its gradient: what `online` makes.
+class OnlineStep:
+    """A step that returns its gradient, as made by `online`.
 
     Attributes:
         step: ``step(params, state, x) -> (state, loss)``.
-        credit: What carries gradient within a window, and from window to window.
-        window: The number of time steps of one call.
+        credit: What carries gradients within a window, and from window to window.
+        window: The number of time steps per call.
+        has_aux: Whether the step returns ``(state, (loss, aux))``.
+        decay: The decay of factored traces; None if traces are exact.
     """
 
     step: Callable[..., tuple[Any, Any]]
     credit: tuple[str, str]
     window: int
+    has_aux: bool = False
+    decay: float | None = None
 
     def init_state(self, params: Tree, state: Tree, x: Tree) -> OnlineState:
         """The state before the first step.
@@ -48,10 +51,10 @@ class Online:
             state: The first state of the network.
             x: The input of one time step; only its shapes matter.
         """
-        return OnlineState(state, _traces.zeros(self.plan(params, state, x)[0]))
+        return OnlineState(state, zeros(self.plan(params, state, x).plan))
 
     def reset(self, state: OnlineState, done: Array, rest: Tree) -> OnlineState:
-        """Start some samples of the batch again.
+        """Restart some samples of the batch.
 
         Args:
             state: The state.
@@ -73,64 +76,41 @@ class Online:
 
     def __call__(
         self, params: Tree, state: OnlineState, x: Tree
-    ) -> tuple[OnlineState, tuple[Array, Tree]]:
+    ) -> tuple[OnlineState, tuple[Tree, Tree]]:
         """One window: ``(params, state, x) -> (state, (loss, grads))``.
 
         Args:
             params: The parameters, a pytree of floating-point arrays.
-            state: The state, of `init_state` or of the last call.
+            state: The state, from `init_state` or from the previous call.
             x: The input of one time step; of ``window`` steps, as axis 0, if that is more than 1.
 
         Returns:
-            The state, the loss (of a window: the sum over its steps), and the gradient of the
-            loss by the parameters.
+            The state, the loss (summed over the steps of a window), and the gradient of the loss
+            with respect to the parameters; with ``has_aux``, ``(state, ((loss, aux), grads))``.
         """
-        plan, consts = self.plan(params, *self._checked(state, x))
+        plan, consts, aux = self.plan(params, *self._checked(state, x))
         _check_traces(plan, state.traces)
-        step, leaves = plan.step, jax.tree.leaves(params)
-        start: Env = dict(zip(step.state, jax.tree.leaves(state.state), strict=True))
-        known = {step.state[k]: start[step.state[k]] for k in plan.flow.graph.unchanged}
-        known.update(zip(step.consts, consts, strict=False))
+        window = Window(plan, consts, jax.tree.leaves(params), jax.tree.leaves(state.state), x)
+        found = window.results(state.traces)
+        loss: Tree = found.loss
+        if self.has_aux:
+            loss = loss, jax.tree.unflatten(aux, found.aux)
+        new = jax.tree.unflatten(jax.tree.structure(state.state), found.state)
+        grads = jax.tree.unflatten(jax.tree.structure(params), found.grads)
+        return OnlineState(new, found.kept), (loss, grads)
 
-        def constants(leaves) -> Env:
-            return _constants(plan, {**known, **dict(zip(plan.params, leaves, strict=True))})
-
-        def parameters(leaves) -> list[Array]:
-            env = constants(leaves)
-            return [env[v] for v in plan.parameters]
-
-        env, moving = constants(leaves), [step.state[k] for k in plan.flow.states]
-        values, to_params = jax.vjp(parameters, leaves)
-
-        def run(values, moved):
-            given = {**env, **dict(zip(plan.parameters, values, strict=True))}
-            before = {**start, **dict(zip(moving, moved, strict=True))}
-            loss, *rest = _window(plan, given, [before[v] for v in step.state], x)
-            return loss, rest
-
-        loss, back, (new, record) = jax.vjp(run, values, [start[v] for v in moving], has_aux=True)
-        direct, signals = back(jnp.ones_like(loss))
-        by_state = dict(zip(plan.flow.states, signals, strict=True))
-        past = _traces.gradients(plan, env, by_state, state.traces)
-        total = [
-            g + past[v] if v in past else g for v, g in zip(plan.parameters, direct, strict=True)
-        ]
-        grads = jax.tree.unflatten(jax.tree.structure(params), to_params(total)[0])
-        seen = dict(zip(_traces.recorded(plan), record, strict=True))
-        traces = _traces.move(plan, {**env, **start}, seen, state.traces)
-        new = jax.tree.unflatten(jax.tree.structure(state.state), new)
-        return OnlineState(new, traces), (loss, grads)
-
-    def plan(self, params: Tree, state: Tree, x: Tree) -> tuple[Plan, list[Array]]:
-        """What is remembered, for the input of one time step; and the constants of the step."""
+    def plan(self, params: Tree, state: Tree, x: Tree) -> "Planned":
+        """The plan of the traces for the input of one time step, and the constants of the step."""
         check_params("online(step)", params)
-        step, consts, _ = trace("online", self.step, params, state, x)
-        check_loss("online", step)
+        step, consts, out = trace("online", self.step, params, state, x)
+        check_loss("online", out[1], has_aux=self.has_aux)
         within, across = self.credit
         names = paths("params", params)
-        plan = Plan(step, len(names), window=self.window, within=within, across=across)
+        plan = Plan(
+            step, len(names), window=self.window, within=within, across=across, decay=self.decay
+        )
         where = f"`online(step, credit={self.credit if within != across else within!r})`"
-        if across == "local":
+        if across in ("layer", "local"):
             learned = plan.reached_by(set(plan.parameters))
             learns = [k for k in sorted(plan.remembered) if step.state[k] in learned]
             check_places(where, plan.flow, paths("state", state), learns)
@@ -141,7 +121,7 @@ class Online:
                 f"as a matrix, got {name}, which enters through `{operation}`. Use neurons with "
                 "`v_reset=None, detach_reset=True`, or another credit."
             )
-        return plan, consts
+        return Planned(plan, consts, jax.tree.structure(out[1][1] if self.has_aux else ()))
 
     def _checked(self, state: OnlineState, x: Tree) -> tuple[Tree, Tree]:
         """The state of the network and the input of its first step."""
@@ -157,12 +137,23 @@ class Online:
         return state.state, jax.tree.map(lambda a: a[0], x)
 
 
+class Planned(NamedTuple):
+    """The plan of a step, the values of its constants, and the structure of its ``aux``."""
+
+    plan: Plan
+    consts: list[Array]
+    aux: Any
+
+
 def online(
     step: Callable[..., tuple[Any, Any]],
     *,
-    credit: Literal["local", "none"] | tuple[str, str] = "local",
+    credit: Credit = "local",
+    traces: Literal["exact", "factored"] = "exact",
+    decay: float | None = None,
     window: int = 1,
-) -> Online:
+    has_aux: bool = False,
+) -> OnlineStep:
     r"""The same step with its gradient, computed forward in time.
 
     ``(params, state, x) -> (state, loss)`` becomes
@@ -174,35 +165,47 @@ def online(
     With the notation of `cut`, the gradient of a step is
     ``dl_t/dw + dl_t/dh_{t-1} P_{t-1}``. How ``P`` is stored follows from the network:
 
-    - *Per neuron*, for what is added to the input of a neuron or read by it: a bias, a learned time
-      constant or threshold.
+    - *Per neuron*, for parameters that are added to the input of a neuron or that it reads: a bias,
+      a learned time constant or threshold.
     - *Per synapse*, for a matrix before neurons of any kind: ``N m n`` numbers for each state of
-      the neurons, and as many for a leaky readout behind them. That is more than backpropagation
+      the neurons, and as many for a leaky readout after them. That is more than backpropagation
       through time needs for short sequences: see `explain`.
-    - The *operand*, filtered, if all neurons of a layer filter alike at all times: ``N m`` numbers.
-      So does a `jaxspike.LIF` with ``v_reset=None, detach_reset=True``, for matrices and for
-      convolutions, with linear layers such as pooling behind them.
+    - The *operand*, filtered, if all neurons of a layer filter alike at all times, as those of a
+      `jaxspike.LIF` with ``v_reset=None, detach_reset=True`` do: ``N m`` numbers. This works for
+      matrices and convolutions, also if linear layers such as pooling follow them.
+    - The *Jacobian*, with the credits "layer" and "full": as many numbers as states times
+      parameters, where all samples of a batch count as states. For small networks; `jax.vmap` over
+      samples, each a batch of 1, takes less.
 
     Args:
         step: ``step(params, state, x) -> (state, loss)``, one time step and its loss, a scalar.
             ``params`` is a pytree of floating-point arrays, such as that of ``nnx.split``.
-        credit: What carries gradient, as in `cut`: ``"local"`` or ``"none"``. A pair is the credit
-            within a window and the one from window to window: ``("full", "local")`` is truncated
-            backpropagation with memory, ``("full", "none")`` without.
-        window: How many time steps one call does. ``x`` has them as axis 0 if more than 1; the loss
+        credit: What carries gradients, as in `cut`: ``"full"`` (real-time recurrent learning),
+            ``"layer"``, ``"local"`` or ``"none"``. A pair is the credit within a window and the one
+            from window to window: ``("full", "local")`` is truncated backpropagation with memory,
+            ``("full", "none")`` without.
+        traces: ``"exact"``, or ``"factored"`` (ES-D-RTRL): instead of the traces per synapse, a
+            running mean of the inputs and one of the derivatives, ``N (m + n)`` numbers. It is an
+            approximation, for any linear operation before any neuron; what can be stored per neuron
+            or as the operand stays exact.
+        decay: The decay of both means of factored traces, from 0 to 1; 0.95 by default.
+        window: The number of time steps per call. ``x`` has them as axis 0 if more than 1; the loss
             is their sum. With one credit the gradient is the same for every window, and a longer
             one is faster: its traces are updated once, with one matrix product.
+        has_aux: Whether the step returns ``(state, (loss, aux))``, as in `jax.value_and_grad`: the
+            result is then ``(state, ((loss, aux), grads))``, and ``aux`` of a window has time as
+            axis 0.
 
     Returns:
-        An `Online`: a function of ``(params, state, x)``, with ``init_state`` and ``reset``.
+        An `OnlineStep`: a function of ``(params, state, x)``, with ``init_state`` and ``reset``.
 
     Raises:
         TypeError: If ``step`` is not callable; at the first call, if it does not return its state
             and a scalar loss, or if a parameter or the state is not what it must be.
-        ValueError: If ``credit`` or ``window`` is none of the above; at the first call, if a
-            parameter is remembered in a way that no trace follows (a convolution before neurons
-            that do not all filter alike, a BatchNorm in training mode), or if the step moves the
-            entries of a state (`jnp.roll`). Nothing is approximated silently.
+        ValueError: If ``credit`` or ``window`` is not one of the above; at the first call, if no
+            trace can follow a parameter (a convolution before neurons that do not all filter alike,
+            a BatchNorm in training mode), or if the step moves the entries of a state (`jnp.roll`).
+            Nothing is approximated silently.
 
     Example:
         Learn at every time step:
@@ -226,12 +229,41 @@ def online(
     Source: Bellec et al., 2020; Xiao et al., 2022; Meng et al., 2023; see `cut`.
     """
     _check.function("`online(step=...)`", step, "Give `step(params, state, x) -> (state, loss)`.")
-    _check.one_of("`online(credit=...)`", credit, CREDITS)
+    pair = check_credit("online", credit)
     window = _check.integer("`online(window=...)`", window, low=1)
-    return Online(step, (credit, credit) if isinstance(credit, str) else credit, window)
+    return OnlineStep(
+        step, pair, window, bool(has_aux), check_traces("online", pair, window, traces, decay)
+    )
 
 
-def accumulate(online: Online) -> Callable[..., tuple[OnlineState, tuple[Array, Tree]]]:
+def check_credit(call: str, credit: Credit) -> tuple[str, str]:
+    """The credit within a window and from window to window."""
+    _check.one_of(f"`{call}(credit=...)`", credit, CREDITS)
+    return (credit, credit) if isinstance(credit, str) else credit
+
+
+def check_traces(
+    call: str, credit: tuple[str, str], window: int, traces: str, decay: float | None
+) -> float | None:
+    """The decay of factored traces; None for exact ones."""
+    _check.one_of(f"`{call}(traces=...)`", traces, ("exact", "factored"))
+    if traces == "exact":
+        if decay is not None:
+            raise ValueError(
+                f"`{call}(decay=...)` must be None with exact traces, got {decay}. "
+                'Give `traces="factored"`.'
+            )
+        return None
+    where = f'`{call}(traces="factored")`'
+    if credit != ("local", "local") or window != 1:
+        raise ValueError(
+            f'{where} must have the credit "local" and a window of 1, got {credit[0]!r} and '
+            f"{window}. Its numbers would depend on the window."
+        )
+    return _check.number(f"`{call}(decay=...)`", 0.95 if decay is None else decay, above=0, below=1)
+
+
+def accumulate(online: OnlineStep) -> Callable[..., tuple[OnlineState, tuple[Tree, Tree]]]:
     """The gradient of a whole sequence, with the memory of one window.
 
     Args:
@@ -239,7 +271,8 @@ def accumulate(online: Online) -> Callable[..., tuple[OnlineState, tuple[Array, 
 
     Returns:
         A function ``(params, state, xs) -> (state, (loss, grads))`` of a sequence ``xs`` with time
-        as axis 0, whose length the window divides; the loss and gradients are summed over time.
+        as axis 0, whose length is a multiple of the window; the loss and gradients are summed over
+        time, and ``aux`` has time as axis 0.
 
     Raises:
         TypeError: If ``online`` is something else.
@@ -259,19 +292,28 @@ def accumulate(online: Online) -> Callable[..., tuple[OnlineState, tuple[Array, 
         (3,)
     """
     what, fix = "made by `online`", "Call `online(step)` first."
-    _check.instance("`accumulate(online=...)`", online, Online, what, fix, _check.kind)
+    _check.instance("`accumulate(online=...)`", online, OnlineStep, what, fix, _check.kind)
 
     def accumulated(params: Tree, state: OnlineState, xs: Tree):
         windows = jax.tree.map(lambda a: _in_windows(a, online.window), xs)
-        _, shapes = jax.eval_shape(online, params, state, jax.tree.map(lambda a: a[0], windows))
+        one = jax.tree.map(lambda a: a[0], windows)
+        shapes = jax.eval_shape(lambda s, x: summed(online(params, s, x)[1]), state, one)
 
         def body(carry, x):
             state, total = carry
             state, found = online(params, state, x)
-            return (state, jax.tree.map(jnp.add, total, found)), None
+            aux = found[0][1] if online.has_aux else None
+            return (state, jax.tree.map(jnp.add, total, summed(found))), aux
 
         zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
-        return lax.scan(body, (state, zero), windows)[0]
+        (state, (loss, grads)), aux = lax.scan(body, (state, zero), windows)
+        if not online.has_aux:
+            return state, (loss, grads)
+        aux = jax.tree.map(lambda a: a if online.window == 1 else a.reshape(-1, *a.shape[2:]), aux)
+        return state, ((loss, aux), grads)
+
+    def summed(found):
+        return (found[0][0], found[1]) if online.has_aux else found
 
     return accumulated
 
@@ -279,45 +321,14 @@ def accumulate(online: Online) -> Callable[..., tuple[OnlineState, tuple[Array, 
 def _in_windows(a: Array, window: int) -> Array:
     if len(a) % window or not len(a):
         raise ValueError(
-            f"`accumulate(online)(params, state, xs)` must have a number of time steps that "
-            f"window={window} divides, got {len(a)}. Pad the sequence or change the window."
+            f"`accumulate(online)(params, state, xs)` must have a number of time steps divisible "
+            f"by window={window}, got {len(a)}. Pad the sequence or change the window."
         )
     return a if window == 1 else a.reshape(len(a) // window, window, *a.shape[1:])
 
 
-def _constants(plan: Plan, env: Env) -> Env:
-    """The values of everything that is the same at every step."""
-    eqns = plan.constant_eqns
-    ins, outs = list(env), unique(v for e in eqns for v in outputs_of([e]))
-    return {**env, **dict(zip(outs, function(ins, outs, eqns)(*env.values()), strict=True))}
-
-
-def _window(
-    plan: Plan, env: Env, state: list[Array], x: Tree
-) -> tuple[Array, list[Array], list[Array]]:
-    """The loss of one window, the state after it, and what the traces need of every step."""
-    step, record = plan.step, _traces.recorded(plan)
-    stops = plan.pools.stops(plan.within)
-
-    def one(s, x):
-        given = {**env, **dict(zip([*step.state, *step.xs], [*s, *x], strict=True))}
-        if plan.within == "none":
-            given.update({v: lax.stop_gradient(given[v]) for v in step.state})
-        new, (loss,), seen = in_two_worlds(step, given, *stops, record)
-        return new, (loss, seen)
-
-    xs = jax.tree.leaves(x)
-    if plan.window == 1:
-        new, (loss, seen) = one(state, xs)
-        return loss, new, seen
-    new, (losses, seen) = engine.scan(one, state, xs)
-    return losses.sum(), new, seen
-
-
 def _check_traces(plan: Plan, traces: Tree) -> None:
-    want, got = (
-        jax.tree.map(lambda a: (a.shape, a.dtype.name), t) for t in (_traces.zeros(plan), traces)
-    )
+    want, got = (jax.tree.map(lambda a: (a.shape, a.dtype.name), t) for t in (zeros(plan), traces))
     if want != got:
         raise ValueError(
             f"`online(step)(params, state, x)` must be given a state of this step, got traces "

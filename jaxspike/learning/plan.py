@@ -1,22 +1,24 @@
-"""What an online gradient keeps: the pools it follows, what enters them, and the traces."""
+"""The plan of an online gradient: the pools it follows, what enters them, and the traces."""
 
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 
 import jax.numpy as jnp
-import numpy as np
 from jax.extend.core import Var
 
-from .._types import Array, Shape
+from .._types import Array
 from ..engine.program import Atom, Step, has_gradient, is_var, type_of, unique
+from . import factored
 from .flow import Flow, is_inexact
+from .jacobian import groups
 from .layout import Layout
 from .pointwise import Pointwise, diagonal, hidden_in, kinds, pointwise
 from .pools import Filter, Pools, derivatives
+from .trace import Trace
 from .ways import CONSTANT, LINEAR, Way, way
 
-# the values of variables; a filter's constants: of each state, by every state and by its input
+# the values of variables; a filter's constant derivatives: of each state, by states and by input
 Env = dict[Var, Array]
 Kinds = list[list[str]]
 Rates = dict[Filter, list[list[Array]]]
@@ -24,36 +26,17 @@ Rates = dict[Filter, list[list[Array]]]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Leaf:
-    """One memory of a pool: a state, or what a filter remembers of the pool.
+    """One memory of a pool: a state, or the memory that a filter has of the pool.
 
     Attributes:
         state: The position of the state, of the pool or of the filter.
         filter: The filter, or None.
-        sent: What the filter reads of the pool.
+        sent: The output of the pool that the filter reads.
     """
 
     state: int
     filter: Filter | None = None
     sent: Var | None = None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Trace:
-    """The memory that one leaf has of what entered a pool.
-
-    Attributes:
-        leaf: The leaf, by position.
-        stored: ``"neuron"``: per neuron, of something added; ``"synapse"``: per synapse;
-            ``"operand"``: the operand itself, filtered, where all neurons filter alike.
-        operand: What the parameter is multiplied with, or None.
-        shape, dtype: Those of its array.
-    """
-
-    leaf: int
-    stored: str
-    operand: Var | None
-    shape: Shape
-    dtype: np.dtype
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,7 +48,7 @@ class Entry:
         ways: How parameters reach it.
         leaves: The leaves that remember it, by position.
         shared: Those that all neurons compute alike, at all times.
-        traces: What is kept of it.
+        traces: Its traces.
     """
 
     target: Var
@@ -80,10 +63,10 @@ class Pool:
     """Neurons that are followed together.
 
     Attributes:
-        f: Their equations, whose targets are the next states and what filters read.
+        f: Their equations, whose targets are the next states and the inputs of filters.
         leaves: Their memories.
-        entries: What enters them.
-        by_leaf: ``by_leaf[r][m]``: what is known of the derivative of leaf r by leaf m.
+        entries: The variables through which parameters enter them.
+        by_leaf: ``by_leaf[r][m]``: the kind of the derivative of leaf r with respect to leaf m.
     """
 
     f: Pointwise
@@ -96,22 +79,37 @@ class Plan:
     """The traces of a step.
 
     Attributes:
-        step: The step, whose last constants are its parameters.
+        step: The step, whose last constants are its parameters and whose first output is the loss.
         pools: The pools of all its states.
         window, within, across: The number of steps of a window, the credit in it and between two.
         parameters: The variables that depend on parameters, are the same at every step, and are
             read by what varies over time.
+        decay: That of factored traces, or None.
         followed: The pools with traces.
+        is_dense: Whether the derivatives of states by all parameters are kept instead.
+        groups: The states whose derivatives by all parameters are kept.
     """
 
-    def __init__(self, step: Step, n_params: int, *, window: int, within: str, across: str):
+    def __init__(
+        self,
+        step: Step,
+        n_params: int,
+        *,
+        window: int,
+        within: str,
+        across: str,
+        decay: float | None = None,
+    ):
         self.step, self.pools = step, Pools(step)
         self.flow: Flow = self.pools.flow
         self.params = step.consts[len(step.consts) - n_params :]
         self.parameters = self._parameters()
-        self.window, self.within, self.across = window, within, across
+        self.window, self.within, self.across, self.decay = window, within, across, decay
         self.obstacles: list[tuple[Var, str]] = []
         self.followed = self._followed() if across == "local" else []
+        self.is_dense = across in ("layer", "full")
+        carry, (_, emit) = self.pools.stops(across)[0], self.pools.stops(within)
+        self.groups = groups(self.flow, self.parameters, carry, emit) if self.is_dense else []
 
     # ---- what is the same at every step ----
 
@@ -148,7 +146,7 @@ class Plan:
         """The states whose past reaches the loss."""
         step, flow = self.step, self.flow
         carry, emit = self.pools.stops(self.within)
-        near = flow.reaches(step.ys, emit)
+        near = flow.reaches(step.ys[:1], emit)
         found: set[int] = set()
         while found != (found := found | {k for k in flow.states if step.state[k] in near}):
             for k in found if self.window > 1 else ():
@@ -162,13 +160,13 @@ class Plan:
     def remembered(self) -> set[int]:
         """The states whose past reaches the loss if no gradient is stopped."""
         step, flow = self.step, self.flow
-        near, found = flow.reaches(step.ys), set[int]()
+        near, found = flow.reaches(step.ys[:1]), set[int]()
         while found != (found := {k for k in flow.states if step.state[k] in near}):
             near |= flow.reaches([step.new_state[k] for k in found])
         return found
 
     def reached_by(self, sources: set[Var]) -> set[Var]:
-        """What depends on some variables, at this step or a later one."""
+        """The variables that depend on some others, at this step or a later one."""
         step, found, size = self.step, set(sources), -1
         while size != len(found):
             size = len(found)
@@ -221,7 +219,7 @@ class Plan:
         return found
 
     def _kinds(self, f: Pointwise, leaves: list[Leaf], targets: list[Var]) -> Kinds:
-        """For each leaf: what is known of its derivatives by the leaves and by the targets."""
+        """The kinds of the derivatives of each leaf with respect to the leaves and the targets."""
         filters = list(dict.fromkeys(leaf.filter for leaf in leaves if leaf.filter))
         atoms = unique([*f.states, *f.inputs, *(v for g in filters for v in self._inputs(g))])
 
@@ -248,7 +246,7 @@ class Plan:
         return [v for v in f.inputs if not self.flow.varies(v)]
 
     def rates(self, filters: Sequence[Filter], env: Env) -> Rates:
-        """The constants of linear filters: of each state, by every state and by the input."""
+        """The constant derivatives of the states of linear filters, by states and by the input."""
         found: Rates = {}
         for g in filters:
             f = self.pools.equations[g.pool]
@@ -284,14 +282,20 @@ class Plan:
         ):
             pass
         shared = leaves - own
-        traces = [t for r in sorted(leaves) for t in _traces(f, v, ways, r, shared)]
+        averaged = self.decay is not None and leaves != shared
+        traces = [t for r in sorted(leaves) for t in _traces(f, v, ways, r, shared, averaged)]
+        operands = unique(p for w in ways if w.kind == LINEAR for p in w.operands)
+        if averaged and operands and type_of(v).shape == f.shape:
+            traces += factored.traces(operands, sorted(leaves), f.shape, _dtype_of(v))
         return Entry(v, ways, sorted(leaves), frozenset(shared), traces)
 
     def not_followed(self) -> list[tuple[Var, str]]:
-        """The parameters that a pool remembers as no trace can, and the operation in the way."""
+        """Parameters that no trace can follow into a pool, and the operation that prevents it."""
         found = list(self.obstacles)
         for entry in (e for pool in self.followed for e in pool.entries):
             kept = {(t.leaf, t.operand) for t in entry.traces}
+            means = [t.operand for t in entry.traces if t.stored == factored.INPUT]
+            kept |= {(r, p) for r in entry.leaves for p in means}
             for w in entry.ways:
                 needs = {(r, p) for r in entry.leaves for p in w.operands or (None,)}
                 if w.kind not in (CONSTANT, LINEAR) or not needs <= kept:
@@ -299,13 +303,21 @@ class Plan:
         return found
 
 
-def _traces(f: Pointwise, v: Var, ways: list[Way], leaf: int, shared: set[int]) -> Iterator[Trace]:
-    """What one leaf keeps of one entry."""
+def _dtype_of(v: Var):
     dtype = type_of(v).dtype
-    dtype = dtype if dtype.itemsize > 2 else jnp.dtype(jnp.float32)  # decays near 1 need the bits
+    return dtype if dtype.itemsize > 2 else jnp.dtype(jnp.float32)  # decays near 1 need the bits
+
+
+def _traces(
+    f: Pointwise, v: Var, ways: list[Way], leaf: int, shared: set[int], averaged: bool
+) -> Iterator[Trace]:
+    """The traces that one leaf keeps of one entry; only of what is added, if ``averaged``."""
+    dtype = _dtype_of(v)
     if any(w.kind == CONSTANT for w in ways):
         ones = tuple(n if i == 0 else 1 for i, n in enumerate(f.shape))
         yield Trace(leaf, "neuron", None, ones if leaf in shared else f.shape, dtype)
+    if averaged:
+        return
     products = {w.operands[0]: w for w in ways if w.is_product(f.shape)}
     for p in unique(p for w in ways if w.kind == LINEAR for p in w.operands):
         if leaf in shared:
@@ -325,7 +337,7 @@ def first(a: Array) -> Array:
 
 
 def start_of(pool: Pool, env: Env) -> list[Array]:
-    """The values of the leaves; a filter is linear, so that of its memory does not matter."""
+    """The values of the leaves; those of filters do not matter, since filters are linear."""
     sent = [leaf.sent for leaf in pool.leaves if leaf.sent is not None]
     return [*(env[v] for v in pool.f.states), *map(zeros_like, sent)]
 
@@ -349,7 +361,7 @@ def advance(
 
 
 def _filtered(leaf: Leaf, old: dict[Leaf, Array], sent: dict[Atom, Array], rates: Rates) -> Array:
-    """What a filter remembers of a pool after one step."""
+    """The memory that a filter has of a pool after one step."""
     assert leaf.filter is not None
     assert leaf.sent is not None
     at = leaf.filter.pool.index

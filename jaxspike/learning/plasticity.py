@@ -1,4 +1,4 @@
-"""`PlasticityRule`: what all rules without a loss share."""
+"""`PlasticityRule`: the base class of rules without a loss."""
 
 import abc
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Pair = tuple[Array, Array]
 
 
 class PlasticityRule(Pytree, abc.ABC):
-    """Base of the rules that change weights by the spikes before and behind a layer.
+    """Base class of rules that change weights according to the spikes before and after a layer.
 
     A rule is a pure function ``traces, dw = rule(traces, layer, pre, post)``, called at every time
     step. At each step it yields one pair of signals for potentiation and one for depression, each
@@ -33,12 +33,12 @@ class PlasticityRule(Pytree, abc.ABC):
     linear layer: `flax.nnx.Linear`, `flax.nnx.Conv` with any stride, padding, dilation and groups,
     `flax.nnx.Einsum`, or an array ``[m, n]``. A bias does not change.
 
-    A rule of your own is a subclass with ``at_rest`` and ``step``.
+    To write your own rule, subclass it and define ``at_rest`` and ``step``.
 
     Args:
         weight_dependence: How changes depend on the weight, and its bounds.
         reduction: "sum" or "mean", which combines the changes of the samples of a batch. Sums over
-            places, as in a convolution, stay sums.
+            positions, as in a convolution, stay sums.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -77,7 +77,7 @@ class PlasticityRule(Pytree, abc.ABC):
         Args:
             traces: The traces of the previous step.
             pre: Input of the layer, ``[N, *]``, in the dtype of the traces.
-            post: Spikes of the neurons behind the layer, in the shape of its output.
+            post: Spikes of the neurons that the layer feeds, in the shape of its output.
         """
 
     def init_traces(self, layer: Tree, shape: Shape, dtype: DType = jnp.float32) -> Tree:
@@ -100,10 +100,11 @@ class PlasticityRule(Pytree, abc.ABC):
 
         Args:
             traces: The traces from ``init_traces`` or from the previous step.
-            layer: The layer, a pytree that can be called, such as `flax.nnx.Linear`, or its weight
-                as an array ``[m, n]``.
+            layer: The layer, a callable pytree, such as `flax.nnx.Linear`, or its weight as an
+                array ``[m, n]``.
             pre: Input of the layer at this step, ``[N, *]``.
-            post: Spikes of the neurons behind the layer at this step, in the shape of its output.
+            post: Spikes of the neurons that the layer feeds, at this step, in the shape of its
+                output.
 
         Returns:
             The new traces, and the change ``dw``, in the structure and the dtypes of ``layer``.
@@ -127,7 +128,7 @@ class PlasticityRule(Pytree, abc.ABC):
         return jax.tree.map(one, layer.arrays, *sums)
 
     def finish(self, layer: LinearLayer, change: Tree) -> Tree:
-        """A change as it is returned: of weights alone, reduced, and within their bounds."""
+        """The change to return: of weights only, reduced over the batch, and within bounds."""
         n = layer.pre.shape[0] if self.reduction == "mean" else 1
 
         def one(w: Array, dw: Array, is_weight: bool, given: Array) -> Array:
@@ -155,6 +156,6 @@ def receive(
         raise ValueError(f"`{name}(traces=...)` must be those of {fix}, got {got}.")
     dtype = compute_dtype([leaf.dtype for leaf in jax.tree.leaves(traces)])
     linear = LinearLayer(name, layer, pre.shape, dtype)
-    fix = "Give the spikes of the neurons behind the layer."
+    fix = "Give the spikes of the neurons that the layer feeds."
     _check.axes(f"`{name}(post=...)`", post, *linear.post.shape, fix=fix)
     return linear, pre.astype(dtype), post.astype(dtype)

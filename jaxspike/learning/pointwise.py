@@ -31,9 +31,9 @@ class Pointwise:
     Attributes:
         shape: The shape of the neurons.
         states: Their state variables.
-        targets: What the equations compute: the next states, and emissions.
+        targets: The variables they compute: the next states, and emissions.
         eqns: The equations.
-        inputs: What they read, other than the states.
+        inputs: The variables they read, other than the states.
     """
 
     shape: Shape
@@ -84,7 +84,7 @@ def pointwise(flow: Flow, states: Sequence[int], emitted: Sequence[Var] = ()) ->
 
 
 def hidden_in(f: Pointwise, v: Var, flow: Flow) -> str | None:
-    """The call that reads an input of another shape, with a derivative by it; or None."""
+    """A call that reads an input of another shape and has a derivative for it, or None."""
     if type_of(v).shape == f.shape:
         return None
     calls = [e for e in f.eqns if body_of(e) is not None and v in e.invars]
@@ -107,7 +107,7 @@ Diagonal = tuple[list[Array], list[Array]]
 
 
 def diagonal(f: Callable[..., Array], states: Sequence[Array], shifts: Sequence[Array]) -> Diagonal:
-    """The derivative of ``f(states, shifts)``, per neuron, by each state and each shift.
+    """The derivatives of ``f(states, shifts)`` for each state and each shift, per neuron.
 
     A neuron reads only its own entries, so the vector-Jacobian product with ones is the diagonal.
     """
@@ -116,7 +116,7 @@ def diagonal(f: Callable[..., Array], states: Sequence[Array], shifts: Sequence[
 
 
 def kinds(f: Callable[..., list[Array]], atoms: Sequence[Var], flow: Flow) -> list[str]:
-    """What is known of the arrays that ``f`` computes from the values of some variables.
+    """The kinds of the arrays that ``f`` computes from the values of some variables.
 
     Returns:
         ``"zero"``, ``"shared"`` (the same for all neurons at all times) or ``"own"``, for each.

@@ -17,12 +17,12 @@ class Filter:
     """A linear leaky pool that reads what other neurons emit, through constant linear equations.
 
     A filter of a linear image is the linear image of a filter, so its memory of those neurons can
-    be followed beside the neurons themselves.
+    be followed along with the neurons themselves.
 
     Attributes:
         pool: Its states, by position.
-        target: What it reads.
-        sent: What the neurons emit.
+        target: The variable it reads.
+        sent: The outputs of the neurons.
         between: The equations from there to ``target``, by position.
     """
 
@@ -33,7 +33,7 @@ class Filter:
 
 
 def derivatives(f: Pointwise, v: Var, *values: Array) -> list[Array]:
-    """The derivatives per neuron of the states of ``f`` by the states, and by an input ``v``.
+    """The derivatives of the states of ``f`` for the states and for an input ``v``, per neuron.
 
     Args:
         f: The equations of a pool.
@@ -41,7 +41,7 @@ def derivatives(f: Pointwise, v: Var, *values: Array) -> list[Array]:
         values: The values of its states and inputs.
 
     Returns:
-        For each state, its derivative by every state and the one by ``v``.
+        For each state, its derivatives for the states and for ``v``.
     """
     env = dict(zip([*f.states, *f.inputs], values, strict=True))
 
@@ -56,7 +56,7 @@ def derivatives(f: Pointwise, v: Var, *values: Array) -> list[Array]:
 
 
 class Pools:
-    """The states of a step in pools: those that pointwise equations join.
+    """The states of a step, grouped into pools by pointwise equations.
 
     Attributes:
         flow: The gradient paths of the step.
@@ -71,7 +71,7 @@ class Pools:
         self._find_filters()
 
     def _joined(self) -> list[tuple[int, ...]]:
-        """The states, with those together that reach each other through pointwise equations."""
+        """The states, grouped so that those connected by pointwise equations are together."""
         step, flow = self.flow.step, self.flow
         group = {k: {k} for k in flow.states}
         for k in flow.states:
@@ -214,7 +214,7 @@ class Pools:
         return True
 
     def _weights_before(self, v: Var, stops: frozenset[Edge]) -> list[Var]:
-        """What is the same at every step, may be a parameter and reaches a variable."""
+        """Variables that are the same at every step, may be parameters, and reach ``v``."""
         flow = self.flow
         near = flow.reaches([v], stops)
         timed = [e for e in flow.step.eqns if any(map(flow.varies, e.outvars))]

@@ -1,4 +1,4 @@
-"""`PostSpikeSTDP`: the rule of Diehl and Cook, which acts at the spikes of the neuron alone."""
+"""`PostSpikeSTDP`: the rule of Diehl and Cook, which acts at output spikes only."""
 
 from dataclasses import KW_ONLY
 
@@ -9,19 +9,19 @@ from .stdp import spike_trace
 
 
 class PostSpikeSTDP(PlasticityRule):
-    """Plasticity at the spikes of the neuron alone, towards inputs that were just active.
+    """Plasticity at output spikes only, in favor of inputs that were recently active.
 
     With the trace ``x = exp(-1 / tau) * x + pre`` of the input,
 
     ``dw = rate * (x - x_target) * f_plus(w) * post``
 
-    so a spike of the neuron strengthens the inputs whose trace is over the target, and weakens the
+    so a spike of the neuron strengthens the inputs whose trace is above the target, and weakens the
     others.
 
     Args:
         tau: Time constant of the trace, in time steps, above zero.
         rate: Learning rate.
-        x_target: Trace at which a weight does not change.
+        x_target: Value of the trace at which a weight does not change.
         pairing: "all" or "nearest": whether spikes add up in the trace or set it to 1.
         weight_dependence: How changes depend on the weight, and its bounds. In the paper it is
             ``(w_max - w) ** mu``, the ``PowerLaw(w_max=w_max, mu_plus=mu)`` for a bound of 1.

@@ -42,14 +42,14 @@ class STDP(PlasticityRule):
     * ``dw = a_plus * f_plus(w) * x * post - a_minus * f_minus(w) * pre * y``
 
     Two spikes in the same step change the weight by ``a_plus - a_minus``. In a network of this
-    library an input spike drives the neuron within its step, so where the neuron is to learn from
-    that, give an ``a_plus`` above ``a_minus``. With ``same_step=False`` the traces are read before
-    the spikes of the step are added, and the pair does not count.
+    library an input spike drives the neuron within its step, so if the neuron is to learn from
+    that, choose an ``a_plus`` above ``a_minus``. With ``same_step=False`` the traces are read
+    before the spikes of the step are added, and the pair does not count.
 
     Args:
         tau_plus: Time constant of potentiation, in time steps, above zero; of the input trace.
         tau_minus: Time constant of depression, in time steps, above zero; of the output trace.
-        a_plus: Amplitude of potentiation: a number, or one per neuron behind the layer.
+        a_plus: Amplitude of potentiation: a number, or one per neuron that the layer feeds.
         a_minus: Amplitude of depression, positive to depress.
         pairing: "all": each spike pairs with all earlier ones of the other side, and the trace adds
             spikes up. "nearest": only with the last one, and a spike sets the trace to 1.

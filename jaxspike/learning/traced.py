@@ -1,4 +1,4 @@
-"""The step of a learning rule as equations, and what is refused of it."""
+"""The step of a learning rule as equations, and the checks that it must pass."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from .. import _check
 from .._types import Array, Tree
-from ..engine.program import Step, flatten, prune, trace_context_error, type_of
+from ..engine.device import portable
+from ..engine.program import Step, flatten, prune, trace_context_error
 from .flow import Flow
 
 Traced = tuple[Step, list[Array], Tree]
@@ -22,7 +23,8 @@ def trace(call: str, step: Callable[..., Any], params: Tree, state: Tree, x: Tre
         the shapes that it returned.
     """
     try:
-        jaxpr, consts, out = flatten(step, params, state, x)
+        with portable():  # a sparse layer is a product, which rules can follow
+            jaxpr, consts, out = flatten(step, params, state, x)
     except trace_context_error() as e:
         raise ValueError(
             f"`{call}(step)` must have a step that changes no Flax variables, got one that does "
@@ -52,15 +54,24 @@ def _check_form(call: str, state: Tree, out: Tree) -> None:
         raise TypeError(f"{where} keeps its state, got {after} for {before}. Return one like it.")
 
 
-def check_loss(call: str, step: Step) -> None:
-    """Refuse what is no scalar to differentiate."""
-    kinds = [type_of(v) for v in step.ys]
-    if len(kinds) != 1 or kinds[0].shape or not jnp.issubdtype(kinds[0].dtype, jnp.floating):
-        got = ", ".join(f"{a.dtype.name}{list(a.shape)}" for a in kinds)
+def check_loss(call: str, out: Tree, *, has_aux: bool) -> None:
+    """Refuse a loss that is not a differentiable scalar."""
+    form = "(loss, aux)" if has_aux else "loss"
+    if has_aux and (not isinstance(out, tuple | list) or len(out) != 2):
         raise TypeError(
-            f"`{call}(step)` must have a step that returns `(state, loss)` with a scalar loss, "
-            f"got {got}. Take its mean."
+            f"`{call}(step, has_aux=True)` must have a step that returns `(state, {form})`, got "
+            f"{_kinds(out)} beside the state."
         )
+    (*leaves,) = jax.tree.leaves(out[0] if has_aux else out)
+    if len(leaves) != 1 or leaves[0].shape or not jnp.issubdtype(leaves[0].dtype, jnp.floating):
+        raise TypeError(
+            f"`{call}(step)` must have a step that returns `(state, {form})` with a scalar loss, "
+            f"got {_kinds(out[0] if has_aux else out)}. Take its mean."
+        )
+
+
+def _kinds(tree: Tree) -> str:
+    return ", ".join(f"{a.dtype.name}{list(a.shape)}" for a in jax.tree.leaves(tree))
 
 
 def paths(name: str, tree: Tree) -> list[str]:
@@ -79,7 +90,7 @@ def check_params(call: str, params: Tree) -> None:
 
 
 def check_places(where: str, flow: Flow, names: list[str], states: Iterable[int]) -> None:
-    """Refuse a step that moves what a state remembers from neuron to neuron."""
+    """Refuse a step that moves the memory of a state between neurons."""
     for k in states:
         moved_by = flow.moved_by(k)
         if moved_by:

@@ -1,4 +1,4 @@
-"""Traces: what the past of a pool contributes to the gradient, and how they move on."""
+"""Traces: how the past of a pool contributes to the gradient, and their update."""
 
 import dataclasses
 import functools
@@ -11,6 +11,7 @@ from jax.extend.core import JaxprEqn, Var
 
 from .._types import Array, Shape
 from ..engine.program import function, outputs_of, type_of, unique, value
+from . import factored
 from .layout import Layout
 from .plan import (
     Entry,
@@ -19,16 +20,15 @@ from .plan import (
     Plan,
     Pool,
     Rates,
-    Trace,
     advance,
     first,
     start_of,
     zeros_like,
 )
 from .pointwise import diagonal
-from .ways import CONSTANT, Way
+from .trace import Kept, Trace
+from .ways import CONSTANT, LINEAR, Way
 
-Kept = tuple[Trace, Array]
 Traces = list[list[list[Array]]]  # of each pool, of each entry
 
 
@@ -51,14 +51,33 @@ def recorded(plan: Plan) -> list[Var]:
 # ---- the gradient ----
 
 
-def gradients(plan: Plan, env: Env, signals: dict[int, Array], traces: Traces) -> Env:
-    """What the past contributes to the gradient of the parameters.
+def averaged(plan: Plan) -> list[Var]:
+    """The variables that enter pools and are followed by factored traces."""
+    entries = [e for pool in plan.followed for e in pool.entries]
+    return [e.target for e in entries if _is_averaged(e)]
+
+
+def _is_averaged(entry: Entry) -> bool:
+    return any(t.stored == factored.WEIGHT for t in entry.traces)
+
+
+def gradients(
+    plan: Plan,
+    env: Env,
+    signals: dict[int, Array],
+    traces: Traces,
+    record: Env,
+    entering: Env,
+) -> Env:
+    """The contribution of the past to the gradient of the parameters.
 
     Args:
         plan: The plan.
-        env: The values of what is the same at every step.
-        signals: The gradient of the loss by each state before this step, by position.
+        env: The values of variables that are the same at every step.
+        signals: The gradient of the loss for each state before this step, by position.
         traces: The traces before this step.
+        record: The values of what the traces need.
+        entering: The gradient of the loss by what is `averaged`.
     """
     found: Env = {}
     for pool, kept in zip(plan.followed, traces, strict=True):
@@ -66,14 +85,18 @@ def gradients(plan: Plan, env: Env, signals: dict[int, Array], traces: Traces) -
         for entry, arrays in zip(pool.entries, kept, strict=True):
             by_trace = list(zip(entry.traces, arrays, strict=True))
             for way in entry.ways:
-                g = _gradient(plan, env, pool, way, by_leaf, by_trace)
+                if way.kind == LINEAR and _is_averaged(entry):
+                    now = record, entering[entry.target]
+                    g = _factored_gradient(plan, env, pool, way, by_leaf, by_trace, *now)
+                else:
+                    g = _gradient(plan, env, pool, way, by_leaf, by_trace)
                 w = way.parameter
                 found[w] = found[w] + g if w in found else g
     return found
 
 
 def _signal(plan: Plan, env: Env, leaf: Leaf, signals: dict[int, Array]) -> Array:
-    """The gradient of the loss by a leaf: by what a filter remembers, back through its input."""
+    """The gradient of the loss for a leaf; for the memory of a filter, back through its input."""
     signal, found, sent = signals[leaf.state], leaf.filter, leaf.sent
     if found is None or sent is None:
         return signal
@@ -89,10 +112,10 @@ def _signal(plan: Plan, env: Env, leaf: Leaf, signals: dict[int, Array]) -> Arra
 def _gradient(
     plan: Plan, env: Env, pool: Pool, way: Way, signals: list[Array], kept: list[Kept]
 ) -> Array:
-    """What the traces of one entry contribute to the gradient of one parameter."""
+    """The contribution of the traces of one entry to the gradient of one parameter."""
     shape, dtype = pool.f.shape, type_of(way.parameter).dtype
     if way.kind == CONSTANT:
-        added = [signals[t.leaf].astype(a.dtype) * a for t, a in kept if t.operand is None]
+        added = [signals[t.leaf].astype(a.dtype) * a for t, a in kept if t.stored == "neuron"]
         return _pull(way, env, {}, _sum(added), shape)
     mine = [(t, a) for t, a in kept if t.operand in way.operands]
     terms = [
@@ -110,8 +133,30 @@ def _gradient(
     return _sum([g.astype(dtype) for g in terms])
 
 
+def _factored_gradient(
+    plan: Plan,
+    env: Env,
+    pool: Pool,
+    way: Way,
+    signals: list[Array],
+    kept: list[Kept],
+    record: Env,
+    entering: Array,
+) -> Array:
+    """The gradients from factored traces, in place of those through this step alone."""
+    assert plan.decay is not None
+    means: Env = {}
+    for t, a in kept:
+        if t.stored == factored.INPUT and t.operand is not None:
+            p = record[t.operand]
+            means[t.operand] = (plan.decay * a + p.astype(a.dtype)).astype(p.dtype)
+    signal = factored.signal(plan.decay, kept, signals, entering)
+    shape = pool.f.shape
+    return _pull(way, env, means, signal, shape) - _pull(way, env, record, entering, shape)
+
+
 def _pull(way: Way, env: Env, operands: Env, cotangent: Array, shape: Shape) -> Array:
-    """The gradient of a parameter by that of what it reaches, at some operands."""
+    """The gradient of a parameter from that of the variable it reaches, at some operands."""
 
     def f(w):
         target = _evaluate(way.eqns, {**env, **operands, way.parameter: w}, way.target)
@@ -122,7 +167,7 @@ def _pull(way: Way, env: Env, operands: Env, cotangent: Array, shape: Shape) -> 
 
 
 def _evaluate(eqns: Sequence[JaxprEqn], env: Env, target: Var) -> Array:
-    """The value of a variable. What is not known is 0, since a linear map does not read it."""
+    """The value of a variable. Unknown ones are 0, since a linear map does not read them."""
     env = dict(env)
     for e in eqns:
         ins, outs = unique(e.invars), outputs_of([e])
@@ -136,11 +181,11 @@ def _evaluate(eqns: Sequence[JaxprEqn], env: Env, target: Var) -> Array:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Row:
-    """What a leaf after a window is made of.
+    """The dependence of a leaf after a window on what came before.
 
     Attributes:
-        by_leaf: Its derivative, per neuron, by each leaf before the window.
-        by_entry: That by each entry, with time as axis 0 if the window is longer than 1.
+        by_leaf: Its derivative for each leaf before the window, per neuron.
+        by_entry: Its derivative for each entry, with time as axis 0 if the window is longer than 1.
         near: The leaves that it depends on.
     """
 
@@ -154,8 +199,10 @@ def move(plan: Plan, env: Env, record: Env, traces: Traces) -> Traces:
 
     Args:
         plan: The plan.
-        env: The values of what is the same at every step, and of the states before the window.
-        record: Those of what the traces need, with time as axis 0 if the window is longer than 1.
+        env: The values of variables that are the same at every step, and of the states before the
+            window.
+        record: The values of the variables that the traces need, with time as axis 0 if the window
+            is longer than 1.
         traces: The traces before.
     """
     filters = [leaf.filter for pool in plan.followed for leaf in pool.leaves if leaf.filter]
@@ -166,8 +213,7 @@ def move(plan: Plan, env: Env, record: Env, traces: Traces) -> Traces:
         new.append([])
         for i, (entry, arrays) in enumerate(zip(pool.entries, kept, strict=True)):
             old = list(zip(entry.traces, arrays, strict=True))
-            moved = [_moved(plan, entry, i, t, rows[t.leaf], record, old) for t in entry.traces]
-            new[-1].append(moved)
+            new[-1].append([_moved(plan, entry, i, t, rows, record, old) for t in entry.traces])
     return new
 
 
@@ -203,9 +249,15 @@ def _near(pool: Pool, window: int) -> list[set[int]]:
 
 
 def _moved(
-    plan: Plan, entry: Entry, i: int, trace: Trace, row: _Row, record: Env, old: list[Kept]
+    plan: Plan, entry: Entry, i: int, trace: Trace, rows: list[_Row], record: Env, old: list[Kept]
 ) -> Array:
     """One trace after a window: ``sum_m D_m trace_m + sum_k B_k operand_k``."""
+    row = rows[trace.leaf]
+    if trace.stored in (factored.INPUT, factored.OUTPUT, factored.WEIGHT):
+        assert plan.decay is not None
+        now = None if trace.operand is None else record[trace.operand]
+        return factored.moved(plan.decay, trace, old, row.by_leaf, row.by_entry[i], now)
+    old = [(t, a) for t, a in old if t.stored in ("neuron", "synapse", "operand")]
     rates = {m: a.astype(trace.dtype) for m, a in enumerate(row.by_leaf)}
     fresh = row.by_entry[i].astype(trace.dtype).reshape(plan.window, *row.by_leaf[0].shape)
     before = [(t, a) for t, a in old if t.operand is trace.operand and t.leaf in row.near]

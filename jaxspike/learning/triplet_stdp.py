@@ -28,8 +28,8 @@ class TripletSTDP(PlasticityRule):
     * ``dw = f_plus(w) * r1 * (a2_plus + a3_plus * o2) * post``
       ``- f_minus(w) * pre * (a2_minus + a3_minus * r2) * o1``
 
-    So potentiation grows with the rate of the neuron. A spike meets the slow trace of its own side
-    as it was before that spike; ``same_step`` is about the fast traces, as in `STDP`.
+    So potentiation grows with the rate of the neuron. A spike reads the slow trace of its own side
+    from before that spike; ``same_step`` applies to the fast traces, as in `STDP`.
 
     Diehl and Cook trained their digits with ``TripletSTDP(20.0, tau_minus=20.0, tau_y=40.0,
     a2_plus=0.0, a3_plus=0.01, a2_minus=1e-4, a3_minus=0.0, pairing="nearest", same_step=False)``
@@ -44,10 +44,7 @@ class TripletSTDP(PlasticityRule):
         a3_plus: Amplitude of potentiation by a triplet of two output spikes and an input spike.
         a2_minus: Amplitude of depression by a pair, positive to depress.
         a3_minus: Amplitude of depression by a triplet of two input spikes and an output spike.
-        pairing: "all" or "nearest": whether spikes add up in the traces or set them to 1.
-        same_step: Whether two spikes in the same step are a pair.
-        weight_dependence: How changes depend on the weight, and its bounds.
-        reduction: "sum" or "mean" over the samples of a batch.
+        pairing, same_step, weight_dependence, reduction: As for `STDP`.
 
     Raises:
         ValueError: If a time constant is not above zero.

@@ -22,7 +22,7 @@ class Way:
         kind: ``"constant"`` if the derivative of the target by the parameter is the same at every
             step, ``"linear"`` if it is linear in ``operands``; else the name of an operation that
             makes it neither.
-        operands: What the parameter is multiplied with, which varies over time.
+        operands: The factors of the parameter, which vary over time.
     """
 
     parameter: Var
@@ -71,7 +71,7 @@ def way(flow: Flow, stops: frozenset[Edge], parameter: Var, target: Var) -> Way 
 
 
 def _through(flow: Flow, e: JaxprEqn, at: list[int], kinds: set[str]) -> tuple[str, list[Var]]:
-    """The kind of what an equation computes, and the operand it multiplies by, if any."""
+    """The kind of the result of an equation, and the operand it multiplies by, if any."""
     factors = scales(e, at)
     known = kinds <= {CONSTANT, LINEAR}
     if factors is None or len(kinds) > 1 or not known:

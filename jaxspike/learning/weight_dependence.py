@@ -12,10 +12,10 @@ from ..field import between
 
 
 class WeightDependence(Pytree, abc.ABC):
-    """Base of the factors by which a plasticity rule scales its changes, and of hard bounds.
+    """Base class of the factors by which a plasticity rule scales its changes, and of hard bounds.
 
-    A weight dependence of your own is a subclass with ``factors``. Once the factors are applied, a
-    change that would take a weight out of its bounds is cut where it reaches them.
+    To write your own, subclass it and define ``factors``. After the factors are applied, a change
+    that would take a weight out of its bounds is cut so that it only reaches them.
 
     Args:
         w_min: Smallest weight; None for no bound.
@@ -58,11 +58,10 @@ class Additive(WeightDependence):
     """Changes that do not depend on the weight, within hard bounds if there are any.
 
     Args:
-        w_min: Smallest weight; None for no bound.
-        w_max: Largest weight; None for no bound.
+        w_min, w_max: As for `WeightDependence`.
 
     Raises:
-        ValueError: If ``w_max`` is not greater than ``w_min``.
+        ValueError: As for `WeightDependence`.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -81,11 +80,10 @@ class Proportional(WeightDependence):
     A weight of zero stays zero, and the sign of a change is that of the weight.
 
     Args:
-        w_min: Smallest weight; None for no bound.
-        w_max: Largest weight; None for no bound.
+        w_min, w_max: As for `WeightDependence`.
 
     Raises:
-        ValueError: If ``w_max`` is not greater than ``w_min``.
+        ValueError: As for `WeightDependence`.
 
     Example:
         >>> import jaxspike as js

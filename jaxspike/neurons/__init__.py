@@ -16,6 +16,7 @@ from .cuba_lif import CubaLIF as CubaLIF, CubaLIFState as CubaLIFState
 from .delay import Delay as Delay, DelayState as DelayState
 from .discrete_lif import DiscreteLIF as DiscreteLIF, DiscreteLIFState as DiscreteLIFState
 from .eif import EIF as EIF, EIFState as EIFState
+from .fixed_point import FixedPoint as FixedPoint
 from .gated_lif import GatedLIF as GatedLIF, GatedLIFState as GatedLIFState
 from .if_ import IF as IF, IFState as IFState
 from .ilif import ILIF as ILIF, ILIFState as ILIFState
@@ -31,6 +32,7 @@ from .lif import LIF as LIF, LIFState as LIFState
 from .masked_psn import MaskedPSN as MaskedPSN
 from .psn import PSN as PSN
 from .qif import QIF as QIF, QIFState as QIFState
+from .quantized import Quantized as Quantized
 from .refractory import Refractory as Refractory, RefractoryState as RefractoryState
 from .resonate_and_fire import (
     ResonateAndFire as ResonateAndFire,

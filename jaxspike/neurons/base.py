@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import _check
 from .._pytree import Pytree
@@ -137,19 +138,19 @@ class Neuron(Pytree, abc.ABC):
                 f"`{name}.step` must return a state of the structure that it was given, "
                 f"{jax.tree.structure(state)}, got {jax.tree.structure(new)}."
             )
-        if jnp.shape(out) != x.shape or layout(new) != layout(state):
+        if np.shape(out) != x.shape or layout(new) != layout(state):
             if wide := self._wider_than(x.shape):
                 raise self._too_wide(wide, x.shape)
             raise ValueError(
                 f"`{name}.step` must keep the shapes of x, {x.shape}, and of the state, "
-                f"{layout(state)[1]}, got {jnp.shape(out)} and {layout(new)[1]}."
+                f"{layout(state)[1]}, got {np.shape(out)} and {layout(new)[1]}."
             )
         return new, out
 
     def _wider_than(self, shape: Shape) -> dict[str, Shape]:
         """Parameter arrays that do not broadcast into ``shape``."""
         arrays = {
-            jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf)
+            jax.tree_util.keystr(path, simple=True, separator="."): np.shape(leaf)
             for path, leaf in jax.tree_util.tree_leaves_with_path(self)
         }
         return {k: s for k, s in arrays.items() if not _check.fits(s, shape)}
@@ -212,7 +213,7 @@ class SequenceNeuron(Pytree, abc.ABC):
         if step:
             raise ValueError(
                 f"`{name}(xs=...)` must be a whole sequence `[T, N, *]`, got a state and one step "
-                f"of shape {jnp.shape(step[0])}: a {name} has no single step. "
+                f"of shape {np.shape(step[0])}: a {name} has no single step. "
                 "Call `neuron(xs)`, in a network `net(state, x_seq)`."
             )
         xs = _real(name, "xs", xs)
@@ -226,9 +227,9 @@ class SequenceNeuron(Pytree, abc.ABC):
         neuron = jax.tree.map(lambda a: a.astype(dtype) if is_float(a) else a, self)
         with jax.named_scope(name), jax.numpy_rank_promotion("allow"):
             ys = neuron.sequence(xs.astype(dtype))
-        if jnp.shape(ys) != xs.shape:
+        if np.shape(ys) != xs.shape:
             raise ValueError(
-                f"`{name}.sequence` must keep the shape of xs, {xs.shape}, got {jnp.shape(ys)}. "
+                f"`{name}.sequence` must keep the shape of xs, {xs.shape}, got {np.shape(ys)}. "
                 "A field may be wider than one step."
             )
         return ys.astype(xs.dtype if is_float(xs) else jnp.float32)

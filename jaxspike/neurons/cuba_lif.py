@@ -23,7 +23,7 @@ class CubaLIF(Neuron):
     """Leaky integrate and fire with a synaptic current that decays on its own.
 
     ``c = c_decay * c + x``; ``h = v_decay * v + c``; spike where ``h >= v_threshold``; then reset
-    to ``v_reset``, or subtract ``v_threshold`` if ``v_reset`` is None. The leak is towards 0.
+    to ``v_reset``, or subtract ``v_threshold`` if ``v_reset`` is None. The leak is toward 0.
 
     A time constant ``tau`` in time steps is the decay ``exp(-1 / tau)``.
 

@@ -13,9 +13,9 @@ from .equations import at_rest
 
 
 class DelayState(NamedTuple):
-    """The inputs in transit, a ring buffer ``[N, *, steps]``, and its place that is next to arrive.
+    """The inputs in transit, a ring buffer ``[N, *, steps]``, and the position of the next one.
 
-    Every neuron has its place in ``next``, ``[N, *]``: whole numbers in at least float32.
+    Every neuron has its own position in ``next``, ``[N, *]``: whole numbers in at least float32.
     """
 
     buffer: Array

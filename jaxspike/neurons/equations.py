@@ -36,7 +36,7 @@ def uniform_weight(shape: Shape, key: Array) -> Array:
 
 
 def leaky_charge(v: Array, x: Array, tau: Param, v_rest: Param | None, decay_input: bool) -> Array:
-    """Charge a membrane that leaks towards ``v_rest``, or 0 if that is None.
+    """Charge a membrane that leaks toward ``v_rest``, or 0 if that is None.
 
     With ``decay_input``: ``h = v + (x - (v - v_rest)) / tau``, else
     ``h = v - (v - v_rest) / tau + x``.
@@ -151,7 +151,7 @@ def reset_below_threshold(neuron, of_both_signs: bool = False) -> None:
 
 def square_weight(neuron) -> None:
     """Check that the weight of ``neuron`` is ``[T, T]`` and its bias ``[T]``."""
-    name, weight, bias = type(neuron).__name__, jnp.shape(neuron.weight), jnp.shape(neuron.bias)
+    name, weight, bias = type(neuron).__name__, np.shape(neuron.weight), np.shape(neuron.bias)
     if len(weight) != 2 or weight != 2 * bias:
         raise ValueError(
             f"`{name}(weight=..., bias=...)` must have shapes [T, T] and [T], "
@@ -162,3 +162,14 @@ def square_weight(neuron) -> None:
 def mix_time(weight: Array, bias: Array, xs: Array) -> Array:
     """``weight @ xs + bias`` over the time axis, the first."""
     return jnp.tensordot(weight, xs, 1) + jnp.expand_dims(bias, range(1, xs.ndim))
+
+
+@jax.custom_jvp
+def straight_through(exact: Array, smooth: Array) -> Array:
+    """``exact`` forward, to the bit, with the gradient of ``smooth``; a NaN stays one."""
+    return jnp.where(jnp.isnan(smooth), smooth, exact)
+
+
+@straight_through.defjvp
+def _straight_through_jvp(primals, tangents):
+    return straight_through(*primals), tangents[1]

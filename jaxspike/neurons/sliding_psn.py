@@ -3,6 +3,7 @@
 from dataclasses import KW_ONLY
 
 import jax.numpy as jnp
+import numpy as np
 
 from .._types import Array, Param
 from ..field import learned
@@ -61,9 +62,9 @@ class SlidingPSN(SequenceNeuron):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if jnp.ndim(self.weight) != 1 or not jnp.size(self.weight):
+        if np.ndim(self.weight) != 1 or not np.size(self.weight):
             raise ValueError(
-                f"`SlidingPSN(weight=...)` must have shape [k], got {jnp.shape(self.weight)}. "
+                f"`SlidingPSN(weight=...)` must have shape [k], got {np.shape(self.weight)}. "
                 "Use `SlidingPSN.init(k)`."
             )
 

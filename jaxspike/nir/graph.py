@@ -48,7 +48,7 @@ class Node:
         return ValueError(f"{where} must {must}, got {got}. {fix}".rstrip())
 
     def warn(self, what: str) -> None:
-        """Warn about a node that can be read but may not mean what it says."""
+        """Warn about a node that can be read but may not be meant as written."""
         where = f"`from_nir(graph=...)`: the node {self.name!r} ({self.kind})"
         warnings.warn(f"{where} {what}.", stacklevel=3)
 

@@ -33,7 +33,7 @@ class GraphState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Origin:
-    """The graph that a `Graph` was read from, how, and its neurons as they were then."""
+    """The graph that a `Graph` was read from, the way it was read, and its neurons at that time."""
 
     graph: FlatGraph
     conventions: dict[str, Convention]

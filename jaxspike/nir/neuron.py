@@ -58,7 +58,7 @@ def neuron_parameters(node: Node, shape: Shape) -> Parameters:
 
 
 def checksum(kind: str, dt: float, p: Parameters) -> int:
-    """A checksum of a node in full shape, by which a hint beside it is known to be still valid."""
+    """A checksum of a node in full shape, which shows whether a hint for it is still valid."""
     crc = zlib.crc32(f"{kind} {np.float32(dt)}".encode())
     for name in sorted(p):
         crc = zlib.crc32(name.encode() + np.asarray(p[name], "<f4").tobytes(), crc)

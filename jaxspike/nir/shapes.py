@@ -1,4 +1,4 @@
-"""The shapes that every node takes and gives, as in NIR: channels first, no batch, no time."""
+"""The input and output shapes of every node, as in NIR: channels first, no batch, no time."""
 
 import math
 from collections.abc import Callable

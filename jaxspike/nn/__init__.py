@@ -19,6 +19,7 @@ from .layers import (
     MaxPool as MaxPool,
     MultiDimensionalAttention as MultiDimensionalAttention,
     NeuNorm as NeuNorm,
+    SparseLinear as SparseLinear,
     SpikingGRU as SpikingGRU,
     SpikingLSTM as SpikingLSTM,
     SpikingSelfAttention as SpikingSelfAttention,

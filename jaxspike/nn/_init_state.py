@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import register_static
 
 from .._state import check_shape
@@ -29,7 +30,7 @@ NOT_BUILT = _NotBuilt()
 class StatePlaceholder:
     """Stands for the state of a layer: the layer's path, and the shape of one step of its input.
 
-    Several inputs have a tree of shapes. ``place`` is the position in the state of the network: one
+    For several inputs, a tree of shapes. ``place`` is the position in the state of the network: one
     layer may be used in several places.
     """
 
@@ -137,7 +138,7 @@ def trace_layer(layer, step, value, x, args, kwargs):
             "Make it in `__init__` and keep it as an attribute."
         )
     if value is NOT_BUILT:
-        shape = jax.tree.map(jnp.shape, x)
+        shape = jax.tree.map(np.shape, x)
         x = inside(layer._path, enters(layer._path, x))
         y = layer._trace_step(step, x, *args, **kwargs)
         return StatePlaceholder(layer._path, shape), leaves(layer._path, y)
@@ -147,7 +148,7 @@ def trace_layer(layer, step, value, x, args, kwargs):
             "Return the state of every layer under the entry that it is read from."
         )
     want = each_shape(lambda s: (STEPS_TRACED, *s), value.shape)
-    _check_over_time(f"The layer `{layer._path}`", "get", want, jax.tree.map(jnp.shape, x))
+    _check_over_time(f"The layer `{layer._path}`", "get", want, jax.tree.map(np.shape, x))
     x = jax.tree.map(lambda a: a[0], enters(layer._path, x))
     y = layer._trace_step(step, inside(layer._path, x), *args, **kwargs)
     y = jax.tree.map(lambda a: jnp.broadcast_to(a, (STEPS_TRACED, *a.shape)), y)

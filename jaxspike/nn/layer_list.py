@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from .._check import kind, shown
 from .._types import Tree
@@ -12,10 +12,10 @@ from .module import Layer, Layers, SpikingModule, call_layer, check_keeps_time
 
 
 class LayerList(SpikingModule):
-    """Base of `Sequential` and `Parallel`: layers in a list, which it has as ``layers``.
+    """Base class of `Sequential` and `Parallel`: layers in a list, ``layers``.
 
-    It has a length, iterates over its layers, and ``net[i]`` is one of them, a neuron as the
-    `Spiking` that it became. ``net[i] = layer`` replaces one; build the state again then.
+    It has a length, iterates over its layers, and ``net[i]`` is one of them; a neuron is the
+    `Spiking` that it became. ``net[i] = layer`` replaces one; rebuild the state afterwards.
     """
 
     @property
@@ -50,7 +50,7 @@ class LayerList(SpikingModule):
         try:
             return call_layer(self.layers[i], state, x)
         except (TypeError, ValueError) as e:
-            shape = jax.tree.map(jnp.shape, x)
+            shape = jax.tree.map(np.shape, x)
             e.add_note(
                 f"It is raised by layer {i}, {kind(self.layers[i])}, for an input of {shape}."
             )

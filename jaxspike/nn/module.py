@@ -38,7 +38,7 @@ Layer = Neuron | SequenceNeuron | Callable[..., Any]
 
 
 class SpikingModule(nnx.Module):
-    """Base of every layer and network that has state: ``state, y = module(state, x)``.
+    """Base class of every layer and network that has state: ``state, y = module(state, x)``.
 
     Write ``__call__`` once, for a single time step, and index axes from the end: given ``[N, *]``
     the module does one step, given ``[T, N, *]`` it runs the sequence. The shapes of the state
@@ -134,7 +134,7 @@ class SpikingModule(nnx.Module):
 
     def _trace_step(self, step: Callable[..., Any], x: Tree, *args, **kwargs) -> Tree:
         """The output of one step, so that the trace of ``init_state`` can continue."""
-        state = self.init_state(jax.tree.map(jnp.shape, x))
+        state = self.init_state(jax.tree.map(np.shape, x))
         return _pair(type(self).__name__, step(self, state, x, *args, **kwargs))[1]
 
 
@@ -147,7 +147,7 @@ def _as_layer(value):
 
 
 class Layers(nnx.List[Any]):
-    """A list of layers, in which a neuron becomes one, also when it is assigned or appended."""
+    """A list of layers, in which neurons become layers, also when assigned or appended."""
 
     def __setattr__(self, name: str, value) -> None:
         super().__setattr__(name, _as_layer(value))
@@ -225,7 +225,7 @@ def _check_arguments(self: SpikingModule, state, x) -> None:
 
 def _is_sequence(self: SpikingModule, state: Tree, x) -> bool:
     """Whether ``x`` is a sequence for a module whose own state is ``state``, or one step."""
-    name, shape = type(self).__name__, jax.tree.map(jnp.shape, x)
+    name, shape = type(self).__name__, jax.tree.map(np.shape, x)
     one, given = jax.tree.map(lambda a: a.shape[1:], x), layout(state)
     shapes = [shape, one] if all(a.ndim for a in jax.tree.leaves(x)) else [shape]
     at_rest = [layout(s) for s in jax.eval_shape(lambda: [self.init_state(s) for s in shapes])]
@@ -450,7 +450,7 @@ class Spiking(SpikingModule):
             if number is not None:
                 return number
             value = vars(self)[f"{name}_raw" if name in self.learn else name].get_value()
-            known = isinstance(value, jax.Array | np.ndarray) and jnp.ndim(value) == 0
+            known = isinstance(value, jax.Array | np.ndarray) and np.ndim(value) == 0
             if not known or isinstance(value, jax.core.Tracer):
                 return value
             value = self._leaf(fields, name) if name in self.learn else value

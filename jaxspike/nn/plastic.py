@@ -28,7 +28,7 @@ class PlasticState(NamedTuple):
 
 
 class Plastic(SpikingModule):
-    """A layer and the neuron behind it, whose spikes change the weights of the layer.
+    """A layer and the neuron that it feeds, whose spikes change the weights of the layer.
 
     ``y_t = neuron(layer(x_t))``, then ``w = w + dw`` with the change that the rule derives from
     ``x_t`` and ``y_t``. The weights are part of the state, shared by the samples of a batch, and at
@@ -47,7 +47,7 @@ class Plastic(SpikingModule):
 
     Raises:
         TypeError: If an argument is not of its kind, or the layer is not linear.
-        ValueError: At a call, if the reward is missing or one too many.
+        ValueError: In a call, if the reward is missing, or given to a rule that takes none.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js

@@ -16,7 +16,7 @@ from .module import Layer, Spiking, SpikingModule, call_layer
 
 
 class RecurrentState(NamedTuple):
-    """State of the neuron or layer, its last output ``y``, ``[N, *]``, and that of the feedback."""
+    """State of the neuron or layer, its last output ``y``, ``[N, *]``, state of the feedback."""
 
     neuron: Tree
     y: Array

@@ -40,7 +40,7 @@ def refuse_training_step(layer, x: Array) -> NoReturn:
 
 
 class WholeSequence(SpikingModule):
-    """Base of layers whose outputs all depend on every time step.
+    """Base class of layers whose outputs all depend on every time step.
 
     A subclass defines ``sequence``; ``steps`` is the number of time steps that it is made for, None
     for any number.

@@ -16,7 +16,7 @@ def training_curves(
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Losses or accuracies over the epochs, with the last value of each beside its name.
+    """Losses or accuracies over the epochs, with the last value of each next to its name.
 
     Args:
         curves: From names to one value per epoch; the first is epoch 1.

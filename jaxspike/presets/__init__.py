@@ -4,7 +4,8 @@ A preset is a function that returns a neuron, so a ported network produces the s
 other library, and its training can continue. Call a preset under `jax.grad` to learn a parameter as
 the other library defines it; ``js.nn.Spiking(preset, learn=...)`` learns the fields of the neuron.
 `spikingjelly` and `bindsnet` have learning rules, which return what the other library would add to
-the weights. `izhikevich` has the cell types of a paper, not of a library.
+the weights. `izhikevich` has the cell types of a paper, not of a library, and `loihi` the neuron of
+a chip.
 
 >>> import jaxspike as js
 >>> neuron = js.presets.snntorch.leaky(beta=0.9)
@@ -15,6 +16,7 @@ the weights. `izhikevich` has the cell types of a paper, not of a library.
 from . import (
     bindsnet as bindsnet,
     izhikevich as izhikevich,
+    loihi as loihi,
     norse as norse,
     sinabs as sinabs,
     snntorch as snntorch,

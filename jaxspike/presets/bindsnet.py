@@ -48,8 +48,8 @@ def post_pre(
 ) -> STDP:
     """The ``PostPre`` of BindsNET: depression at input spikes, potentiation at output spikes.
 
-    Its traces are set to 1 by a spike, unless ``traces_additive``, and have the spikes of the step
-    in them.
+    A spike sets its traces to 1, unless ``traces_additive``, and they include the spikes of the
+    step.
 
     Args:
         nu: Learning rates of depression and of potentiation.
@@ -150,7 +150,7 @@ def diehl_and_cook(
 
     Args:
         nu: Learning rate, the second of its pair.
-        x_tar: Trace at which a weight does not change.
+        x_tar: Value of the trace at which a weight does not change.
         mu: Exponent of the weight dependence, from 0 to 1.
         tc_trace: Time constant of the trace, in ms.
         traces_additive: Whether spikes add up in the trace, as in the paper.

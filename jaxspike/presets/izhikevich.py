@@ -1,7 +1,7 @@
 """The cell types of Izhikevich, "Simple model of spiking neurons", 2003, figure 2.
 
-Each is a `jaxspike.Izhikevich2003` with the a, b, c and d of the figure. Fields of it may be given
-by name, such as ``dt=0.5``.
+Each function returns a `jaxspike.Izhikevich2003` with the a, b, c and d of the figure, and takes
+its other ``fields`` by name, such as ``dt=0.5``.
 
 >>> import jax.numpy as jnp, jaxspike as js
 >>> neuron = js.presets.izhikevich.chattering()
@@ -30,9 +30,6 @@ def __dir__() -> list[str]:
 def regular_spiking(**fields) -> Izhikevich2003:
     """Regular spiking (RS), the most common excitatory cell: intervals grow.
 
-    Args:
-        **fields: Further fields of `jaxspike.Izhikevich2003`.
-
     Example:
         >>> import jaxspike as js
         >>> js.presets.izhikevich.regular_spiking()
@@ -43,9 +40,6 @@ def regular_spiking(**fields) -> Izhikevich2003:
 
 def intrinsically_bursting(**fields) -> Izhikevich2003:
     """Intrinsically bursting (IB): a burst at the onset, then single spikes.
-
-    Args:
-        **fields: Further fields of `jaxspike.Izhikevich2003`.
 
     Example:
         >>> import jaxspike as js
@@ -58,9 +52,6 @@ def intrinsically_bursting(**fields) -> Izhikevich2003:
 def chattering(**fields) -> Izhikevich2003:
     """Chattering (CH): bursts of closely spaced spikes, again and again.
 
-    Args:
-        **fields: Further fields of `jaxspike.Izhikevich2003`.
-
     Example:
         >>> import jaxspike as js
         >>> js.presets.izhikevich.chattering()
@@ -71,9 +62,6 @@ def chattering(**fields) -> Izhikevich2003:
 
 def fast_spiking(**fields) -> Izhikevich2003:
     """Fast spiking (FS), an inhibitory cell: high rates without adaptation.
-
-    Args:
-        **fields: Further fields of `jaxspike.Izhikevich2003`.
 
     Example:
         >>> import jaxspike as js
@@ -86,9 +74,6 @@ def fast_spiking(**fields) -> Izhikevich2003:
 def low_threshold_spiking(**fields) -> Izhikevich2003:
     """Low-threshold spiking (LTS), an inhibitory cell: high rates that adapt.
 
-    Args:
-        **fields: Further fields of `jaxspike.Izhikevich2003`.
-
     Example:
         >>> import jaxspike as js
         >>> js.presets.izhikevich.low_threshold_spiking()
@@ -100,9 +85,6 @@ def low_threshold_spiking(**fields) -> Izhikevich2003:
 def thalamo_cortical(**fields) -> Izhikevich2003:
     """Thalamo-cortical (TC): tonic firing, and a rebound burst after inhibition.
 
-    Args:
-        **fields: Further fields of `jaxspike.Izhikevich2003`.
-
     Example:
         >>> import jaxspike as js
         >>> js.presets.izhikevich.thalamo_cortical()
@@ -113,9 +95,6 @@ def thalamo_cortical(**fields) -> Izhikevich2003:
 
 def resonator(**fields) -> Izhikevich2003:
     """Resonator (RZ): damped or sustained subthreshold oscillations.
-
-    Args:
-        **fields: Further fields of `jaxspike.Izhikevich2003`.
 
     Example:
         >>> import jaxspike as js

@@ -44,10 +44,10 @@ def stdp(
 ) -> STDP:
     """The ``STDPLearner`` of SpikingJelly, whose traces decay by ``1 - 1 / tau``.
 
-    ``dw = f_post(w) * post * trace_pre - f_pre(w) * pre * trace_post``, with traces that have the
-    spikes of the step in them, summed over the batch. With the default functions a weight of zero
-    does not learn, and a negative one learns the reverse. ``step(on_grad=True)`` writes ``-dw``
-    into the gradient.
+    ``dw = f_post(w) * post * trace_pre - f_pre(w) * pre * trace_post``, with traces that include
+    the spikes of the step, summed over the batch. With the default functions a weight of zero does
+    not learn, and a negative one learns the reverse. ``step(on_grad=True)`` writes ``-dw`` into the
+    gradient.
 
     Args:
         tau_pre: Time constant of the input trace, in time steps, above 1.

@@ -14,7 +14,7 @@ from ..nn import SpikingModule
 
 
 def check(caller: str, net: object, encode: object, key: Array | None) -> None:
-    """Refuse what is not a network, not a function or not a key."""
+    """Check that these are a network, a function or None, and a key or None."""
     where, fix = f"`{caller}(net=...)`", "Put it in a `js.nn.Sequential`."
     _check.instance(where, net, SpikingModule, "a SpikingModule", fix, _check.kind)
     if encode is not None:

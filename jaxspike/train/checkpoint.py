@@ -94,7 +94,7 @@ def _ctrl_c_later() -> Iterator[None]:
 
 
 class Saved(NamedTuple):
-    """What a checkpoint holds."""
+    """The contents of a checkpoint."""
 
     position: Position
     tree: Tree
@@ -125,7 +125,7 @@ class Checkpoints:
                 for name in texts if self.folder.writes else ():
                     (new / name).write_text(json.dumps(texts[name], indent=1))
         except Exception as e:  # Orbax raises whatever a full disk leads to
-            last = f"The last one, {self.folder.of(there[-1])}, is whole." if there else ""
+            last = f"The last one, {self.folder.of(there[-1])}, is intact." if there else ""
             raise OSError(
                 f"`fit(checkpoints=...)` cannot save a checkpoint in {self.folder.path}: {e}. "
                 f"{last or 'There is none before it.'}"
@@ -146,14 +146,14 @@ class Checkpoints:
         return Saved(there[-1], tree, progress, call)
 
     def _newest(self, there: list[Position]) -> Path:
-        """The newest checkpoint, which must be whole."""
+        """The newest checkpoint, which must be intact."""
         newest, *older = (self.folder.of(position) for position in reversed(there))
         if (file := manifest.damaged(newest)) is None:
             return newest
-        whole = next((folder for folder in older if manifest.damaged(folder) is None), None)
-        fix = "No older one is whole. Give another folder to begin again."
-        if whole:
-            fix = f"Delete {newest} to resume from {whole.name}, which is whole."
+        intact = next((folder for folder in older if manifest.damaged(folder) is None), None)
+        fix = "No older one is intact. Give another folder to start over."
+        if intact:
+            fix = f"Delete {newest} to resume from {intact.name}, which is intact."
         raise ValueError(
             f"`fit(checkpoints=...)` cannot read {newest / file}: it is damaged. {fix}"
         )
@@ -165,8 +165,7 @@ class Checkpoints:
             if a != b:
                 got = f"{path}: {a} in {self.folder.path}, {b} here"
                 raise ValueError(
-                    f"`fit(checkpoints=...)` must be of this training, got {got}. "
-                    "Give another folder."
+                    f"`fit(checkpoints=...)` must be of this run, got {got}. Give another folder."
                 )
 
     def close(self) -> None:

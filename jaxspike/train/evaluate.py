@@ -37,7 +37,7 @@ def evaluate(
         data: Batches ``(x_seq, labels)``, with x_seq ``[T, N, *]`` and labels of any structure; or
             a function of the epoch, here 0, that returns them. The last batch may be smaller.
         loss: ``loss(output, labels)`` of the network's output ``[T, N, *]``, a scalar.
-        accuracy: ``accuracy(output, labels)``, 0 to 1; None for none, as in regression.
+        accuracy: ``accuracy(output, labels)``, 0 to 1; None to leave it out, as in regression.
         metrics: More such functions by name, each a scalar.
         encode: If given, the batches are ``(x, labels)`` and ``x_seq = encode(key, x)``.
         key: ``jax.random.key(seed)``, needed if ``encode`` is given, which gets a new key for each
@@ -96,10 +96,11 @@ _score: Any = nnx.jit(_sums, static_argnames=("of", "encode"))
 
 @nnx.jit
 def activity(net, x_seq):
-    """The output of a network from rest, its spikes, their greatest number, and if it has no NaN.
+    """Run a network from rest: its output, and what its neurons did.
 
-    Last the firing rate of each layer. A layer whose outputs are not integers is graded and has no
-    spikes; its rate is NaN.
+    Returns the output, the number of spikes, the number of opportunities to spike, whether the
+    final state is free of NaN, and the firing rate of each layer. A layer whose outputs are not
+    integers is graded and has no spikes; its rate is NaN.
     """
     state, y, records = debug.record(net, net.init_state(x_seq.shape[1:]), x_seq)
     spikes, slots, rates = jnp.zeros(()), jnp.zeros(()), {}

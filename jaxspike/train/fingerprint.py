@@ -1,7 +1,7 @@
-"""What a run is, in JSON: the call, the constants of the network, and the first batch.
+"""The fingerprint of a run, in JSON: the call, the constants of the network, the first batch.
 
-A resumed run is compared with it. Functions cannot be compared by their code: they are by name, and
-by what they do to numbers that are always the same.
+A resumed run is compared with it. Functions cannot be compared by their code, so they are compared
+by name, and by their results for fixed inputs.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ def _pattern(like: jax.ShapeDtypeStruct) -> Array:
 
 
 def differences(there: Json, here: Json, path: str = "") -> Iterator[tuple[str, Json, Json]]:
-    """Where two fingerprints differ: the name, and both values. What only one knows may differ."""
+    """Where two fingerprints differ: the name and both values, for names that are in both."""
     if isinstance(there, dict) and isinstance(here, dict):
         for name in dict.fromkeys([*here, *there]):
             if path == "network" or (name in there and name in here):  # a layer is known
@@ -136,7 +136,7 @@ def _digest(*arrays: ArrayLike) -> str:
 
 
 def _of_layer(layer: nnx.Module) -> dict[str, Json]:
-    """The class of a layer, and what it holds beside variables and other layers."""
+    """The class of a layer, and its attributes other than variables and layers."""
     held = vars(layer)
     if isinstance(layer, Spiking):
         neuron = layer.neuron
@@ -195,8 +195,8 @@ def check(there: Json, here: Json, folder: Path) -> None:
     if found:
         raise ValueError(
             "`fit(checkpoints=...)` must be of the same call, got "
-            f'{"; ".join(found[:SHOWN])}. Give another folder, or `resume="anyway"` to go on '
-            "from there with what is here."
+            f'{"; ".join(found[:SHOWN])}. Give another folder, or `resume="anyway"` to continue '
+            "from there with the arguments given here."
         )
 
 

@@ -1,4 +1,4 @@
-"""Warn of layers that do not fire, or always do."""
+"""Warnings about layers that do not fire, or always do."""
 
 import contextlib
 import warnings
@@ -12,13 +12,13 @@ FIX = "`jaxspike.train.scale_to_firing_rate(net, x_seq)` gives a network that fi
 
 
 class FiringWarnings:
-    """Warns once of each layer."""
+    """Warns about each layer once."""
 
     def __init__(self) -> None:
-        self.told: set[str] = set()
+        self.warned: set[str] = set()
 
     def check(self, net: SpikingModule, x_seq: Array, epoch: int) -> None:
-        """Warn of layers that never or nearly always fire at ``x_seq``, after an epoch."""
+        """Warn about layers that never or nearly always fire for ``x_seq``, after an epoch."""
         rates: dict[str, float] = {}
         with contextlib.suppress(TypeError):  # layers inside a transformation of JAX
             rates = {name: float(rate) for name, rate in activity(net, x_seq)[-1].items()}
@@ -29,8 +29,8 @@ class FiringWarnings:
             (silent, "does not fire", "do not fire"),
             (saturated, f"fires {often}", f"fire {often}"),
         ):
-            new = [name for name in layers if name not in self.told]
-            self.told.update(new)
+            new = [name for name in layers if name not in self.warned]
+            self.warned.update(new)
             if new:
                 which = (
                     f"layer {new[0]} {one}" if len(new) == 1 else f"layers {', '.join(new)} {many}"

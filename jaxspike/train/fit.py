@@ -11,6 +11,7 @@ from flax import nnx
 
 from .. import _check, losses
 from .._types import Array
+from ..learning import Online
 from ..nn import SpikingModule
 from . import arguments
 from .checkpoint import Checkpoints
@@ -19,6 +20,7 @@ from .measures import Measure, measures
 from .progress import Progress
 from .results import Epoch
 from .run import Run
+from .update import check_learning
 
 
 def fit(
@@ -33,6 +35,7 @@ def fit(
     accuracy: Measure | None = losses.accuracy,
     metrics: Mapping[str, Measure] | None = None,
     test: Data | None = None,
+    learning: Online | None = None,
     truncate: int | None = None,
     carry_state: bool = False,
     checkpoints: str | Path | None = None,
@@ -65,31 +68,36 @@ def fit(
             batch.
         encode: If given, the batches are ``(x, labels)`` and ``x_seq = encode(key, x)``,
             compiled: ``lambda key, x: js.encode.poisson(key, x, steps)``.
-        accuracy: ``accuracy(output, labels)``, 0 to 1; None for none, as in regression.
+        accuracy: ``accuracy(output, labels)``, 0 to 1; None to leave it out, as in regression.
         metrics: More such functions by name, each a scalar.
         test: Data to evaluate after every epoch; see `evaluate`.
+        learning: How gradients are computed: None for backpropagation through time, or
+            `jaxspike.learning.Online` to learn forward in time, in memory that does not depend on
+            T: e-prop, OTTT, SLTT by the network. ``loss`` then gets the output of one time step at
+            a time, ``[1, N, *]``, with all labels, and the loss of a batch is the mean over time.
         truncate: Truncated backpropagation: an update every ``truncate`` time steps, with the state
             carried over without its gradient. ``loss`` gets that many steps at a time, and all
             labels.
         carry_state: Carry the final state of each batch into the next, for batches that are
-            consecutive pieces of N streams; every epoch starts from rest.
+            consecutive pieces of N streams; every epoch starts from rest. The traces of
+            ``learning`` are carried too.
         checkpoints: A folder, new or empty at first. After every epoch, and on Ctrl-C, the run is
             saved there, and resumes from there if called again with the same arguments. An
             interrupted write is harmless. The last two checkpoints are kept.
-        resume: ``"exact"`` refuses a checkpoint of another call, because its numbers would be those
-            of neither; ``"anyway"`` goes on with the arguments of this one.
+        resume: ``"exact"`` refuses a checkpoint of a different call, since the result would be that
+            of neither; ``"anyway"`` continues with the arguments of this one.
         save_every: Also save after every ``save_every`` batches.
-        keep_best: A function of an `Epoch`, such as ``lambda epoch: epoch.test.accuracy``. In the
+        keep_best: A function of an `Epoch`, such as ``lambda epoch: epoch.test.accuracy``. At the
             end ``net`` gets the weights and statistics of the epoch where it was highest, instead
-            of the last ones. (``nnx.state(net)`` kept by hand is no copy: it changes with ``net``.)
+            of the last ones. (``nnx.state(net)`` is not a copy: it changes with ``net``.)
         callback: A function of the history so far, called after every epoch; what it changes in
-            ``net`` is saved. If it returns True the run stops there, early, for good.
+            ``net`` is saved. If it returns True the run ends there, early and for good.
         progress: Show a bar with loss, accuracy, spikes per second (of all layers, counted in every
             hundredth batch) and the time left of the epoch; if the data have no ``len``, the time
             left is shown from the second epoch.
 
-    Before the first batch it runs `jaxspike.debug.check_sequence`. After every epoch it warns,
-    once, of each layer that did not fire or was saturated at the first batch of the epoch.
+    Before the first batch it runs `jaxspike.debug.check_sequence`. After every epoch it warns, once
+    per layer, about layers that did not fire or were saturated at the first batch of the epoch.
 
     Returns:
         An `Epoch` for each, including those before a checkpoint.
@@ -120,15 +128,14 @@ def fit(
     arguments.check("fit", net, encode, key)
     _check_optimizer(net, optimizer)
     epochs = _check.integer("`fit(epochs=...)`", epochs, low=0)
-    _check_saving(checkpoints, save_every, resume)
-    _check_steps(truncate, keep_best, callback)
+    _check_steps(net, learning, truncate, keep_best, callback)
     call: dict[str, object] = {"loss": loss, "accuracy": accuracy, "encode": encode, "key": key}
-    call |= {"truncate": truncate, "carry_state": carry_state}
+    call |= {"learning": learning, "truncate": truncate, "carry_state": carry_state}
     call |= {"metrics": metrics, "keep_best": keep_best}
     score = functools.partial(evaluate, loss=loss, accuracy=accuracy, metrics=metrics)
     of = measures("fit", loss, accuracy, metrics)
-    run = Run(net, optimizer, of, encode, key, data, keep_best)
-    saved = None if checkpoints is None else Checkpoints(checkpoints)
+    run = Run(net, optimizer, of, encode, key, data, keep_best, learning)
+    saved = _checkpoints(checkpoints, save_every, resume)
     net.train()
     try:
         if saved:
@@ -158,7 +165,14 @@ def fit(
     return run.use_best()
 
 
-def _check_steps(truncate: int | None, keep_best: object, callback: object) -> None:
+def _check_steps(
+    net: SpikingModule,
+    learning: Online | None,
+    truncate: int | None,
+    keep_best: object,
+    callback: object,
+) -> None:
+    check_learning(net, learning, truncate)
     if truncate is not None:
         _check.integer("`fit(truncate=...)`", truncate, low=1)
     if keep_best is not None:
@@ -167,12 +181,15 @@ def _check_steps(truncate: int | None, keep_best: object, callback: object) -> N
         _check.function("`fit(callback=...)`", callback, of="the history")
 
 
-def _check_saving(checkpoints: object, save_every: object, resume: str) -> None:
+def _checkpoints(
+    checkpoints: str | Path | None, save_every: object, resume: str
+) -> Checkpoints | None:
     _check.one_of("`fit(resume=...)`", resume, ("exact", "anyway"))
     if save_every is not None:
         _check.integer("`fit(save_every=...)`", save_every, low=1)
         if checkpoints is None:
             raise ValueError("`fit(save_every=...)` needs `checkpoints`, the folder to save in.")
+    return None if checkpoints is None else Checkpoints(checkpoints)
 
 
 def _check_optimizer(net: SpikingModule, optimizer: nnx.Optimizer[Any]) -> None:

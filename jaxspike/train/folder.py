@@ -39,7 +39,7 @@ _held: set[Path] = set()  # by this process, which a lock of the system does not
 class Folder:
     """A folder of checkpoints, held by this process until it is closed or killed.
 
-    A checkpoint is written beside the others and gets its name when it is complete. Several
+    A checkpoint is written next to the others and gets its name when it is complete. Several
     processes of one distributed run share the folder; the first of them writes.
     """
 
@@ -72,7 +72,7 @@ class Folder:
 
     @contextlib.contextmanager
     def new(self, position: Position) -> Iterator[Path]:
-        """A folder to write a checkpoint in; it is one, and replaces the oldest, afterwards."""
+        """A folder to write a checkpoint in, which afterwards replaces the oldest one."""
         unfinished = self.path / UNFINISHED
         try:
             if self.writes:

@@ -1,4 +1,4 @@
-"""The digests of the files of a checkpoint: one that was damaged later is not taken for whole."""
+"""The digests of the files of a checkpoint, by which later damage is detected."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ def write(folder: Path) -> None:
 
 
 def damaged(folder: Path) -> str | None:
-    """The first file in ``folder`` that is not as it was written; None if it is whole."""
+    """The first file in ``folder`` that is not as it was written; None if it is intact."""
     try:
         digests = json.loads((folder / NAME).read_bytes())
         wrong = (name for name, digest in digests.items() if _digest(folder / name) != digest)

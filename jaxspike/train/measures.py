@@ -1,4 +1,4 @@
-"""What is measured of the output of a network, beside the loss."""
+"""The loss, the accuracy and the metrics of the output of a network."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple

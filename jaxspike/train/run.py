@@ -3,49 +3,22 @@
 import functools
 import itertools
 from collections.abc import Iterator, Sized
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from .. import _check, debug
 from .._types import Array, Tree
-from . import arguments, fingerprint
-from .checkpoint import Checkpoints, keep_placement, named, placement, restore, snapshot
+from ..learning import OnlineState
+from . import arguments, fingerprint, update
+from .checkpoint import Checkpoints, placement, restore, snapshot
 from .evaluate import Data, activity
 from .fingerprint import Json
-from .finite import has_nan, name_layers, not_finite
+from .finite import name_layers
 from .firing import FiringWarnings
 from .folder import Position
 from .measures import Measures, means
 from .results import Epoch, Score
-
-
-def _update(net, optimizer, state, x_seq, labels, *, of, placement):
-    """An update on a sequence, or on a piece of one."""
-    state = net.init_state(x_seq.shape[1:]) if state is None else state
-    before = named(net, snapshot(net, optimizer))
-
-    def lost(net):
-        new, y = net(state, x_seq)
-        return of.value("loss", of.loss, y, labels), (new, y)
-
-    wanted = nnx.DiffState(0, optimizer.wrt)
-    (value, (new, y)), grads = nnx.value_and_grad(lost, argnums=wanted, has_aux=True)(net)
-    optimizer.update(net, grads)
-    keep_placement(net, optimizer, placement)
-    found = {"loss": value, **of.of(y, labels)}
-    wrong = {
-        "loss": {"": ~jnp.isfinite(value)},
-        "state": {"": has_nan(new)},
-        "gradient": not_finite(named(net, {0: nnx.to_pure_dict(grads), 1: {}})),
-        "update": not_finite(named(net, snapshot(net, optimizer)), before),
-    }
-    return new, found, wrong, jnp.stack(jax.tree.leaves(wrong)).any()
-
-
-_step: Any = nnx.jit(_update, static_argnames=("of", "placement"))
 
 
 def _arrays(net) -> Tree:
@@ -55,10 +28,12 @@ def _arrays(net) -> Tree:
 class Run:
     """A training run between two batches: everything that a checkpoint holds."""
 
-    def __init__(self, net, optimizer, of: Measures, encode, key, data, keep_best):
-        self.net, self.optimizer = net, optimizer
-        options = {"of": of, "placement": placement(net, optimizer)}
-        self.step = functools.partial(_step, net, optimizer, **options)
+    def __init__(self, net, optimizer, of: Measures, encode, key, data, keep_best, learning):
+        self.net, self.optimizer, self.learning = net, optimizer, learning
+        options = {"of": of, "placement": placement(net, optimizer), "learning": learning}
+        step = update.backward if learning is None else update.forward
+        self.step = functools.partial(step, net, optimizer, **options)
+        self.rest = functools.partial(update.rest_of, net, optimizer, of=of, learning=learning)
         self.measures = {"loss": of.loss, **dict(of.others)}
         self.encode, self.key = None if encode is None else jax.jit(encode), key
         self.epoch, self.batch, self.count = 0, 0, 0
@@ -114,7 +89,8 @@ class Run:
         self.call["data"] = {**known, "first batch": found}
 
     def _train(self, x_seq, labels, truncate, carry):
-        (length, samples), state = x_seq.shape[:2], self._first(x_seq.shape[1:])
+        (length, samples), state = x_seq.shape[:2], self._first(x_seq, labels)
+        update.check_window(self.learning, length)
         sums, times = dict(self.sums), range(0, length, truncate or length)
         for t in times:
             before = snapshot(self.net, self.optimizer)
@@ -129,11 +105,11 @@ class Run:
         self.state = jax.tree.leaves(state) if carry else None
         self.sums, self.batch, self.count = sums, self.batch + 1, self.count + 1
 
-    def _first(self, shape):
+    def _first(self, x_seq, labels):
         """The state before a batch; None means at rest."""
         if self.state is None:
             return None
-        rest = jax.eval_shape(lambda: self.net.init_state(shape))
+        rest, shape = self.rest(x_seq, labels), x_seq.shape[1:]
         leaves, shapes = self.state, [a.shape for a in jax.tree.leaves(rest)]
         if [a.shape for a in leaves] != shapes:
             got = f"another after batch {self.batch}: {shape}. Leave out a smaller last batch"
@@ -151,6 +127,7 @@ class Run:
             what = f"the gradient of {', '.join(bad['gradient'])} is not finite"
         else:
             what = f"the update made {', '.join(bad['update'])} not finite"
+        state = state.state if isinstance(state, OnlineState) else state
         name_layers(f"{where}: {what}", self.net, state, x_seq)
         fix = (
             "Look at what comes after them: divisions, roots and logarithms in the loss, and "
@@ -209,7 +186,7 @@ class Run:
     def resume(
         self, saved: Checkpoints, epochs: int, data: Data, call: Json, *, anyway: bool
     ) -> Data:
-        """Continue from the last checkpoint, if there is one; returns the data to go on with."""
+        """Continue from the last checkpoint, if there is one; returns the data to continue with."""
         self.call = fingerprint.of_call(self.net, self.optimizer, call)
         found = saved.latest(self.net, self.last_good[1])
         if found is None:

@@ -311,7 +311,7 @@ def test_safetensors(tmp_path, loaded):
 
 
 class Tensor:
-    """What is asked of a tensor of PyTorch."""
+    """The part of a PyTorch tensor that is used."""
 
     def __init__(self, value, dtype="torch.float32"):
         self.value, self.dtype = value, dtype

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax import lax
+from jax.experimental import pallas as pl
 from matplotlib.figure import Figure
 
 import jaxspike as js
@@ -110,6 +111,41 @@ def test_every_parameter_by_its_path():
     assert report.state_reads == 5 * (3 * 6 * 2) and report.state_bytes == 4 * report.state_reads
 
 
+def test_bytes():
+    report = js.cost.operations(NET, STATE, X.astype(jnp.bfloat16).astype(jnp.float32))
+    assert report.activation_bytes == 4 * (X.size + 5 * 3 * 6)
+    assert report.footprint == 4 * (W.size + R.size)
+    rows = {row.name: row for row in report.rows()}
+    assert rows["w"].activation_bytes == 4 * X.size and rows["w"].parameter_bytes == 4 * W.size
+    assert rows["r"].outputs == 5 * 3 * 6 and rows["r"].elements == 5 * 3 * 6
+    half = js.cost.operations(
+        lambda s, x: (s, x @ W.astype(jnp.bfloat16)), (), X.astype("bfloat16")
+    )
+    assert half.activation_bytes == 2 * X.size and half.rows()[0].parameter_bytes == 0
+
+
+def image_step(state, x):
+    """A convolution, with or without a batch axis, as Flax does it."""
+    conv = nnx.Conv(2, 3, (3, 3), rngs=nnx.Rngs(0))
+    return state, jax.nn.relu(conv(x))
+
+
+@pytest.mark.parametrize(
+    ("step", "state", "x_seq", "samples"),
+    [
+        (NET, STATE, X, 3),
+        (NET, jax.tree.map(lambda a: a[0], STATE), X[:, 0], 1),
+        (image_step, (), jnp.ones((2, 4, 7, 7, 2)), 4),
+        (image_step, (), jnp.ones((2, 7, 7, 2)), 1),
+        (lambda s, x: (s, x.reshape(3, -1).T), (), jnp.ones((2, 3, 2, 2)), 3),
+        (lambda s, x: (s, jnp.swapaxes(x, 1, 2) @ x), (), jnp.ones((2, 5, 3, 4)), 5),
+        (lambda s, x: (s, x @ x.T @ x), (), jnp.ones((2, 5, 4)), 1),
+    ],
+)
+def test_the_number_of_samples(step, state, x_seq, samples):
+    assert js.cost.operations(step, state, x_seq).samples == samples
+
+
 def test_transformations_do_not_change_the_numbers():
     expected = js.cost.operations(NET, STATE, X).to_dict()
     assert jax.jit(lambda s, x: js.cost.operations(NET, s, x))(STATE, X).to_dict() == expected
@@ -146,9 +182,25 @@ def test_loops_branches_and_calls():
     assert not report.uncounted
 
 
-def test_the_step_of_another_scan():
+def test_a_cond_of_each_sample_keeps_the_names():
+    def sample(w, x):
+        return lax.cond(x.sum() > 2, lambda x: x @ w, lambda x: (x @ w) * 2, x)
+
+    def step(params, state, x):
+        return state, jax.vmap(sample, in_axes=(None, 0))(params["w"], x)
+
+    report = js.cost.operations(functools.partial(step, {"w": W}), (), X)
+    assert {row.name: row.ac for row in report.rows()} == {"w": 2 * by_hand()["w"]}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"order": "step"}, {"order": "layer"}, {"order": "step", "segment": "sqrt"}],
+    ids=str,
+)
+def test_the_step_of_another_scan(options):
     def outer(state, x):
-        return js.scan(NET, state, jnp.stack([x, 1 - x]))
+        return js.scan(NET, state, jnp.stack([x, 1 - x]), **options)
 
     doubled = jnp.stack([X, 1 - X], 1).reshape(10, 3, 4)
     expected = js.cost.operations(NET, STATE, doubled)
@@ -244,6 +296,39 @@ def test_the_picture():
     assert str(e.value) == "`operations(report=...)` must have a product, got none."
 
 
+def test_a_kernel_is_listed():
+    def kernel(x, w, y):
+        y[...] = x[...] @ w[...]
+
+    def step(state, x):
+        shape = jax.ShapeDtypeStruct((3, 6), jnp.float32)
+        return state, pl.pallas_call(kernel, out_shape=shape, interpret=True)(x, W)
+
+    report = js.cost.operations(step, (), X)
+    assert not report.products
+    assert [name.split()[0] for name in report.uncounted] == ["pallas_call"]
+
+
+def test_a_spikformer_shows_its_attention():
+    neuron = js.LIF(v_threshold=0.3)
+    net = js.nn.SpikingSelfAttention(8, 2, neuron=neuron, scale=0.5, rngs=nnx.Rngs(0))
+    net.eval()
+    x_seq = (jax.random.uniform(jax.random.key(0), (3, 2, 5, 8)) < 0.5).astype(jnp.float32)
+    state = net.init_state((2, 5, 8))
+    report = js.cost.operations(net, state, x_seq)
+    products = [row for row in report.rows() if row.name.startswith("activations: ")]
+    assert len(products) == 2 and all("self_attention.py" in row.name for row in products)
+    _, _, records = js.debug.record(net, state, x_seq)
+    qkv = np.asarray(records["qkv.2"]["output"]).reshape(3, 2, 5, 3, 2, 4)
+    q, k, v = np.moveaxis(qkv, 3, 0)  # [T, N, L, heads, 4]
+    between = np.einsum("tnlhc,tnlhd->tnhcd", k, v) != 0
+    expected = [np.einsum("tnlhc,tnlhd->", k, v), np.einsum("tnlhc,tnhcd->", q, between)]
+    assert sorted(row.ac for row in products) == sorted(expected) and min(expected) > 0
+    assert [row.dense for row in products] == 2 * [3 * 2 * 2 * 5 * 4 * 4]
+    names = [row.name for row in report.rows() if row not in products]
+    assert names == ["qkv.0.kernel", "proj.0.kernel"]
+
+
 @pytest.mark.parametrize(
     ("x_seq", "error"),
     [
@@ -260,6 +345,77 @@ def test_data_that_is_refused(x_seq, error):
     with pytest.raises(ValueError) as e:
         js.cost.operations(NET, STATE, x_seq)
     assert str(e.value) == error
+
+
+def test_parameters_and_states_that_are_refused():
+    net = functools.partial(recurrent, {"w": W.at[0, 0].set(jnp.nan), "r": R})
+    with pytest.raises(ValueError) as e:
+        js.cost.operations(net, STATE, X)
+    assert str(e.value) == (
+        "`operations(step=...)` must have finite parameters, got a NaN or an infinity in w. "
+        "Train it again, or load other weights."
+    )
+    with pytest.raises(ValueError, match=r"^`operations\(state=...\)` must be finite, got a NaN"):
+        js.cost.operations(NET, (STATE[0], STATE[1] + jnp.inf), X)
+    net = js.nn.Sequential(nnx.Linear(4, 6, rngs=nnx.Rngs(0)), nnx.BatchNorm(6, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError) as e:
+        js.cost.operations(net, net.init_state((3, 4)), X)
+    assert str(e.value) == (
+        "`operations(step=...)` must not change its variables while it runs, got a change of "
+        "1.mean. Use evaluation mode: `net.eval()`."
+    )
+
+
+class TestWithOperations:
+    @staticmethod
+    def counts(w, x, order):
+        step = js.cost.with_operations(functools.partial(recurrent, {"w": w, "r": R}))
+        return js.scan(step, STATE, x, order=order)
+
+    def test_it_counts_what_the_report_does(self):
+        @jax.jit
+        def both(x):
+            orders = [self.counts(W, x, order) for order in ("step", "layer")]
+            return js.cost.operations(NET, STATE, x), orders, js.scan(NET, STATE, x)
+
+        for x in (X, 3 * X, X - 2 * X[::-1], X + 0.5):
+            report, orders, (last, y_seq) = both(x)
+            for state, (y, n) in orders:
+                np.testing.assert_array_equal(n, sum(report.per_step().values()))
+                np.testing.assert_array_equal(y, y_seq)
+                assert jax.tree.structure(state) == jax.tree.structure(last)
+
+    def test_its_gradient_is_the_fan_out_of_each_spike(self):
+        def loss(w):
+            return self.counts(w, X, "layer")[1][1].sum()
+
+        def by_hand(w):
+            _, z = js.scan(functools.partial(recurrent, {"w": w, "r": R}), STATE, X)
+            return 6 * z[:-1].sum()
+
+        got, want = jax.jit(lambda w: (jax.grad(loss)(w), jax.grad(by_hand)(w)))(R[:4])
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+        assert np.any(got != 0)
+
+    def test_of_a_network(self):
+        rngs = nnx.Rngs(0)
+        net = js.nn.Sequential(
+            nnx.Linear(4, 6, rngs=rngs), js.LIF(v_threshold=0.2), nnx.Linear(6, 2, rngs=rngs), LIF
+        )
+        state = net.init_state((3, 4))
+
+        @nnx.jit
+        @nnx.value_and_grad
+        def operations(net):
+            return js.cost.with_operations(net)(state, X)[1][1]
+
+        total, grads = operations(net)
+        assert total == js.cost.operations(net, state, X).per_sample()["ac"] * 3
+        assert np.any(grads["layers"][0]["kernel"][...] != 0)
+        assert not np.any(grads["layers"][2]["kernel"][...])
+        with pytest.raises(TypeError) as e:
+            js.cost.with_operations(3)
+        assert str(e.value) == "`with_operations(step=...)` must be a function, got 3."
 
 
 def test_a_silent_network_is_said():
@@ -299,6 +455,53 @@ class TestEnergy:
         real = js.cost.operations(NET, STATE, X + 0.5)
         energy = js.cost.energy(real, js.cost.SpikingJellySimple())
         assert energy.operations["MAC"] == 5 * 4 * 6
+
+    @pytest.mark.parametrize("kind", ["spikes", "real"])
+    @pytest.mark.parametrize("name", ["IF", "LIF"])
+    def test_lemaire(self, name, kind):
+        arrays, info = golden_files.load("lemaire.npz")
+        neuron = {"IF": js.IF(), "LIF": js.LIF()}[name]
+
+        def step(params, state, x):
+            first, z = neuron(state["0"], x @ params["a"]["kernel"] + params["a"]["bias"])
+            second, y = neuron(state["1"], z @ params["b"]["kernel"])
+            return {"0": first, "1": second}, (z, y)
+
+        a = {"kernel": jnp.asarray(arrays[f"{name}.0.weight"]).T, "bias": arrays[f"{name}.0.bias"]}
+        b = {"kernel": jnp.asarray(arrays[f"{name}.2.weight"]).T}
+        net = functools.partial(step, {"a": a, "b": b})
+        state = {"0": neuron.init_state((1, 40)), "1": neuron.init_state((1, 5))}
+        x_seq = jnp.asarray(arrays[f"{name}.{kind}.x"])
+        _, spikes = js.scan(net, state, x_seq)
+        assert all(0.05 < s.mean() < 0.8 for s in spikes)
+        model = js.cost.Lemaire2022(spikes, leaky=name == "LIF")
+        energy = js.cost.energy(js.cost.operations(net, state, x_seq), model)
+        got, want = dict.fromkeys(("ops", "addressing", "params", "potential", "inout"), 0.0), {}
+        for part, pj in energy.parts.items():
+            kind_ = {"AC": "ops", "MAC": "ops", "address AC": "addressing"}.get(part)
+            kind_ = kind_ or ("addressing" if part == "address MAC" else None)
+            kind_ = kind_ or ("params" if part.endswith("weights") else None)
+            kind_ = kind_ or ("potential" if part.endswith(("membranes", "step")) else "inout")
+            got[kind_] += pj
+        want = {k: info[f"{name}.{kind}"][f"{k}_pj"] for k in got}
+        assert got == pytest.approx(want, rel=1e-9)
+        assert f"total {energy.total:,.1f} pJ" in str(energy)
+
+    def test_what_lemaire_does_not_know(self):
+        def refused(step, state, x_seq):
+            report = js.cost.operations(step, state, x_seq)
+            with pytest.raises(ValueError) as e:
+                js.cost.energy(report, js.cost.Lemaire2022(x_seq))
+            return str(e.value)
+
+        assert refused(NET, STATE, X) == (
+            "`energy(model=Lemaire2022(...))` must be of a network of IF and LIF neurons alone, "
+            "got 1. Give another model, such as `js.cost.Horowitz45nm()`."
+        )
+        attention = refused(lambda s, x: (s, x @ x.T), (), X)
+        assert "of products of a weight alone, got activations: dot_general at" in attention
+        net = functools.partial(lambda w, s, x: (s, jnp.sort(x @ w["w"])), {"w": W})
+        assert "of counted equations alone, got sort at" in refused(net, (), X)
 
     @pytest.mark.parametrize(
         ("call", "error"),

@@ -81,17 +81,20 @@ def test_pairs_are_those_of_the_whole_product(name, left, right, f):
 
     effective, dense = brute_force(*present), brute_force(*ones)
     fan_out = brute_force(present[0], ones[1])
-    none = dict.fromkeys(("ac", "multi", "mac", "spike_fan_out", "dense_mac"), 0)
-    both = none | {"effective": effective, "dense": dense, "elements": a.size}
+    zeros = ("ac", "multi", "mac", "spike_fan_out", "dense_mac", "spikes", "dense_elements")
+    none = dict.fromkeys(zeros, 0)
+    sizes = {"elements": a.size, "bytes": 4 * a.size, "outputs": whole_product(a, b).size}
+    both = none | sizes | {"effective": effective, "dense": dense}
     nonzeros = {"nonzeros": int(present[0].sum())}
+    as_dense = {"dense_mac": dense, "dense_elements": a.size}
     multi = brute_force(abs(a), present[1])
     assert effective < dense and multi != effective
-    assert whole == both | nonzeros | {"multi": multi, "dense_mac": dense}
-    assert spikes == both | nonzeros | {"ac": effective, "spike_fan_out": fan_out}
-    assert real == both | {
+    assert whole == both | nonzeros | as_dense | {"multi": multi}
+    sent = {"ac": effective, "spike_fan_out": fan_out, "spikes": nonzeros["nonzeros"]}
+    assert spikes == both | nonzeros | sent
+    assert real == both | as_dense | {
         "mac": brute_force(ones[0], present[1]),
         "effective": brute_force(ones[0], present[1]),
-        "dense_mac": dense,
         "nonzeros": a.size,
     }
 

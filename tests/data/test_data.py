@@ -555,7 +555,7 @@ def test_damaged_files(tmp_path, read, content, problem):
     path.write_bytes(content)
     with pytest.raises(ValueError) as info:
         read(path)
-    assert str(info.value).startswith(f"`{path}` is damaged or of another kind at byte {problem}")
+    assert str(info.value).startswith(f"`{path}` is damaged or of another format at byte {problem}")
 
 
 IDX = bytes([0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6])
@@ -581,7 +581,7 @@ def test_a_file_cut_anywhere_is_refused_or_ends_with_a_whole_record(tmp_path, na
             read(path)
             silent.append(cut)
         except ValueError as e:
-            at = re.match(rf"`{path}` is damaged or of another kind at byte (\d+): .*\.$", str(e))
+            at = re.match(rf"`{path}` is damaged or of another format at byte (\d+): .*\.$", str(e))
             assert at, e
             assert int(at[1]) <= cut
     if name == "aedat3":
@@ -629,7 +629,7 @@ def test_damage_inside_a_file(tmp_path, read, content, problem):
     path.write_bytes(content)
     with pytest.raises(ValueError) as info:
         read(path)
-    assert str(info.value).startswith(f"`{path}` is damaged or of another kind at byte {problem}")
+    assert str(info.value).startswith(f"`{path}` is damaged or of another format at byte {problem}")
 
 
 def test_the_clock_of_nmnist_begins_again(tmp_path):
@@ -763,7 +763,7 @@ def test_sound(tmp_path, width, channels):
         data.read_wav(path)
 
 
-def test_a_cochlea_hears_the_pitch_and_sends_changes():
+def test_a_cochlea_resolves_the_pitch_and_emits_changes():
     def tone(hertz, scale=1.0):
         t = np.arange(4000) / 8000
         return np.concatenate([np.zeros(800), scale * np.sin(2 * np.pi * hertz * t)])

@@ -37,7 +37,7 @@ def test_events_of_several_packets(tmp_path):
         (announced[: starts[1]], starts[1], "its header announces packets up to byte"),
     ):
         path.write_bytes(damaged)
-        sentence = f"`{path}` is damaged or of another kind at byte {offset}: {why}"
+        sentence = f"`{path}` is damaged or of another format at byte {offset}: {why}"
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
             read_aedat4(path)
     path.write_bytes(aedat4([first, [0, *np.array([[10**16], [31], [24], [0]])]])[0])
@@ -51,7 +51,7 @@ def test_events_of_several_packets(tmp_path):
         read_aedat4(path)
     for cut in range(len(announced)):
         path.write_bytes(announced[:cut])
-        with pytest.raises(ValueError, match="is damaged or of another kind at byte"):
+        with pytest.raises(ValueError, match="is damaged or of another format at byte"):
             read_aedat4(path)
 
 

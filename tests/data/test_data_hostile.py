@@ -81,7 +81,7 @@ def test_a_number_in_the_header_of_a_dat_file(tmp_path, number):
     path = tmp_path / "a.dat"
     path.write_bytes(f"% Width 34\n% Height {number}\n".encode() + bytes([12, 8]))
     assert refused(lambda: data.read_dat(path)) == (
-        f"`{path}` is damaged or of another kind at byte 20: the Height is "
+        f"`{path}` is damaged or of another format at byte 20: the Height is "
         f"{number[:20].encode()!r}, not a number of up to 18 digits."
     )
 
@@ -155,7 +155,7 @@ def test_hdf5_leads_nowhere_else(tmp_path):
     ):
         write(path, labels=make)
         message = refused(lambda: data.read_shd(path))
-        assert message.startswith(f"`{path}` is damaged or of another kind at byte 0: it has ")
+        assert message.startswith(f"`{path}` is damaged or of another format at byte 0: it has ")
         assert why in message
 
 
@@ -242,7 +242,7 @@ def test_a_damaged_entry(entry, damage):
         entry.write_bytes(content.replace(b"(1,)", b"(2**62,)".replace(b"2**62", b"9" * 14)))
     else:
         entry.write_bytes(b"")
-    start = f"`{entry}` is damaged or of another kind at byte 0: delete this entry of the cache ("
+    start = f"`{entry}` is damaged or of another format at byte 0: delete this entry of the cache ("
     assert refused(lambda: again(entry)).startswith(start)
 
 
@@ -290,7 +290,7 @@ def test_a_panic_of_the_decoder_is_not_printed(tmp_path):
     )
     run = functools.partial(subprocess.run, capture_output=True, text=True)
     done = run([sys.executable, "-c", script, path])
-    assert done.stdout.startswith(f"`{path}` is damaged or of another kind at byte {starts[0]}: ")
+    assert done.stdout.startswith(f"`{path}` is damaged or of another format at byte {starts[0]}: ")
     assert done.stderr == "printed"
 
 

@@ -44,6 +44,7 @@ def spoken_digits(folder):
                 file.writeframes(RNG.integers(-9999, 9999, 1000).astype("<i2").tobytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "make", "options"),
     [
@@ -87,6 +88,31 @@ def test_digits_without_labels(tmp_path):
     assert [line.split()[0] for line in progress] == ["20", "30"]
     assert all(float(re.search(r"([.\d]+) spikes", line)[1]) > 1 for line in progress)
     assert re.fullmatch(r"test accuracy \d+\.\d\d % after 30 images", last)
+
+
+def run_script(script, *options):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / f"{script}.py", "--epochs", "1", *options],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_accuracy_against_operations(tmp_path):
+    out = run_script("operations", "--prices", "0", "0.003", "--save", tmp_path / "front.png")
+    counts = re.findall(r"test accuracy [\d.]+ %, ([\d,]+) accumulations", out)
+    free, priced = (int(n.replace(",", "")) for n in counts)
+    assert priced < free
+    assert (tmp_path / "front.png").stat().st_size > 5000
+
+
+def test_few_bits():
+    pytest.importorskip("qwix")
+    table = run_script("quantization").split("\n\n")[1].splitlines()
+    assert len(table) == 10 and table[0] == "| | leaky | adaptive, recurrent |"
 
 
 def test_missing_data(tmp_path):

@@ -54,6 +54,7 @@ def same_picture(a, b):
     assert 0.5 < a.std() / b.std() < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_it_runs_and_gives_what_is_stored(path):
     stored, now = read(path), execute(path)

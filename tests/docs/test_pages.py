@@ -22,7 +22,10 @@ LAYERS = {
 ELSEWHERE = {  # need files, optional packages or devices
     "bring_your_model.md": "test_bring_your_model.py",
     "data.md": "test_data_page.py",
+    "export.md": "test_export_page.py",
+    "learning_rules.md": "test_learning_rules.py",
     "nir.md": "test_nir_page.py",
+    "quantization.md": "test_quantize.py",
     "recipes.md": "test_recipes.py",
     "training.md": "test_train.py",
 }
@@ -63,6 +66,15 @@ def test_rules_without_a_loss_learn(page):
         first, last = map(float, re.search(r"first ([-.\d]+), last ([-.\d]+)", printed).groups())
         assert last > first + 0.5
         assert int(re.search(r"accuracy (\d+)%", printed)[1]) > 72
+
+
+def test_the_tables_are_those_that_are_printed(page):
+    path, printed, _ = page
+    if path.name == "operations.md":
+        rows = re.findall(r"^\| \w+ \| [\d.,]+ \|$", printed, re.MULTILINE)
+        assert len(rows) == 8 and all(row in path.read_text() for row in rows)
+        first, last = re.findall(r"operations per sample ([\d,]+), then ([\d,]+)", printed)[0]
+        assert int(last.replace(",", "")) < int(first.replace(",", ""))
 
 
 def test_every_program_is_run():

@@ -2,12 +2,16 @@
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
 
 import jax
 import numpy as np
 import pages
 import pytest
+from xla import QUICK, as_flags
 
 import jaxspike as js
 
@@ -67,9 +71,21 @@ def reinforcement(_, printed):
 
 
 def pruning(space, printed):
-    assert 0.19 < (space["kernel"][...] != 0).mean() < 0.21
-    (_, dense), (pruned, last) = re.findall(r"loss ([\d.]+), then ([\d.]+)", printed)
-    assert float(last) < float(pruned) and float(last) < float(dense) + 0.1
+    found = re.findall(r"(\d+)% of the weights, loss ([\d.]+), then ([\d.]+)", printed)
+    shares, first, last = zip(*[map(float, row) for row in found], strict=True)
+    assert shares == (100, 20, 20)
+    assert last[1] < last[0] + 0.1 and last[2] < first[2] - 0.1
+
+
+def sparse(space, printed):
+    rate, cv = map(float, re.findall(r"[\d.]+", printed))
+    assert 10 < rate < 100 and 0.3 < cv < 1.5
+    net, current = space["net"], space["current"]
+    assert "while" in str(jax.make_jaxpr(lambda x: net(net.init_state((1, 1000)), x))(current))
+    matrix = net.feedback.to_dense()
+    dense = js.nn.Recurrent(net.neuron.neuron, lambda y: y @ matrix)
+    spikes = jax.jit(lambda x: dense(dense.init_state((1, 1000)), x)[1])(current)
+    np.testing.assert_array_equal(spikes, space["spikes"])
 
 
 def regression(space, _):
@@ -78,8 +94,18 @@ def regression(space, _):
 
 def sharding(space, _):
     assert space["last"] < space["first"] - 0.3
-    spec = space["split_x"].sharding.spec
-    assert spec == space["P"](None, "data")
+    devices = "len(net[0].kernel[...].devices())"
+    show = f"print(first, last, split_x.sharding.spec, len(mesh.devices), {devices})"
+    program = "\n".join([SETUP, *SECTIONS["Sharding"], show])
+    flags = f"{as_flags(QUICK)} --xla_force_host_platform_device_count=8"
+    env = {**os.environ, "XLA_FLAGS": flags}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, last, *rest = done.stdout.splitlines()[-1].split(maxsplit=2)
+    assert rest == ["P(None, 'data') 8 8"]
+    np.testing.assert_allclose(
+        [float(first), float(last)], [space["first"], space["last"]], rtol=1e-4
+    )
 
 
 def stale(space, _):
@@ -101,6 +127,7 @@ CHECKS = {
     "Best weights and early stopping": early_stop,
     "Reinforcement learning": reinforcement,
     "Pruning": pruning,
+    "A sparse network of 1000 neurons": sparse,
     "Population coding and regression": regression,
     "Sharding": sharding,
     "Stale weights under jax.jit": stale,

@@ -1,4 +1,4 @@
-"""What is on no cycle leaves the loop; a true recurrence stays, alone."""
+"""Equations on no cycle leave the loop; only true recurrences stay."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What the gradient keeps, and what that costs in memory."""
+"""The residuals of the gradient, and their memory."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What `scan` refuses, and the sentence it says."""
+"""The errors of `scan`, by their exact sentences."""
 
 import functools
 import re

@@ -1,4 +1,4 @@
-"""What the scripts `make_nir_<library>.py` share: cases of a NIR file and what was recorded for it.
+"""Shared by the scripts `make_nir_<library>.py`: the cases of a NIR file and its recordings.
 
     info            JSON: `versions`; `cases`, name -> the options that `from_nir` needs
     <case>.nir      the file, bytes; written by the library's own exporter if not said otherwise

@@ -1,6 +1,6 @@
 """Write `nir_paper.npz`: the single neuron of the NIR paper, its traces, and a malformed file.
 
-From the repository of the paper, https://github.com/neuromorphs/NIR, whose licence is in
+From the repository of the paper, https://github.com/neuromorphs/NIR, whose license is in
 `NIR_PAPER_LICENSE.txt`:
 
     python tests/golden/make_nir_paper.py <folder with its .nir and .csv files>

@@ -1,4 +1,4 @@
-"""What the scripts that record another library's neurons share: inputs, loss, margins and file.
+"""Shared by the scripts that record another library's neurons: inputs, loss, margins and file.
 
 A file `presets_<library>.npz` has
 

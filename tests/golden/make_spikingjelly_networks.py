@@ -175,7 +175,7 @@ def plain(name, net, shape, rng):
 
 
 def arrays(name, state, x, y):
-    """What the file holds of a network."""
+    """The arrays of a network for the file."""
     out = {f"{name}/{k}": v for k, v in state.items()} | {f"{name}:x": x, f"{name}:y": y}
     return {k: v.detach().numpy() for k, v in out.items()}
 

@@ -48,8 +48,13 @@ def test_every_model_has_a_row():
 def test_only_the_main_field_is_given_by_position(row):
     parameters = inspect.signature(type(row.neuron)).parameters.values()
     by_position = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    wrappers = {
+        "Refractory": ["neuron", "steps"],
+        "Quantized": ["neuron", "bits"],
+        "FixedPoint": ["neuron", "weight_bits", "state_bits"],
+    }
     first = dataclasses.fields(row.neuron)[0].name
-    assert by_position == (["neuron", "steps"] if first == "neuron" else [first])
+    assert by_position == wrappers.get(type(row.neuron).__name__, [first])
 
 
 @every_neuron

@@ -1,4 +1,4 @@
-"""What a user of SpikingJelly relies on, in its form here."""
+"""Guarantees that users of SpikingJelly rely on, in their form here."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What `js.learning` refuses, by the exact sentence; and what `explain` says."""
+"""The errors of `js.learning`, by their exact sentences; and the report of `explain`."""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ def convolved(w, state, x):
 
 
 def embedded(w, state, x):
-    """What is linear in a table is not linear in the index."""
+    """A lookup is linear in the table, not in the index."""
     state, y = SOFT(state, w[x[:, 0].astype(int)])
     return state, y.mean()
 
@@ -67,9 +67,9 @@ def first_call(f, w=W, state=STATE, x=X, **options):
         ),
         (
             ValueError,
-            lambda: online(step, credit="full"),
-            "`online(credit=...)` must be one of ('local', 'none', ('full', 'local'), "
-            "('full', 'none')), got 'full'.",
+            lambda: online(step, credit="all"),
+            "`online(credit=...)` must be one of ('full', 'layer', 'local', 'none', "
+            "('full', 'layer'), ('full', 'local'), ('full', 'none')), got 'all'.",
         ),
         (
             ValueError,
@@ -120,8 +120,8 @@ def first_call(f, w=W, state=STATE, x=X, **options):
         (
             ValueError,
             lambda: accumulate(online(step, window=4))(W, first_call(step), jnp.ones((10, 2, 3))),
-            "`accumulate(online)(params, state, xs)` must have a number of time steps that "
-            "window=4 divides, got 10. Pad the sequence or change the window.",
+            "`accumulate(online)(params, state, xs)` must have a number of time steps divisible "
+            "by window=4, got 10. Pad the sequence or change the window.",
         ),
         (
             ValueError,

@@ -80,7 +80,7 @@ def test_the_rules_differ_and_layer_is_exact():
 
 
 def test_windows():
-    """Of one credit a window changes nothing; full within one of T is the whole gradient."""
+    """With one credit the window changes nothing; "full" in a window of T is the whole gradient."""
     step, params, state = recurrent(ROWS["CubaLIF"].neuron, 1.5, feed_back=lambda z: z)
     local = in_reverse(cut(step), params, state, sequence())
     exact = in_reverse(step, params, state, sequence())
@@ -157,6 +157,40 @@ def test_online_training_through_time():
         found = {"w1": in_trace.T @ d1, "b": (one * d1).sum(0), "w2": z_trace.T @ d2}
         want = jax.tree.map(jnp.add, want, found)
     assert error(got, want) < 1e-12
+
+
+def test_factored_traces():
+    """The formula of ES-D-RTRL, for a neuron whose derivatives vary over time."""
+    a, lif = 0.8, js.LIF(tau=2.0, decay_input=False, detach_reset=True)
+    params = {"w": 1.5 * normal(0, M, OUT), "b": jnp.full(OUT, 0.2)}
+
+    def step(params, state, x):
+        x, target = x
+        state, z = lif(state, x @ params["w"] + params["b"])
+        return state, ((z - target) ** 2).mean()
+
+    state = lif.init_state((N, OUT), jnp.float64)
+    factored = online(step, traces="factored", decay=a)
+    made = factored.init_state(params, state, first(sequence()))
+    assert sum(t.size for t in jax.tree.leaves(made.traces)) == N * (M + OUT + 1 + OUT)
+    _, got = forward(factored, params, state, sequence())
+
+    v, f = jnp.zeros((2, N, OUT))
+    p, weight, want, rates = jnp.zeros((N, M)), 0.0, 0.0, []
+    for x, target in zip(*sequence(), strict=True):
+        h = 0.5 * v + x @ params["w"] + params["b"]
+        z = jnp.where(h >= 1, 1.0, 0.0)
+        back = 2 * (z - target) / z.size * lif.surrogate(h - 1)
+        p, weight = a * p + x, a * weight + 1 - a
+        signal = (a * 0.5 * back * f + (1 - a) * back) / weight
+        want, f = want + p.T @ signal, a * 0.5 * (1 - z) * f + (1 - a) * (1 - z)
+        v = h * (1 - z)
+        rates.append(z.mean())
+    assert 0.05 < np.mean(rates) < 0.6
+    assert error(got["w"], want) < 1e-12
+    exact = in_reverse(step, params, state, sequence())[1]
+    assert error(got["b"], exact["b"]) < 1e-12  # is added, so its traces are per neuron
+    assert error(got["w"], exact["w"]) > 0.05
 
 
 def test_filtered_operands_equal_traces_per_synapse():
@@ -280,6 +314,18 @@ def test_memory_does_not_depend_on_time():
         return total.lower(params, made, xs).compile().memory_analysis().temp_size_in_bytes
 
     assert temporary(100) == temporary(10_000)
+
+
+@pytest.mark.parametrize(("credit", "window"), [("layer", 3), ("full", 1)])
+def test_jacobians(credit, window):
+    """Within a recurrent layer, or everywhere: the reverse mode of the cut step."""
+    step, params, state, xs = gradient_networks.network(1)
+    want = in_reverse(cut(step, credit), params, state, xs)
+    assert (
+        error(forward(online(step, credit=credit, window=window), params, state, xs), want) < 1e-12
+    )
+    if credit == "layer":
+        assert error(want[1], in_reverse(step, params, state, xs)[1]) > 0.05
 
 
 @pytest.mark.parametrize("seed", [1, 12])

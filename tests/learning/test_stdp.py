@@ -181,6 +181,12 @@ def test_the_weights_are_where_they_are_in_a_layer_of_layers():
 # ---- batch, dtypes, transformations
 
 
+def test_every_rule_has_a_row():
+    kinds = [kind for kind in vars(js.learning).values() if isinstance(kind, type)]
+    rules = {kind for kind in kinds if issubclass(kind, js.learning.PlasticityRule)}
+    assert rules - {js.learning.PlasticityRule} == {type(rule) for rule in RULES.values()}
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_samples_add_up(name):
     rule = RULES[name].replace(reduction="sum")
@@ -381,7 +387,7 @@ def test_shapes_that_do_not_fit_are_refused():
     raises(
         ValueError,
         "`STDP(post=...)` must be [3, 5], got the shape (3, 4). "
-        "Give the spikes of the neurons behind the layer.",
+        "Give the spikes of the neurons that the layer feeds.",
         *(RULE, TRACES, W, PRE[0], PRE[0]),
     )
     raises(

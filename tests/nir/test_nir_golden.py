@@ -1,4 +1,4 @@
-"""What other libraries computed for their NIR files, and the traces of the NIR paper."""
+"""The recorded results of other libraries for their NIR files, and the traces of the NIR paper."""
 
 import warnings
 

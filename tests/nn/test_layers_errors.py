@@ -1,4 +1,4 @@
-"""What the layers refuse, by its exact sentence."""
+"""The errors of the layers, by their exact sentences."""
 
 import jax.numpy as jnp
 import pytest

@@ -105,6 +105,7 @@ LAYERS = {
     ),
     "blocks": (
         js.nn.Sequential(
+            js.nn.SparseLinear(C, C, fan_in=3, rngs=RNGS),
             js.nn.Residual(js.nn.Sequential(nnx.Linear(C, C, rngs=RNGS), js.IF(v_threshold=0.5))),
             js.nn.Residual(js.LIF(), nnx.Linear(C, C, rngs=RNGS), lambda a, b: (1 - a) * b),
             js.nn.Parallel(js.IF(), js.LIF(tau=3.0), nnx.Linear(C, 2, rngs=RNGS)),

@@ -1,4 +1,4 @@
-"""What a network shows when it is printed."""
+"""How networks and layers are printed."""
 
 import jax
 import jax.numpy as jnp

@@ -98,7 +98,7 @@ def test_every_flipped_bit_is_found(copy, monkeypatch):
             content[bit // 8] ^= 1 << bit % 8
             found = re.fullmatch(
                 rf"`fit\(checkpoints=...\)` cannot read {newest}/(.*): it is damaged. Delete "
-                rf"{newest} to resume from epoch-1-batch-0, which is whole.",
+                rf"{newest} to resume from epoch-1-batch-0, which is intact.",
                 message,
             )
             assert newest / found[1] == file or file.name == "manifest.json"
@@ -116,12 +116,12 @@ def test_a_damaged_checkpoint_and_the_way_on(copy, damage):
             file.write_bytes(file.read_bytes()[:9] if damage == "cut" else b"")
     message = refused(lambda: fit(copy))
     assert message.endswith(
-        f"it is damaged. Delete {newest} to resume from epoch-1-batch-0, which is whole."
+        f"it is damaged. Delete {newest} to resume from epoch-1-batch-0, which is intact."
     )
     saved = shutil.copytree(older, copy / "saved")
     (older / "progress.json").write_text("{}")
     assert refused(lambda: fit(copy)).endswith(
-        "it is damaged. No older one is whole. Give another folder to begin again."
+        "it is damaged. No older one is intact. Give another folder to start over."
     )
     shutil.rmtree(older)
     saved.rename(older)
@@ -190,7 +190,7 @@ def test_a_full_disk(copy, monkeypatch, part):
         why = "RESOURCE_EXHAUSTED" if part == "arrays" else full
         assert refused(lambda: fit(copy, epochs=3), OSError) == (
             f"`fit(checkpoints=...)` cannot save a checkpoint in {copy}: {why}. The last one, "
-            f"{copy / 'epoch-2-batch-0'}, is whole."
+            f"{copy / 'epoch-2-batch-0'}, is intact."
         )
         fresh = copy / "fresh"
         assert refused(lambda: fit(fresh), OSError).endswith(f"{why}. There is none before it.")
@@ -301,7 +301,7 @@ def test_another_call_is_refused(trained, options, name, there, here):
     message = refused(lambda: fit(trained, **options))
     sentence = re.fullmatch(
         r"`fit\(checkpoints=...\)` must be of the same call, got (.*)\. Give another folder, or "
-        r'`resume="anyway"` to go on from there with what is here\.',
+        r'`resume="anyway"` to continue from there with the arguments given here\.',
         message,
     )
     assert sentence, message

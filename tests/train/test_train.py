@@ -260,13 +260,13 @@ def trained(tmp_path_factory):
         (
             {"hidden": 9},
             {},
-            "`fit(checkpoints=...)` must be of this training, got 0.bias: "
+            "`fit(checkpoints=...)` must be of this run, got 0.bias: "
             "float32[8] in {}, float32[9] here. Give another folder.",
         ),
         (
             {"optimizer": optax.adam(0.1)},
             {},
-            "`fit(checkpoints=...)` must be of this training, got "
+            "`fit(checkpoints=...)` must be of this run, got "
             "optimizer.opt_state.0.count: nothing in {}, int32[] here. Give another folder.",
         ),
     ],
@@ -749,6 +749,7 @@ def start(devices, *args):
     )
 
 
+@pytest.mark.slow
 def test_eight_devices_and_two_processes(tmp_path):
     pytest.importorskip("orbax.checkpoint")
     with socket.socket() as free:

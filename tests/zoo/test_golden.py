@@ -3,21 +3,17 @@
 The numbers are in `golden/spikingjelly.npz`; `golden/make_spikingjelly.py` made them and says how.
 """
 
-import json
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from golden_files import assert_close, load
 from xla import AS_USERS
 
 import jaxspike as js
 
-with np.load(Path(__file__).parents[1] / "golden" / "spikingjelly.npz") as file:
-    GOLDEN = dict(file)
-INFO = json.loads(str(GOLDEN["info"]))
+GOLDEN, INFO = load("spikingjelly.npz")
 
 
 def case_id(case):
@@ -32,14 +28,6 @@ def case_id(case):
 CASES = [pytest.param(i, c, id=case_id(c)) for i, c in enumerate(INFO["cases"])]
 SURROGATES = [(i, *s) for i, s in enumerate(INFO["surrogates"])]
 PLIF_CASES = [p for p in CASES if p.values[1]["neuron"] == "PLIF"]
-
-
-def assert_close(got, want):
-    """Every number within 1e-6 absolute or 1e-5 relative."""
-    got, want = np.asarray(got), np.asarray(want)
-    assert got.shape == want.shape
-    excess = np.abs(got - want) / np.maximum(1e-6, 1e-5 * np.abs(want))
-    assert excess.max() <= 1, f"{excess.max():.3g} times the tolerance at {excess.argmax()}"
 
 
 def make_surrogate(name, alpha):

@@ -64,7 +64,7 @@ def test_spikes_are_binary_and_some_neurons_fire(row):
 
 
 @every_neuron
-def test_what_hears_later_inputs_says_so(row):
+def test_only_some_rows_depend_on_later_inputs(row):
     xs = inputs()
     other = xs.at[-1].add(100.0).at[-1, 0].add(-200.0)
     y, changed = run(row.neuron, xs), run(row.neuron, other)

@@ -6,30 +6,19 @@ equal the equations of their paper, written here in float64 NumPy.
 """
 
 import dataclasses
-import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from golden_files import assert_close, load
 from xla import AS_USERS
 
 import jaxspike as js
 
-with np.load(Path(__file__).parents[1] / "golden" / "spikingjelly_zoo.npz") as file:
-    GOLDEN = dict(file)
-INFO = json.loads(str(GOLDEN["info"]))
+GOLDEN, INFO = load("spikingjelly_zoo.npz")
 SEQUENCES = [(i, *s) for i, s in enumerate(INFO["sequences"])]
 CASES = [pytest.param(i, c, id=f"{c['model']}-{i}") for i, c in enumerate(INFO["cases"])]
-
-
-def assert_close(got, want):
-    """Every number within 1e-6 absolute or 1e-5 relative."""
-    got, want = np.asarray(got), np.asarray(want)
-    assert got.shape == want.shape
-    excess = np.abs(got - want) / np.maximum(1e-6, 1e-5 * np.abs(want))
-    assert excess.max() <= 1, f"{excess.max():.3g} times the tolerance at {excess.argmax()}"
 
 
 def make_surrogate(name, value):

@@ -40,7 +40,7 @@ class ReadsBack(NamedTuple):
         window: The part.
         pull: The VJP of one step.
         next_state: The step that recomputes states, from the outputs of contractions.
-        residuals: The residuals of the span that is walked; in flat rows under tiles.
+        residuals: The residuals of the span; in flat rows under tiles.
         g_ys: Cotangents of the outputs, or the position of the buffer for those of an input that
             holds them.
     """
@@ -67,7 +67,7 @@ class Deferred(NamedTuple):
 
 
 class Cotangents(NamedTuple):
-    """The cotangents of what a loop returns: its last state, its delay lines, its outputs."""
+    """The cotangents of the results of a loop: its last state, its delay lines, its outputs."""
 
     state: Arrays
     lines: Arrays
@@ -75,13 +75,13 @@ class Cotangents(NamedTuple):
 
 
 class Pulled(NamedTuple):
-    """What a backward pass carries.
+    """The carry of a backward pass.
 
     Attributes:
         state: The cotangents of the state.
-        lines: Those of delay lines.
-        consts: The sums of those of constants.
-        xs: The rows of those of inputs.
+        lines: The cotangents of delay lines.
+        consts: The sums of the cotangents of constants.
+        xs: The rows of the cotangents of inputs.
     """
 
     state: Arrays
@@ -99,8 +99,8 @@ def pull_back(
         loop: The loop.
         plan: How it is cut.
         needs: What needs a gradient.
-        residuals: What the forward pass has stored.
-        g: Cotangents of what the loop returned.
+        residuals: The residuals stored by the forward pass.
+        g: Cotangents of the results of the loop.
     """
     exact = functools.partial(_pull_back, loop, plan, needs)
     if not is_tiled(loop, plan):

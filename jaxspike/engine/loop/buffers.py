@@ -125,7 +125,7 @@ def segment_loop(
     carry: C,
     *,
     reverse: bool = False,
-    parallel: bool = False,
+    parallel: bool,
 ) -> C:
     """Run ``carry = body(i, t, k, carry)`` over segments ``i`` of ``k`` steps from step ``t``.
 

@@ -29,8 +29,8 @@ def checkpointed_scan(
     """`jax.lax.scan` of a step on flat lists of arrays, with a gradient of little memory.
 
     Inference stores nothing. Under differentiation the residuals are the inputs, a state every
-    ``plan.segment`` steps, the outputs of matrix products and convolutions, and what went into
-    delay lines.
+    ``plan.segment`` steps, the outputs of matrix products and convolutions, and the rows that
+    entered delay lines.
 
     Args:
         loop: The step and its number of steps T.

@@ -7,7 +7,7 @@ step is one contraction over all steps after the loop, not a sum of T of them in
 from collections.abc import Collection
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import JaxprEqn, Var
 
 from ..._types import Array
@@ -37,7 +37,7 @@ def run_stored(loop: Loop, args, stored: list[Array], probes: list[Array | None]
 
     def is_per_neuron(e):  # a scalar to broadcast, given as one value per neuron
         scalar = e.invars[0]
-        return broadcasts_scalar(e) and is_var(scalar) and jnp.ndim(env.get(scalar, 0)) > 0
+        return broadcasts_scalar(e) and is_var(scalar) and np.ndim(env.get(scalar, 0)) > 0
 
     def is_special(e):
         return id(e) in given or (spread and not jaxprs_in(e))

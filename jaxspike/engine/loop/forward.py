@@ -33,8 +33,8 @@ class Residuals(NamedTuple):
         consts: Values of the constants.
         xs: The inputs, ``[T, *]`` each.
         starts: The state at the start of every segment; of every outer one if there are any.
-        stored: The outputs of contractions at every step; none if there are outer segments.
-        lines: Of every delay line its first rows, and what has gone into it.
+        stored: The outputs of contractions at every step; empty if there are outer segments.
+        lines: For each delay line, its first rows and the rows that have entered it.
     """
 
     consts: Arrays
@@ -52,8 +52,8 @@ class Reads(NamedTuple):
         step: The step.
         consts: Values of its constants.
         xs: The inputs, ``[T, *]`` each.
-        n_ys: The number of outputs before those that go into delay lines.
-        lines: What has gone into delay lines, where they are known and not written.
+        n_ys: The number of outputs before those that enter delay lines.
+        lines: The rows that have entered delay lines, if they are known and not written.
     """
 
     window: Window

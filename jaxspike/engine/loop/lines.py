@@ -10,7 +10,7 @@ from .. import device
 from ..program.compat import barrier
 from .buffers import EVERYTHING, Index
 
-#: For the gradient: the first rows of a line, and what has gone into it, ``[T, *]``.
+#: For the gradient: the first rows of a line, and those that have entered it, ``[T, *]``.
 Past = tuple[Array, Array]
 
 
@@ -23,7 +23,7 @@ def read(lines: Sequence[Array], t: Index) -> tuple[list[Array], list[Array]]:
 
 
 def write(lines: Sequence[Array], rows: Sequence[Array], t: Index) -> list[Array]:
-    """The lines after a row has gone into each at step ``t``."""
+    """The lines after a row has entered each at step ``t``."""
     pairs = zip(lines, rows, strict=True)
     return [EVERYTHING.write([a], [row], _place(a, t))[0] for a, row in pairs]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import JaxprEqn
 
 from ..._types import Array
@@ -110,7 +111,7 @@ class StepVJP:
     def is_elementwise(self) -> bool:
         """Whether it can run on tiles of its layer."""
         shape = self.loop.shape
-        if shape is None or any(jnp.ndim(a) for a in self.values):
+        if shape is None or any(np.ndim(a) for a in self.values):
             return False
         if any(type_of(v).shape not in ((), shape) for v in [*self.invars, *self.outvars]):
             return False

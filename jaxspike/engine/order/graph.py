@@ -59,8 +59,8 @@ class Graph:
     def step_of(self, eqns: list[JaxprEqn], states: list[int]) -> Step:
         """Some equations and states as a step whose outputs are what the other equations read.
 
-        A state that is late by more than one step is an input instead, and its new value an output:
-        the last ones, in order.
+        A state delayed by more than one step is an input instead, and its new value an output: the
+        last ones, in order.
         """
         step = self.step
         inside = {self.producer[v] for e in eqns for v in e.outvars}
@@ -78,6 +78,6 @@ class Graph:
         return Step(consts, [step.state[k] for k in state], xs, new_state, [*ys, *sources], eqns)
 
     def split(self, states: list[int]) -> tuple[list[int], list[int]]:
-        """Those of some states that are late by one step, and the others."""
+        """Some states, split into those delayed by one step and the others."""
         delays = self.step.delays
         return [k for k in states if k not in delays], [k for k in states if k in delays]

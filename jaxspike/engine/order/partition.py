@@ -1,4 +1,4 @@
-"""The equations of one step, partitioned into what loops over time together and what does not."""
+"""The equations of one step, partitioned into those that share a loop and those that need none."""
 
 import dataclasses
 import graphlib
@@ -23,8 +23,8 @@ class Part:
 
     Attributes:
         kind: ``"invariant"`` (the same at every step), ``"parallel"`` (on no cycle: all steps at
-            once), ``"shift"`` (a state on no cycle: its source, one step late) or ``"loop"`` (a
-            cycle).
+            once), ``"shift"`` (a state on no cycle: its source, delayed by one step) or ``"loop"``
+            (a cycle).
         eqns: The equations, in topological order.
         states: The positions of its states in the step.
     """

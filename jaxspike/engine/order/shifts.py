@@ -1,7 +1,7 @@
-"""States on no cycle: what they become, some steps late.
+"""States on no cycle: their sources, delayed by some steps.
 
 A queue of n arrays is a chain of n such states. Nested concatenations of them would be too deep for
-XLA: each is made of the first rows of its chain and of what goes into it.
+XLA: each is made of the first rows of its chain and of the rows that enter it.
 """
 
 import bisect
@@ -21,12 +21,12 @@ from .partition import Part
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """States each of which goes into the one before it: their first rows, then the source.
+    """States of which each feeds the one before it: their first rows, then the source.
 
     Attributes:
         states: Their positions in the step; the last of the chain, which comes out, is first.
-        blocks: The rows of each, the next to come out first; then what goes in, ``[T, *]``.
-        taps: How many of the states are read.
+        blocks: The rows of each, the next to come out first; then those that enter, ``[T, *]``.
+        taps: The number of states that are read.
     """
 
     states: list[int]
@@ -62,7 +62,7 @@ class Shifts:
         parts: Its parts.
         state: The first state.
         length: The number of steps T.
-        over_time: What goes in, ``[T, *]``, of an atom that is no such state.
+        over_time: The rows, ``[T, *]``, of an atom that is not such a state.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Read the step: as a list of equations, and what is true of each."""
+"""Read the step: its equations, and facts about them."""
 
 from .axis import (
     MOVES as MOVES,

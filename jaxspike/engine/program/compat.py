@@ -1,4 +1,4 @@
-"""Names that JAX does not make public, found by a sample of a public call or behind a default."""
+"""Names that JAX does not make public, found by tracing a public call or with a fallback."""
 
 import functools
 import pathlib
@@ -33,7 +33,7 @@ barrier.defjvp(lambda primals, tangents: (barrier(*primals), *tangents))
 
 
 def effects(eqn: JaxprEqn) -> list[Effect]:
-    """The side effects of an equation; naming a mapped axis (`lax.psum`) is not one."""
+    """The side effects of an equation; a mapped axis by name (`lax.psum`) is not one."""
     return [e for e in eqn.effects if type(e) is not _named_axis_effect()]
 
 

@@ -1,4 +1,4 @@
-"""Delay lines of a step: a ring buffer and its places, read as one state late by n steps."""
+"""Delay lines of a step: a ring buffer and its positions, read as one state n steps late."""
 
 import dataclasses
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class DelayLines:
     kept: list[int]
 
     def open(self, state: list[Array]) -> list[Array]:
-        """The state of `read`: of every line its rows, the next to come out first."""
+        """The state of `read`: for each line its rows, the next to come out first."""
         found = dict(enumerate(state))
         for buffer, following, n in self.lines:
             waiting = rows(state[buffer], state[following])
@@ -35,7 +35,7 @@ class DelayLines:
         return [found[k] for k in self.kept]
 
     def close(self, state: list[Array], last: list[Array], length: int) -> list[Array]:
-        """The state of the step after ``length`` steps from ``state``, of that of `read`."""
+        """The state of the step ``length`` steps after ``state``, from that of `read`."""
         closed = list(state)
         for k, a in zip(self.kept, last, strict=True):
             closed[k] = a
@@ -49,8 +49,8 @@ class DelayLines:
 def read(step: Step) -> tuple[Step, DelayLines]:
     """A step in which every delay line is one state.
 
-    Its value is what comes out, and its new value what goes in; `Step.delays` has the number of
-    steps between the two. A buffer of which a step sees more than that stays as it is.
+    Its value is the row that comes out, and its new value the one that goes in; `Step.delays` has
+    the number of steps between the two. A buffer that a step uses in any other way stays as it is.
     """
     place = {v: k for k, v in enumerate(step.state)}
     lines = {}

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import Jaxpr, JaxprEqn, Var
 
@@ -112,7 +112,7 @@ def evaluate_elementwise(
         if body is not None:
             outs = evaluate_elementwise(body.invars, body.outvars, body.eqns, values, shape)
         elif broadcasts_scalar(e):
-            per_neuron = jnp.ndim(values[0]) > 0  # given as one value per neuron
+            per_neuron = np.ndim(values[0]) > 0  # given as one value per neuron
             outs = [values[0] if per_neuron else lax.broadcast(values[0], shape)]
         else:
             out = e.primitive.bind(*values, **e.params)

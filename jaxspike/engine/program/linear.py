@@ -17,7 +17,7 @@ _GIVEN = {"div": (1,), "select_n": (0,), "gather": (1,), "dynamic_slice": range(
 
 
 def scales(eqn: JaxprEqn, positions: Collection[int]) -> list[int] | None:
-    """What scales the inputs of an equation that is linear in some of them.
+    """The factors by which an equation that is linear in some inputs scales them.
 
     Args:
         eqn: The equation.

@@ -1,4 +1,4 @@
-"""One recurrence: a step that runs over and over, and the facts that everything about it needs."""
+"""One recurrence: a step that runs over and over, and the facts about it that others need."""
 
 import dataclasses
 import functools
@@ -20,8 +20,8 @@ class Loop:
     Attributes:
         step: The step.
         length: The number of steps T.
-        delays: Of its delay lines, the numbers of steps between what goes in, which are its last
-            outputs, and what comes out, its last inputs.
+        delays: The lengths of its delay lines in steps. The rows that enter them are its last
+            outputs, and those that come out its last inputs.
         rules: The step with the custom derivatives that its VJP takes, where ``step`` has what
             differentiation makes of them.
     """

@@ -13,6 +13,7 @@ def must_run_in_sequence(eqn: JaxprEqn, time_varying: set[Var]) -> bool:
     - Random numbers of a generator other than threefry: `vmap` draws different ones.
     - A `cond` whose predicate changes over time: `vmap` computes every branch at every step, with
       a copy of its weights for each step.
+    - A `while_loop`: `vmap` runs it for every step until the last one is done.
     - A `jax.pure_callback` that `vmap` refuses, because it has no ``vmap_method``.
 
     Args:
@@ -26,7 +27,7 @@ def must_run_in_sequence(eqn: JaxprEqn, time_varying: set[Var]) -> bool:
 
 def _is_sequential(eqn: JaxprEqn) -> bool:
     name = eqn.primitive.name
-    if name in ("cond", "rng_bit_generator"):
+    if name in ("cond", "while", "rng_bit_generator"):
         return True
     if name == "pure_callback":
         return eqn.params["vmap_method"] is None

@@ -30,7 +30,7 @@ class Step:
         new_state: Atoms of the state after the step, in the order of ``state``.
         ys: Atoms of the output.
         eqns: The equations, in topological order.
-        delays: By position, the states that are what ``new_state`` was n > 1 steps ago, and n.
+        delays: By position, the states that are the ``new_state`` of n > 1 steps ago, and n.
     """
 
     consts: list[Var]

@@ -113,7 +113,7 @@ def _as_tree(graph) -> Tree:
 
 
 def _check_nesting(graph) -> None:
-    """Refuse a graph that contains itself, and what is no node, before they are converted."""
+    """Refuse graphs that contain themselves, and other objects than nodes, before conversion."""
     outside: tuple[object, ...] = (graph,)
     todo, count = [("", graph, outside)], 0
     while todo:

@@ -4,7 +4,7 @@ import numpy as np
 from flax import nnx
 
 from ...neurons import Neuron, SequenceNeuron
-from ...nn import AvgPool, Flatten, MaxPool, Recurrent, Spiking
+from ...nn import AvgPool, Flatten, MaxPool, Recurrent, SparseLinear, Spiking
 from ..file import Tree
 from ..graph import Node
 from ..graph_module import Graph
@@ -102,7 +102,7 @@ class NodeWriter:
         def refuse(what: str, fix: str) -> ValueError:
             return self.refusal(name, what, fix)
 
-        if isinstance(layer, nnx.Linear):
+        if isinstance(layer, nnx.Linear | SparseLinear):
             return self._linear(layer, name, wire)
         if isinstance(layer, Scale):
             return {"type": "Scale", "scale": wire.to_nir(layer.scale[...])}
@@ -133,11 +133,13 @@ class NodeWriter:
             raise refuse("an nnx.BatchNorm", fix)
         raise refuse(f"a {type(layer).__name__}", "Leave it out or replace it.")
 
-    def _linear(self, layer: nnx.Linear, name: str, wire: Wire) -> Tree:
+    def _linear(self, layer: nnx.Linear | SparseLinear, name: str, wire: Wire) -> Tree:
         if len(wire.sample) != 1:
             fix = "Flatten before it; `input_shape` is that of one sample, without batch."
             raise self.refusal(name, f"a Linear layer over {wire.sample}", fix)
-        weight = np.asarray(layer.kernel[...], np.float32).T
+        # NIR has matrices only
+        kernel = layer.to_dense() if isinstance(layer, SparseLinear) else layer.kernel[...]
+        weight = np.asarray(kernel, np.float32).T
         if wire.order is not None:
             placed = np.empty_like(weight)
             placed[:, wire.order] = weight

@@ -32,10 +32,10 @@ def to_nir(
     which `from_nir` follows: it restores the same numbers, bit for bit. Surrogates are not written.
 
     The network may consist of neurons (`IF`, `LIF` with hard reset, `LI`, `CubaLIF`, `DiscreteLIF`,
-    `Delay`), `nnx.Linear`, `nnx.Conv`, `AvgPool`, `Flatten`, `Recurrent`, networks of `from_nir`,
-    and modules whose ``__call__`` runs such layers and adds up their outputs. Dropout is left out.
-    A flattened image that is an output is permuted to Flax's order, channels last, by a Linear
-    node.
+    `Delay`), `nnx.Linear`, `SparseLinear` (written as a matrix), `nnx.Conv`, `AvgPool`, `Flatten`,
+    `Recurrent`, networks of `from_nir`, and modules whose ``__call__`` runs such layers and adds up
+    their outputs. Dropout is left out. A flattened image that is an output is permuted to Flax's
+    order, channels last, by a Linear node.
 
     Args:
         net: The network, with its current parameters.

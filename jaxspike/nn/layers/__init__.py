@@ -28,4 +28,5 @@ from .rnn import (
     SpikingLSTM as SpikingLSTM,
 )
 from .self_attention import SpikingSelfAttention as SpikingSelfAttention
+from .sparse import SparseLinear as SparseLinear
 from .weight_standardization import WSConv as WSConv, WSLinear as WSLinear

@@ -108,8 +108,8 @@ class TemporalEffectiveBatchNorm(_PerStepNorm, nnx.BatchNorm):  # type: ignore[m
     ``y_t = temporal_scale_t * (scale * (x_t - mean) / sqrt(var + epsilon) + bias)``.
 
     It is made for sequences of ``steps`` time steps. In training it takes whole sequences; in
-    evaluation it also takes single steps, which its state counts. A step too many is an error, or
-    NaN if that is only known at run time: start each sequence from ``init_state``.
+    evaluation it also takes single steps, which its state counts. An extra step is an error, or NaN
+    if that is only known at run time: start each sequence from ``init_state``.
 
     Args:
         num_features: Size of the last axis.
@@ -151,8 +151,8 @@ class BatchNormThroughTime(_PerStepNorm):
     variance is the biased one, as in `flax.nnx.BatchNorm`.
 
     It is made for sequences of ``steps`` time steps. In training it takes whole sequences; in
-    evaluation it also takes single steps, which its state counts. A step too many is an error, or
-    NaN if that is only known at run time: start each sequence from ``init_state``.
+    evaluation it also takes single steps, which its state counts. An extra step is an error, or NaN
+    if that is only known at run time: start each sequence from ``init_state``.
 
     Args:
         num_features: Size of the last axis, C.

@@ -134,12 +134,7 @@ class AvgPool(_Pool):
     converted to float32.
 
     Args:
-        window: Size of the window along each spatial axis, such as ``(2, 2)``.
-        strides: Step of the window along each spatial axis; the window itself if None.
-        padding: ``"VALID"``, ``"SAME"``, or a pair (before, after) for each spatial axis, such as
-            ``((1, 1), (1, 1))`` for PyTorch's ``padding=1``. ``"SAME"`` is something else: for an
-            output of ``ceil(H / stride)`` it pads as little as needed, the odd one after the image.
-        ceil_mode: Whether entries after the last full window get a window too, as in PyTorch.
+        window, strides, padding, ceil_mode: As for `MaxPool`.
         count_include_pad: Whether padding counts as zeros; else the mean is over the entries of the
             image alone. What ``ceil_mode`` adds never counts.
 
@@ -315,7 +310,7 @@ def _up_to_last_window(n: int, before: int, after: int, window: int, stride: int
 
 
 def _lowest(dtype) -> np.ndarray:
-    """What no entry is below."""
+    """The smallest value of a dtype."""
     if jnp.issubdtype(dtype, jnp.bool_):
         return np.asarray(False)
     whole = jnp.issubdtype(dtype, jnp.integer)

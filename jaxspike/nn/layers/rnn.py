@@ -147,20 +147,12 @@ class SpikingGRU(_SpikingCell):
     ``h_t = (1 - z) * n + z * h_{t-1}``, which is the output and, starting at 0, the state,
     ``[N, features]``.
 
-    Stack layers in `Sequential`, with a `Dropout` between them; run both directions of time with
-    `Bidirectional`.
-
     Args:
-        in_features: Size of the last axis of the input.
-        features: Size of the output.
-        surrogate: Derivative of the gates; ``Erf()`` if None.
+        in_features, features, surrogate, use_bias, rngs: As for `SpikingLSTM`.
         candidate_surrogate: Derivative of ``n``; the one of the gates if None.
-        use_bias: Whether there are ``b_ih`` and ``b_hh``.
-        rngs: Source of keys for the weights, uniform within ``1 / sqrt(features)``.
 
     Raises:
-        TypeError: If a size is not an integer, or a surrogate is not a `Surrogate`.
-        ValueError: If a size is below 1, or the last axis of the input is not ``in_features``.
+        TypeError, ValueError: As for `SpikingLSTM`.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js

@@ -68,8 +68,7 @@ class WSLinear(_WeightStandardized, nnx.Linear):  # type: ignore[misc]
 
     Args:
         *args: Arguments of `flax.nnx.Linear`: ``in_features, out_features``.
-        use_gain: Whether there is a learned ``gain``, one per output, which starts at 1.
-        epsilon: Added to the variance.
+        use_gain, epsilon: As for `WSConv`.
         **options: Options of `flax.nnx.Linear`.
 
     Example:

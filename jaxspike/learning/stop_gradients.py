@@ -1,6 +1,6 @@
-"""One step in two worlds: its states with some gradients stopped, its outputs with others."""
+"""One step with some gradients stopped on the way to its states, and others to its outputs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from jax import lax
 from jax.extend.core import JaxprEqn, Var
@@ -12,34 +12,41 @@ from .flow import Edge
 Stops = frozenset[Edge]
 
 
-def in_two_worlds(
-    step: Step, env: dict[Var, Array], carry: Stops, emit: Stops, also: Sequence[Var] = ()
+def evaluate_stopped(
+    step: Step,
+    env: dict[Var, Array],
+    carry: Stops,
+    emit: Stops,
+    also: Sequence[Var] = (),
+    shifts: Mapping[Var, Array] | None = None,
 ) -> tuple[list[Array], list[Array], list[Array]]:
-    """The next states with the gradient of some edges stopped, the outputs with that of others.
+    """The next states and the outputs of a step, each with the gradient of some edges stopped.
 
     Args:
         step: The step.
         env: The values of its constants, states and inputs, and of other variables if known.
-        carry: The edges without a gradient to the next states.
-        emit: The edges without a gradient to the outputs.
+        carry: The edges that pass no gradient to the next states.
+        emit: The edges that pass no gradient to the outputs.
         also: Variables to return as well, with the gradients of the next states.
+        shifts: Values to add to some variables, for the outputs.
 
     Returns:
         The next states, the outputs, and the values of ``also``.
     """
-    first = _World(step, carry, dict(env))
+    first = _Evaluation(step, carry, dict(env))
     first.evaluate([*step.new_state, *also])
-    second = _World(step, emit, dict(env), first)
+    second = _Evaluation(step, emit, dict(env), first, shifts)
     second.evaluate(step.ys)
     new, more = ([value(first.env, v) for v in atoms] for atoms in (step.new_state, also))
     return new, [value(second.env, v) for v in step.ys], more
 
 
-class _World:
+class _Evaluation:
     """The equations of a step with the gradient of some edges stopped."""
 
-    def __init__(self, step: Step, stops: Stops, env: dict[Var, Array], other=None):
+    def __init__(self, step: Step, stops: Stops, env: dict[Var, Array], other=None, shifts=None):
         self.step, self.stops, self.env, self.other = step, stops, env, other
+        self.shifts: Mapping[Var, Array] = shifts or {}
         self.read: dict[int, list[Array]] = {}
 
     def evaluate(self, targets: Iterable[Atom]) -> None:
@@ -47,12 +54,14 @@ class _World:
         for i, e in enumerate(self.step.eqns):
             if id(e) in needed and any(v not in self.env for v in outputs_of([e])):
                 self.env.update(zip(outputs_of([e]), self._outputs(i, e), strict=True))
+                moved = [v for v in outputs_of([e]) if v in self.shifts]
+                self.env.update({v: self.env[v] + self.shifts[v] for v in moved})
 
     def _outputs(self, i: int, e: JaxprEqn) -> list[Array]:
         ins, outs = unique(e.invars), outputs_of([e])
         given = [self.env[v] for v in ins]
         self.read[i] = given
-        if self._is_same(i, ins, given):  # computed once for both worlds
+        if self._is_same(i, ins, given):  # computed once for both
             return [self.other.env[v] for v in outs]
         given = [
             lax.stop_gradient(a) if (i, v) in self.stops else a

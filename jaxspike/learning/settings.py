@@ -1,0 +1,47 @@
+"""`Online`: how a training loop learns while a sequence runs."""
+
+import dataclasses
+from typing import Literal
+
+from .. import _check
+from .online import Credit, check_credit, check_traces
+
+UPDATES = ("sequence", "window")
+
+
+@dataclasses.dataclass(frozen=True)
+class Online:
+    """How `jaxspike.train.fit` learns forward in time: ``fit(..., learning=Online())``.
+
+    The loss of a batch is the mean over its time steps of the loss of the output of each. Its
+    gradient is that of `online`; memory does not depend on the number of time steps.
+
+    Args:
+        credit: What carries gradients, as in `online`.
+        window: How many time steps are computed at a time, as in `online`. It must divide the
+            number of time steps of a batch.
+        update: ``"sequence"``: one update per batch, with the gradient of all time steps;
+            ``"window"``: one after every window, with that of its steps.
+        traces: ``"exact"`` or ``"factored"``, as in `online`.
+        decay: The decay of factored traces.
+
+    Raises:
+        TypeError, ValueError: If an argument is none of these.
+
+    Example:
+        >>> import jaxspike as js
+        >>> js.learning.Online(credit="local", window=10)
+        Online(credit='local', window=10, update='sequence', traces='exact', decay=None)
+    """
+
+    credit: Credit = "local"
+    window: int = 1
+    update: Literal["sequence", "window"] = "sequence"
+    traces: Literal["exact", "factored"] = "exact"
+    decay: float | None = None
+
+    def __post_init__(self) -> None:
+        pair = check_credit("Online", self.credit)
+        window = _check.integer("`Online(window=...)`", self.window, low=1)
+        check_traces("Online", pair, window, self.traces, self.decay)
+        _check.one_of("`Online(update=...)`", self.update, UPDATES)
