@@ -32,7 +32,7 @@ def run_stored(loop: Loop, args, stored: list[Array], probes: list[Array | None]
     given = {id(e): i for i, e in enumerate(loop.contractions)}
     env = dict(zip([*step.consts, *step.state, *step.xs], [*consts, *state, *x], strict=True))
     # a scalar may be given as one value per neuron
-    spread = any(jnp.shape(env[v]) != type_of(v).shape for v in step.consts)
+    spread = any(np.shape(env[v]) != type_of(v).shape for v in step.consts)
     changing: list[list[Array]] = [[] for _ in given]
 
     def is_per_neuron(e):  # a scalar to broadcast, given as one value per neuron
