@@ -14,8 +14,8 @@ from ..engine.program import (
     has_gradient,
     is_elementwise,
     is_var,
+    location,
     scales,
-    source,
     type_of,
     unique,
 )
@@ -119,7 +119,7 @@ class Flow:
             read = [v for v in unique(e.invars) if is_inexact(v)]
             far = [v for v in read if k in self.memory.get(v, NOTHING)]
             far = [v for v in far if not self.is_pointwise(i, v)]
-            names = [moved[v] for v in read if v in moved] + [source(e) for _ in far]
+            names = [moved[v] for v in read if v in moved] + [location(e) for _ in far]
             if names and has_gradient(e) and not _is_synapse(e):
                 moved.update(dict.fromkeys(e.outvars, names[0]))
         new = step.new_state[k]

@@ -16,8 +16,8 @@ from ..engine.program import (
     flatten,
     function,
     is_var,
+    location,
     outputs_of,
-    source,
     type_of,
     unique,
     value,
@@ -89,7 +89,7 @@ def hidden_in(f: Pointwise, v: Var, flow: Flow) -> str | None:
     if type_of(v).shape == f.shape:
         return None
     calls = [e for e in f.eqns if body_of(e) is not None and v in e.invars]
-    return next((source(e) for e in calls if _has_derivative(e, v, flow)), None)
+    return next((location(e) for e in calls if _has_derivative(e, v, flow)), None)
 
 
 def _has_derivative(e: JaxprEqn, v: Var, flow: Flow) -> bool:

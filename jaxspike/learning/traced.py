@@ -10,7 +10,7 @@ from jax.extend.core import Var
 from .. import _check
 from .._types import Array, Tree
 from ..engine.device import portable
-from ..engine.program import Step, flatten, prune, source, trace_context_error, type_of, unique
+from ..engine.program import Step, flatten, location, prune, trace_context_error, type_of, unique
 from .flow import Flow
 
 Traced = tuple[Step, list[Array], Tree]
@@ -71,7 +71,7 @@ def _check_samples(call: str, step: Step) -> None:
         elif read and e.primitive.name in ("rsqrt", "sqrt") and id(e) in stateful:
             raise ValueError(
                 f"`{call}(step)` must have a step that treats every sample alone, got statistics "
-                f"over samples in {source(e)}, as of a BatchNorm in training mode. Call "
+                f"over samples in {location(e)}, as of a BatchNorm in training mode. Call "
                 "`net.eval()`, or use `jaxspike.nn.WSLinear`."
             )
         elif read:  # what normalizes has no batch axis

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jax.extend.core import JaxprEqn, Var
 
 from .._types import Shape
-from ..engine.program import has_gradient, is_var, scales, source, type_of, unique
+from ..engine.program import has_gradient, is_var, location, scales, type_of, unique
 from .flow import Edge, Flow
 
 CONSTANT, LINEAR = "constant", "linear"
@@ -38,7 +38,7 @@ class Way:
         if self.kind not in (CONSTANT, LINEAR):
             return self.kind
         first = next((e for e in self.eqns if e.primitive.name != "dot_general"), self.eqns[0])
-        return source(first)
+        return location(first)
 
     def is_product(self, shape: Shape) -> bool:
         """Whether it is one matrix product, whose outputs are the neurons."""
@@ -91,10 +91,10 @@ def _through(flow: Flow, e: JaxprEqn, at: list[int], kinds: set[str]) -> tuple[s
     factors = scales(e, at)
     known = kinds <= {CONSTANT, LINEAR}
     if factors is None or len(kinds) > 1 or not known:
-        return (source(e) if known else (kinds - {CONSTANT, LINEAR}).pop()), []
+        return (location(e) if known else (kinds - {CONSTANT, LINEAR}).pop()), []
     moving = [j for j in factors if flow.varies(e.invars[j])]
     if not moving:
         return kinds.pop(), []
     if kinds != {CONSTANT} or scales(e, moving) is None:  # not linear in an index or a divisor
-        return source(e), []
+        return location(e), []
     return LINEAR, unique(e.invars[j] for j in moving)

@@ -2,18 +2,18 @@
 
 import pathlib
 import sys
-import types
 
 import jax
 from jax.extend.core import JaxprEqn
 
 from .jaxpr import jaxprs_in
 
-_PACKAGE = pathlib.Path(__file__).parents[2]
+# whose frames are passed over
+LIBRARIES = [pathlib.Path(__file__).parents[2], pathlib.Path(jax.__file__).parent]
 _CALLS = ("jit", "closed_call", "custom_jvp_call", "custom_vjp_call")
 
 
-def source(eqn: JaxprEqn) -> str:
+def location(eqn: JaxprEqn) -> str:
     """The operation, or the layer if it is a call of one, and the line: ``scan at a.py:3 (f)``."""
     name, scopes = eqn.primitive.name, str(eqn.source_info.name_stack).split("/")
     name = scopes[0] if name in _CALLS and scopes[0] else name
@@ -22,13 +22,10 @@ def source(eqn: JaxprEqn) -> str:
 
 def _line(eqn: JaxprEqn) -> str:
     """The innermost frame outside of the libraries, also of what is inside; "" if none is known."""
-    libraries = [_folder(jax), _folder(sys.modules.get("flax")), _PACKAGE]
+    flax = getattr(sys.modules.get("flax"), "__file__", None)
+    libraries = [*LIBRARIES, *([pathlib.Path(flax).parent] if flax else [])]
     for frame in getattr(eqn.source_info.traceback, "frames", ()):
         path = pathlib.Path(frame.file_name)
-        if path.is_absolute() and not any(path.is_relative_to(a) for a in libraries if a):
+        if path.is_absolute() and not any(map(path.is_relative_to, libraries)):
             return f" at {path}:{frame.line_num} ({frame.function_name.rpartition('.')[2]})"
     return next(filter(None, (_line(e) for body in jaxprs_in(eqn) for e in body.eqns)), "")
-
-
-def _folder(module: types.ModuleType | None) -> pathlib.Path | None:
-    return pathlib.Path(module.__file__).parent if module and module.__file__ else None
