@@ -1,6 +1,7 @@
 """How a parameter enters a pool: added, as a matrix, or through another linear operation."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from jax.extend.core import JaxprEqn, Var
 
@@ -47,19 +48,34 @@ class Way:
         return e.primitive.name == "dot_general" and len(self.operands) == 1
 
 
-def way(flow: Flow, stops: frozenset[Edge], parameter: Var, target: Var) -> Way | None:
-    """The way from a parameter to a variable, or None if there is none."""
+def ways(flow: Flow, stops: frozenset[Edge], parameters: Sequence[Var], target: Var) -> list[Way]:
+    """The ways from parameters to a variable, for those that reach it."""
+    ahead = flow.reaches([target], stops)
+    eqns = [
+        (i, e)
+        for i, e in enumerate(flow.step.eqns)
+        if has_gradient(e) and any(v in ahead and flow.varies(v) for v in e.outvars)
+    ]
+    found = [_way(flow, stops, p, target, eqns) for p in parameters if p in ahead]
+    return [w for w in found if w is not None]
+
+
+def _way(
+    flow: Flow,
+    stops: frozenset[Edge],
+    parameter: Var,
+    target: Var,
+    ahead: list[tuple[int, JaxprEqn]],
+) -> Way | None:
     if parameter is target:
         return Way(parameter, target, [], CONSTANT, ())
-    ahead = flow.reaches([target], stops)
     kinds = {parameter: CONSTANT}
     operands: list[Var] = []
     eqns = []
-    for i, e in enumerate(flow.step.eqns):
-        on_way = any(flow.varies(v) and v in ahead for v in e.outvars) and has_gradient(e)
+    for i, e in ahead:
         path = {v for v in unique(e.invars) if v in kinds and (i, v) not in stops}
         at = [j for j, v in enumerate(e.invars) if is_var(v) and v in path]
-        if not on_way or not at:
+        if not at:
             continue
         eqns.append(e)
         kind, factor = _through(flow, e, at, {kinds[v] for v in path})
