@@ -182,9 +182,7 @@ def test_refused(kind, call, sentence):
 )
 def test_what_is_not_linear_in_its_operand_is_refused(f, operation):
     """A filtered index, predicate or divisor is none: the gradient would be wrong."""
-    with pytest.raises(
-        ValueError, match=f"got params, which enters through `{operation}` at .*{f.__name__}"
-    ):
+    with pytest.raises(ValueError, match=f"got params, which enters through `{operation}`"):
         first_call(f)
 
 
