@@ -66,7 +66,7 @@ MAY_IMPORT = {
     },
     "nn": {
         *(*BASE, *NEURONS, "_elsewhere", "_paths", "engine", "engine.network_size"),
-        *("learning", "learning.linear_layer", "nn"),
+        *("engine.program", "learning", "learning.linear_layer", "nn"),
     },
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
     "debug": {*BASE, *NEURONS, "engine", "nn", "debug"},
