@@ -8,7 +8,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from .._types import Array
-from ..engine.program import Atom, is_var, type_of
+from ..engine.program import Atom, is_var, type_of, value
 
 Evaluate = Callable[[JaxprEqn, list[Array]], Array]
 
@@ -30,9 +30,9 @@ def scaled(spikes: Array, scale: Array) -> Scaled:
     return Scaled(spikes, scale.reshape(*[1] * (spikes.ndim - 1), -1))
 
 
-def plain(value: Array | Scaled) -> Array:
+def plain(x: Array | Scaled) -> Array:
     """The array, multiplied."""
-    return value.spikes * value.scale if isinstance(value, Scaled) else value
+    return x.spikes * x.scale if isinstance(x, Scaled) else x
 
 
 def apply(eqn: JaxprEqn, inputs: list[Array | Scaled], evaluate: Evaluate) -> Array | Scaled:
@@ -54,9 +54,9 @@ def apply(eqn: JaxprEqn, inputs: list[Array | Scaled], evaluate: Evaluate) -> Ar
             weights = _weights(eqn, i, scale, other)
             if weights is not None:
                 return evaluate(eqn, [spikes, weights] if i == 0 else [weights, spikes])
-        elif name == "mul" and (factor := _number(eqn.invars[1 - i])) is not None:
+        elif name == "mul" and (factor := number(eqn.invars[1 - i])) is not None:
             return Scaled(spikes, scale * factor)
-        elif name == "div" and i == 0 and (factor := _number(eqn.invars[1])) is not None:
+        elif name == "div" and i == 0 and (factor := number(eqn.invars[1])) is not None:
             return Scaled(spikes, scale / factor)
         elif (moved := _moved(eqn, spikes.shape, scale)) is not None:
             return Scaled(evaluate(eqn, [spikes]), moved)
@@ -99,6 +99,9 @@ def _moved(eqn: JaxprEqn, shape: tuple[int, ...], scale: Array) -> Array | None:
     return None
 
 
-def _number(atom: Atom) -> float | None:
-    """A literal number."""
-    return None if is_var(atom) or np.ndim(atom.val) else float(atom.val)
+def number(atom: Atom) -> float | None:
+    """The number that a literal is."""
+    if is_var(atom):
+        return None
+    literal = value({}, atom)
+    return float(literal) if np.ndim(literal) == 0 else None

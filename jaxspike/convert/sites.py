@@ -22,7 +22,7 @@ from ..engine.program import (
     unique,
     value,
 )
-from .scaled import Scaled, apply, plain
+from .scaled import Scaled, apply, number, plain
 
 # what runs a body: derivative rules do not matter to a spiking network
 _CALLS = {
@@ -61,7 +61,7 @@ class Site:
     def pool(self, x: Array) -> Array:
         """``x`` after max pooling."""
         for eqn in self.pools:
-            x = _evaluate(eqn, [x, *eqn.invars[1:]])
+            x = _evaluate(eqn, [x])
         return x
 
 
@@ -121,7 +121,7 @@ def _run(eqns: Sequence[JaxprEqn], env: dict[Var, Any]) -> None:
 
 
 def _evaluate(eqn: JaxprEqn, inputs: Sequence[Array]) -> Array:
-    env = {v: a for v, a in zip(eqn.invars, inputs, strict=True) if is_var(v)}
+    env: dict[Var, Any] = {v: a for v, a in zip(eqn.invars, inputs, strict=True) if is_var(v)}
     _run([eqn], env)
     return env[eqn.outvars[0]]
 
@@ -181,12 +181,13 @@ def _program(jaxpr: Jaxpr, n_data: int) -> Program:
     need = set(unique(jaxpr.outvars))
     kept = list[Site | JaxprEqn]()
     for part in reversed(parts):
-        is_site = isinstance(part, Site)
-        outs = [part.out] if is_site else part.outvars
+        if isinstance(part, Site):
+            outs, ins = [part.out], [part.x] if part.slope is None else [part.x, part.slope]
+        else:
+            outs, ins = part.outvars, part.invars
         if any(v in need for v in outs):
             kept.append(part)
-            ins = [part.x, part.slope] if is_site else part.invars
-            need.update(unique(a for a in ins if a is not None))
+            need.update(unique(ins))
     data = set(jaxpr.invars[len(jaxpr.invars) - n_data :])
     islands = list[str]()
     for part in kept[::-1]:
@@ -232,7 +233,7 @@ class _Finder:
         if not jnp.issubdtype(type_of(out).dtype, jnp.floating):
             return
         x, slope, high = self._rectified(e)
-        if x is not None and x in data:
+        if x is not None and x in data and slope not in data:
             self.sites[out] = Site(out, x, slope, high, (), line_of(e) or e.primitive.name)
             return
         operand = e.invars[0]
@@ -302,16 +303,15 @@ class _Finder:
         if not (is_var(a) and is_var(b)):
             return False
         p, q = self.producer.get(a), self.producer.get(b)
-        same = p is not None and q is not None and p.primitive is q.primitive
-        return same and (list(map(id, p.invars)), str(p.params)) == (
-            list(map(id, q.invars)),
-            str(q.params),
-        )
+        if p is None or q is None or p.primitive is not q.primitive:
+            return False
+        reads = [[id(v) for v in e.invars] for e in (p, q)]
+        return reads[0] == reads[1] and str(p.params) == str(q.params)
 
     def _number(self, a: Atom) -> float | None:
         """The number that fills a literal or a broadcast literal."""
         if not is_var(a):
-            return float(a.val) if np.ndim(a.val) == 0 else None
+            return number(a)
         e = self.producer.get(a)
         if e is not None and e.primitive.name in ("broadcast_in_dim", "convert_element_type"):
             return self._number(e.invars[0])

@@ -1,6 +1,7 @@
 """`SpikingANN`: the equations of an ANN, in which activations are neurons."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,8 +12,8 @@ from flax import nnx
 from .. import _check
 from .._types import Array, DType, Tree
 from ..cost import operations
-from ..debug import record
-from ..engine.program import trace_context_error
+from ..debug.record import record
+from ..engine.program import trace_context_error, type_of
 from ..nn import Spiking, SpikingModule
 from .conversion_report import Activation, ConversionReport
 from .scaled import Scaled, plain, scaled
@@ -51,14 +52,15 @@ class SpikingANN(SpikingModule):
     """
 
     def __init__(self, ann: Callable[..., Any], shape: tuple[int, ...], v_init: float):
-        self.ann = nnx.clone(ann) if isinstance(ann, nnx.Module) else None
-        if self.ann is not None:
+        self.ann = None
+        if isinstance(ann, nnx.Module):
+            self.ann = nnx.clone(ann)
             self.ann.eval()
         arrays, self._call = _split(ann)
         self.arguments = nnx.List([nnx.Param(a) for a in arrays])
         self.features, self.v_init = shape[1:], v_init
-        self.thresholds = nnx.List([])
-        self.neurons: list[Spiking] = nnx.List([])
+        self.thresholds: nnx.List[nnx.Param[Array]] = nnx.List([])
+        self.neurons: nnx.List[Spiking] = nnx.List([])
         self.islands: tuple[str, ...] = ()
 
     def init_state(self, shape, dtype: DType = jnp.float32) -> list[Any]:
@@ -75,9 +77,9 @@ class SpikingANN(SpikingModule):
         return [self._at_rest(layer, site, dtype) for layer, (site, _) in layers]
 
     def _at_rest(self, layer: Spiking, site: Site, dtype: DType) -> Any:
-        state = layer.init_state(site.out.aval.shape, dtype)
+        state = layer.init_state(type_of(site.out).shape, dtype)
         v = jnp.full(state.v.shape, self.v_init * layer.neuron.v_threshold, state.v.dtype)
-        total = jnp.zeros(site.x.aval.shape, state.v.dtype) if site.pools else None
+        total = jnp.zeros(type_of(site.x).shape, state.v.dtype) if site.pools else None
         return SiteState(state._replace(v=v), total)
 
     def __call__(self, state: Any, x: Array) -> tuple[Any, Array]:
@@ -146,8 +148,9 @@ class SpikingANN(SpikingModule):
             return rows, abs(y.mean(0) - snn.rate_limit(x, clip=False)).max()
 
         rows, error = measure(self)
-        sizes = [site.out.aval.size // x.shape[0] for site, _ in populations(program)]
-        lines = [site.line for site, _ in populations(program)]
+        found = populations(program)
+        sizes = [math.prod(type_of(site.out).shape[1:]) for site, _ in found]
+        lines = [site.line for site, _ in found]
         activations = tuple(
             Activation(line, size, *map(float, row))
             for line, size, row in zip(lines, sizes, rows, strict=True)
@@ -164,7 +167,7 @@ class SpikingANN(SpikingModule):
         new, z = layer(before, (a if sign > 0 else -a) * (unit / theta))
         return SiteState(new, total), scaled(z, theta)
 
-    def _run(self, x: Array, activate: Callable[..., tuple[Any, Any]]) -> tuple[list, Array]:
+    def _run(self, x: Array, activate: Callable[..., tuple[Any, Any]]) -> tuple[list[Any], Array]:
         """What ``activate`` gives of every population, and the output of the ANN."""
         program, args = self._program(x)
         kept: list[Any] = []
@@ -182,11 +185,15 @@ class SpikingANN(SpikingModule):
         return kept, y
 
     def _program(self, x: Any) -> tuple[Program, list[Array]]:
+        held: Any = [a[...] for a in self.arguments]
+        call = self._call
         if self.ann is not None:
-            graph, variables = nnx.split(self.ann)
-            call, held = (lambda v, x: nnx.merge(graph, v)(x)), variables
-        else:
-            call, held = self._call, [a[...] for a in self.arguments]
+            graph, held = nnx.split(self.ann)
+
+            def call(variables: Any, x: Array) -> Any:
+                net: Any = nnx.merge(graph, variables)
+                return net(x)
+
         try:
             program, consts, out = read(call, held, x)
         except trace_context_error() as e:
@@ -210,10 +217,10 @@ def _rectify(site: Site, a: Array, sign: int) -> Array:
     return value if site.high is None else jnp.minimum(value, site.high)
 
 
-def _split(ann: Callable[..., Any]) -> tuple[list[Array], Callable[..., Any] | None]:
+def _split(ann: Any) -> tuple[list[Array], Callable[..., Any]]:
     """The arrays that a function holds as a pytree, and the function of them and of x."""
     if isinstance(ann, nnx.Module):
-        return [], None
+        return [], lambda arrays, x: x  # a module is an attribute
     is_partial = isinstance(ann, functools.partial)
     held: Tree = (ann.args, ann.keywords) if is_partial else ann
     leaves, tree = jax.tree.flatten(held)
