@@ -118,7 +118,7 @@ class OnlineStep:
             (name, *_) = [names[i] for i in sorted(plan.sources[v])]
             raise ValueError(
                 f"{where} must have parameters that are added to a neuron's input or multiply it "
-                f"as a matrix, got {name}, which enters through `{operation}`. Use neurons with "
+                f"as a matrix, got {name}, which enters through {operation}. Use neurons with "
                 "`v_reset=None, detach_reset=True`, or another credit."
             )
         return Planned(plan, consts, jax.tree.structure(out[1][1] if self.has_aux else ()))

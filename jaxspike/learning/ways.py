@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jax.extend.core import JaxprEqn, Var
 
 from .._types import Shape
-from ..engine.program import has_gradient, is_var, scales, type_of, unique
+from ..engine.program import has_gradient, is_var, location, scales, type_of, unique
 from .flow import Edge, Flow
 
 CONSTANT, LINEAR = "constant", "linear"
@@ -21,8 +21,8 @@ class Way:
         target: The variable that the pool reads.
         eqns: The equations between them.
         kind: ``"constant"`` if the derivative of the target by the parameter is the same at every
-            step, ``"linear"`` if it is linear in ``operands``; else the name of an operation that
-            makes it neither.
+            step, ``"linear"`` if it is linear in ``operands``; else the operation, with its line,
+            that makes it neither.
         operands: The factors of the parameter, which vary over time.
     """
 
@@ -37,8 +37,8 @@ class Way:
         """The operation that a trace per synapse cannot follow."""
         if self.kind not in (CONSTANT, LINEAR):
             return self.kind
-        names = [e.primitive.name for e in self.eqns]
-        return next((n for n in names if n != "dot_general"), "dot_general")
+        first = next((e for e in self.eqns if e.primitive.name != "dot_general"), self.eqns[0])
+        return location(first)
 
     def is_product(self, shape: Shape) -> bool:
         """Whether it is one matrix product, whose outputs are the neurons."""
@@ -91,10 +91,10 @@ def _through(flow: Flow, e: JaxprEqn, at: list[int], kinds: set[str]) -> tuple[s
     factors = scales(e, at)
     known = kinds <= {CONSTANT, LINEAR}
     if factors is None or len(kinds) > 1 or not known:
-        return (e.primitive.name if known else (kinds - {CONSTANT, LINEAR}).pop()), []
+        return (location(e) if known else (kinds - {CONSTANT, LINEAR}).pop()), []
     moving = [j for j in factors if flow.varies(e.invars[j])]
     if not moving:
         return kinds.pop(), []
     if kinds != {CONSTANT} or scales(e, moving) is None:  # not linear in an index or a divisor
-        return e.primitive.name, []
+        return location(e), []
     return LINEAR, unique(e.invars[j] for j in moving)
