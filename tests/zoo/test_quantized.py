@@ -59,8 +59,14 @@ def test_the_rounding_is_ignored_backward():
 
     got, want = (jax.grad(loss)(x_seq, n) for n in (neuron, neuron.neuron))
     np.testing.assert_allclose(got, want, rtol=1e-6)
-    state, _ = neuron(neuron.init_state((1,)), jnp.full((1,), jnp.nan))
-    assert jnp.isnan(state.v).all()
+
+
+@pytest.mark.parametrize("neuron", [js.Quantized(js.LIF(), 3), js.presets.loihi.cuba_lif(9, 9, 9)])
+def test_a_nan_stays_one_and_fires_nothing(neuron):
+    x_seq = jnp.stack([jnp.array([jnp.nan, 3e3]), *jnp.full((3, 2), 3e3)])
+    state, spikes = js.scan(neuron, neuron.init_state((2,)), x_seq)
+    np.testing.assert_array_equal(jnp.isnan(state.v), [True, False])
+    np.testing.assert_array_equal(spikes, np.broadcast_to([0, 1], (4, 2)))
 
 
 def saturated(v, bits):
