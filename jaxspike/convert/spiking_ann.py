@@ -52,10 +52,10 @@ class SpikingANN(SpikingModule):
     """
 
     def __init__(self, ann: Callable[..., Any], shape: tuple[int, ...], v_init: float):
-        self.ann = None
-        if isinstance(ann, nnx.Module):
-            self.ann = nnx.clone(ann)
-            self.ann.eval()
+        module = nnx.clone(ann) if isinstance(ann, nnx.Module) else None
+        if module is not None:
+            module.eval()
+        self.ann = module
         arrays, self._call = _split(ann)
         self.arguments = nnx.List([nnx.Param(a) for a in arrays])
         self.features, self.v_init = shape[1:], v_init
