@@ -233,7 +233,8 @@ class _Finder:
         if not jnp.issubdtype(type_of(out).dtype, jnp.floating):
             return
         x, slope, high = self._rectified(e)
-        if x is not None and x in data and slope not in data:
+        given = slope is None or not is_var(slope) or slope not in data
+        if given and x is not None and x in data:
             self.sites[out] = Site(out, x, slope, high, (), line_of(e) or e.primitive.name)
             return
         operand = e.invars[0]
