@@ -47,5 +47,6 @@ def ring(rows: Array, following: Array) -> Array:
 
 def _turned(buffer: Array, by: Array) -> Array:
     n = buffer.shape[-1]
-    places = jnp.remainder(by.astype(jnp.int32)[..., None] + jnp.arange(n, dtype=jnp.int32), n)
+    row = lax.broadcasted_iota(jnp.int32, (1,) * by.ndim + (n,), by.ndim)
+    places = jnp.remainder(by.astype(jnp.int32)[..., None] + row, n)
     return jnp.take_along_axis(buffer, places, -1, mode="clip")

@@ -110,7 +110,7 @@ def poisson(key: Array, x: Array, steps: int) -> Array:
     steps = _check.integer("`poisson(steps=...)`", steps, low=1)
     p = _check.at_least_float32(x)
     u = 1 - jax.random.uniform(key, (steps, *x.shape), p.dtype)
-    return surrogate.spike(p - u, surrogate.StraightThrough()).astype(x.dtype)
+    return surrogate.spike(p[None] - u, surrogate.StraightThrough()).astype(x.dtype)
 
 
 def latency(x: Array, steps: int, curve: str = "linear") -> Array:
@@ -150,7 +150,7 @@ def latency(x: Array, steps: int, curve: str = "linear") -> Array:
     else:  # log(alpha * y + 1) without alpha, which overflows from T = 90 on
         log_alpha = last + math.log1p(-math.exp(-last)) if last else -math.inf
         time = last - jnp.logaddexp(log_alpha + jnp.log(y), jnp.zeros_like(y))
-    return (_times(steps, y) == jnp.round(time)).astype(x.dtype)
+    return (_times(steps, y) == jnp.round(time)[None]).astype(x.dtype)
 
 
 def from_latency(spikes: Array, curve: str = "linear") -> Array:
@@ -223,7 +223,7 @@ def phase(x: Array, steps: int) -> Array:
     x = _check.floating("`phase(x=...)`", x)
     steps = _check.integer("`phase(steps=...)`", steps, low=1, high=24)
     y = jnp.clip(_check.at_least_float32(x), 0, 1 - 2.0**-steps)
-    return (jnp.floor(y * 2 ** (_times(steps, y) + 1)) % 2).astype(x.dtype)
+    return (jnp.floor(y[None] * 2 ** (_times(steps, y) + 1)) % 2).astype(x.dtype)
 
 
 def from_phase(spikes: Array) -> Array:

@@ -66,7 +66,7 @@ MAY_IMPORT = {
     },
     "nn": {
         *(*BASE, *NEURONS, "_elsewhere", "_paths", "engine", "engine.network_size"),
-        *("learning", "learning.linear_layer", "nn"),
+        *("engine.program", "learning", "learning.linear_layer", "nn"),
     },
     "nn.layers": {*BASE, *NEURONS, "engine", "nn", "nn.layers"},
     "debug": {*BASE, *NEURONS, "engine", "nn", "debug"},
@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "train": {
         *("_types", "_check", "_state", "neurons", "losses", "learning", "debug", "nn", "train"),
     },
-    "convert": {*BASE, *NEURONS, "engine.program", "nn", "convert"},
+    "convert": {*BASE, *NEURONS, "engine.program", "nn", "debug", "cost", "convert"},
     "nir": {*BASE, *NEURONS, "_hdf5", "nn", "nir"},
     "nir.reading": {*BASE, *NEURONS, "nn", "nir", "nir.reading"},
     "nir.writing": {*BASE, *NEURONS, "nn", "nir", "nir.writing"},

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._paths import dotted
@@ -44,7 +45,7 @@ def parameters_of(owner: str, step: Any) -> Parameters:
         held, rebuild = step, lambda tree: tree
     pairs, tree = jax.tree_util.tree_flatten_with_path(held)
     is_array = [isinstance(leaf, jax.Array | np.ndarray) for _, leaf in pairs]
-    arrays = [leaf for (_, leaf), own in zip(pairs, is_array, strict=True) if own]
+    arrays = [jnp.asarray(leaf) for (_, leaf), own in zip(pairs, is_array, strict=True) if own]
     below = 2 if isinstance(step, functools.partial) else 0  # keys that lead to an argument
     paths = [path for (path, _), own in zip(pairs, is_array, strict=True) if own]
     names = [name_of(held, path, below) for path in paths]

@@ -1,5 +1,6 @@
 """Look inside a network: what its layers do, and which are silent, saturated or not finite."""
 
+from .check_sequence import check_sequence as check_sequence
 from .finite import check_finite as check_finite, first_nonfinite as first_nonfinite
 from .rates import (
     FiringReport as FiringReport,

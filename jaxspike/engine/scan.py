@@ -17,7 +17,7 @@ from .order.graph import Graph
 from .order.partition import partition
 from .policy import Options, Policy
 from .program import delay_lines
-from .program.compat import api_boundary, effects, trace_context_error
+from .program.compat import api_boundary, effects, trace_context_error, varying_axes
 from .program.step import Step, trace_step
 
 
@@ -57,9 +57,15 @@ def scan(
     The gradient is that of `jax.lax.scan`. It stores the inputs, the outputs of matrix products and
     convolutions and the inputs of a `jaxspike.Delay` inside a loop, and a state every few steps; a
     segment of more than 8 steps, such as ``"sqrt"``, stores no products. Inference stores nothing.
-    Reverse mode works to any order. So does forward mode over reverse mode (`jax.hessian`), unless
-    the step has a surrogate gradient, which is for reverse mode only. Forward mode alone does not
-    work.
+    Reverse mode works to any order; a function with a rule of its own (`jax.custom_vjp`) has its
+    second derivatives from the rule, as JAX takes them. So does forward mode over reverse mode
+    (`jax.hessian`), unless the step has a surrogate gradient, which is for reverse mode only.
+    Forward mode alone does not work.
+
+    A `jax.pure_callback` gets all steps at once, as its ``vmap_method`` says, where layer order
+    evaluates it for all steps at once; without a ``vmap_method`` it gets step by step. What comes
+    out of a loop beside what is differentiated has a gradient of zeros: where `jax.lax.scan` leaves
+    it without one, give it to a callback or a `jax.lax.while_loop` through `jax.lax.stop_gradient`.
 
     Returns:
         The last state, and the outputs with time as axis 0.
@@ -157,16 +163,21 @@ def _trace(
     """The step as equations, its constants, its arguments as arrays, and the shapes it returns.
 
     The state takes the types of its first step, which is then traced again: a Python number its
-    dtype, and on a mesh of explicit axes a state at rest its sharding.
+    dtype, and on a mesh of explicit axes a state at rest its sharding. Inside `jax.shard_map` the
+    state and the inputs vary over all the axes that anything in the step varies over.
     """
     state, xs = jax.tree.map(jnp.asarray, state), jax.tree.map(jnp.asarray, xs)
-    x, name = jax.tree.map(lambda a: a[0], xs), arguments.name(f)
+    x, name = _first(xs), arguments.name(f)
     step, consts, out = trace_step(f, state, x)
     arguments.check_form(name, state, out)
     for changes, change in ((_is_weak, _as_strong), (_is_unsharded, _as_sharded)):
         if any(map(changes, jax.tree.leaves(state), jax.tree.leaves(out[0]))):
             state = jax.tree.map(change, state, out[0])
             step, consts, out = trace_step(f, state, x)
+    axes = {n for a in jax.tree.leaves((consts, state, xs)) for n in varying_axes(jax.typeof(a))}
+    if any(axes - set(varying_axes(jax.typeof(a))) for a in jax.tree.leaves((state, xs))):
+        state, xs = jax.tree.map(lambda a: _varying_over(axes, a), (state, xs))
+        step, consts, out = trace_step(f, state, _first(xs))
     arguments.check_dtypes(name, state, out)
     if order == "layer" and (found := sorted({str(x) for e in step.eqns for x in effects(e)})):
         raise ValueError(
@@ -187,6 +198,15 @@ def _as_strong(a, out):
 def _is_unsharded(a, out):
     sharded = out.sharding is not None and any(out.sharding.spec)
     return sharded and not any(jax.typeof(a).sharding.spec)
+
+
+def _first(xs: Tree) -> Tree:
+    return jax.tree.map(lambda a: a[0], xs)
+
+
+def _varying_over(axes: set[str], a: Array) -> Array:
+    missing = tuple(sorted(axes - set(varying_axes(jax.typeof(a)))))
+    return lax.pcast(a, missing, to="varying") if missing else a
 
 
 def _as_sharded(a, out):

@@ -14,6 +14,7 @@ from ..engine.program import (
     has_gradient,
     is_elementwise,
     is_var,
+    location,
     scales,
     type_of,
     unique,
@@ -104,11 +105,11 @@ class Flow:
     def in_a_cycle(self, edge: Edge) -> bool:
         """Whether an edge is part of a cycle through time."""
         i, v = edge
-        source = self.graph.producer.get(v)
-        return source is not None and self.cycle_of[source] == self.cycle_of[i]
+        producer = self.graph.producer.get(v)
+        return producer is not None and self.cycle_of[producer] == self.cycle_of[i]
 
     def moved_by(self, k: int) -> str | None:
-        """The operation that moves the entries of state ``k`` to other positions, if any.
+        """The operation that moves the entries of state ``k`` to other positions, and its line.
 
         Sums, matrix products and convolutions do not move entries: they are synapses.
         """
@@ -118,7 +119,7 @@ class Flow:
             read = [v for v in unique(e.invars) if is_inexact(v)]
             far = [v for v in read if k in self.memory.get(v, NOTHING)]
             far = [v for v in far if not self.is_pointwise(i, v)]
-            names = [moved[v] for v in read if v in moved] + [e.primitive.name for _ in far]
+            names = [moved[v] for v in read if v in moved] + [location(e) for _ in far]
             if names and has_gradient(e) and not _is_synapse(e):
                 moved.update(dict.fromkeys(e.outvars, names[0]))
         new = step.new_state[k]

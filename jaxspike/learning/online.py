@@ -10,7 +10,7 @@ from jax import lax
 
 from .. import _check
 from .._types import Array, Tree
-from .plan import Plan
+from .plan import Plan, zeros_like
 from .traced import check_loss, check_params, check_places, paths, trace
 from .window import Window, zeros
 
@@ -118,7 +118,7 @@ class OnlineStep:
             (name, *_) = [names[i] for i in sorted(plan.sources[v])]
             raise ValueError(
                 f"{where} must have parameters that are added to a neuron's input or multiply it "
-                f"as a matrix, got {name}, which enters through `{operation}`. Use neurons with "
+                f"as a matrix, got {name}, which enters through {operation}. Use neurons with "
                 "`v_reset=None, detach_reset=True`, or another credit."
             )
         return Planned(plan, consts, jax.tree.structure(out[1][1] if self.has_aux else ()))
@@ -297,7 +297,8 @@ def accumulate(online: OnlineStep) -> Callable[..., tuple[OnlineState, tuple[Tre
     def accumulated(params: Tree, state: OnlineState, xs: Tree):
         windows = jax.tree.map(lambda a: _in_windows(a, online.window), xs)
         one = jax.tree.map(lambda a: a[0], windows)
-        shapes = jax.eval_shape(lambda s, x: summed(online(params, s, x)[1]), state, one)
+        planned = online.plan(params, *online._checked(state, one))
+        loss = zeros_like(planned.plan.step.ys[0])
 
         def body(carry, x):
             state, total = carry
@@ -305,7 +306,7 @@ def accumulate(online: OnlineStep) -> Callable[..., tuple[OnlineState, tuple[Tre
             aux = found[0][1] if online.has_aux else None
             return (state, jax.tree.map(jnp.add, total, summed(found))), aux
 
-        zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+        zero = loss, jax.tree.map(jnp.zeros_like, params)
         (state, (loss, grads)), aux = lax.scan(body, (state, zero), windows)
         if not online.has_aux:
             return state, (loss, grads)

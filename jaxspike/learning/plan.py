@@ -16,7 +16,7 @@ from .layout import Layout
 from .pointwise import Pointwise, diagonal, hidden_in, kinds, pointwise
 from .pools import Filter, Pools, derivatives
 from .trace import Trace
-from .ways import CONSTANT, LINEAR, Way, way
+from .ways import CONSTANT, LINEAR, Way, ways
 
 # the values of variables; a filter's constant derivatives: of each state, by states and by input
 Env = dict[Var, Array]
@@ -196,13 +196,13 @@ class Plan:
         f = pointwise(self.flow, states, unique(a for _, a in read))
         leaves = [Leaf(k) for k in states]
         leaves += [Leaf(k, g, a) for g, a in read for k in g.pool if k in self.live]
-        ways = {v: self._ways(f, v) for v in f.inputs}
-        targets = [v for v in f.inputs if ways[v]]
+        by_input = {v: self._ways(f, v) for v in f.inputs}
+        targets = [v for v in f.inputs if by_input[v]]
         kinds = self._kinds(f, leaves, targets)
         n, entries = len(leaves), []
         by_leaf = [row[:n] for row in kinds]
         for i, v in enumerate(targets):
-            entry = self._entry(f, v, ways[v], by_leaf, [row[n + i] for row in kinds])
+            entry = self._entry(f, v, by_input[v], by_leaf, [row[n + i] for row in kinds])
             entries += [entry] if entry.leaves else []
         return Pool(f, leaves, entries, by_leaf)
 
@@ -211,7 +211,7 @@ class Plan:
             return []
         if self.flow.varies(v):
             stops = self.pools.synapses
-            found = [w for p in self.parameters if (w := way(self.flow, stops, p, v)) is not None]
+            found = ways(self.flow, stops, self.parameters, v)
         else:
             found = [Way(v, v, [], CONSTANT, ())] if v in self.parameters else []
         call = hidden_in(f, v, self.flow) if found else None
@@ -326,7 +326,7 @@ def _traces(
             yield Trace(leaf, "synapse", p, Layout(products[p]).shape, dtype)
 
 
-def zeros_like(v: Var) -> Array:
+def zeros_like(v: Atom) -> Array:
     """Zeros of the shape and dtype of a variable."""
     return jnp.zeros(type_of(v).shape, type_of(v).dtype)
 

@@ -16,6 +16,7 @@ from ..engine.program import (
     flatten,
     function,
     is_var,
+    location,
     outputs_of,
     type_of,
     unique,
@@ -88,7 +89,7 @@ def hidden_in(f: Pointwise, v: Var, flow: Flow) -> str | None:
     if type_of(v).shape == f.shape:
         return None
     calls = [e for e in f.eqns if body_of(e) is not None and v in e.invars]
-    return next((e.primitive.name for e in calls if _has_derivative(e, v, flow)), None)
+    return next((location(e) for e in calls if _has_derivative(e, v, flow)), None)
 
 
 def _has_derivative(e: JaxprEqn, v: Var, flow: Flow) -> bool:

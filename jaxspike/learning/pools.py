@@ -9,7 +9,7 @@ from .._types import Array
 from ..engine.program import Step, has_gradient, is_var, prune, scales, type_of, unique
 from .flow import Edge, Flow, is_inexact
 from .pointwise import Pointwise, diagonal, kinds, pointwise
-from .ways import CONSTANT, way
+from .ways import CONSTANT, ways
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +53,18 @@ def derivatives(f: Pointwise, v: Var, *values: Array) -> list[Array]:
         return [*states, *shifts]
 
     return [a for r in range(len(f.states)) for a in row(r)]
+
+
+def _ignores(f: Pointwise, v: Var, flow: Flow) -> bool:
+    """Whether no target of a pool has a derivative by an input, such as what rounding selects."""
+    read = [*f.states, *f.inputs]
+
+    def by_input(*values):
+        env = dict(zip(read, values, strict=True))
+        of = [lambda _, a, r=r: f({**env, v: a[0]})[r] for r in range(len(f.targets))]
+        return [diagonal(target, [], [env[v]])[1][0] for target in of]
+
+    return set(kinds(by_input, read, flow)) == {"zero"}
 
 
 class Pools:
@@ -168,7 +180,7 @@ class Pools:
             functools.partial(derivatives, f, v), [*f.states, *f.inputs], flow
         ):
             return False
-        return self._is_private(group, between) and all(map(self._is_followed, senders))
+        return self._is_private(group, between) and all(self._is_followed(g, sent) for g in senders)
 
     def _senders(self, found: Filter) -> set[tuple[int, ...]]:
         return set().union(*(self.group_of(self.flow.memory[a]) for a in found.sent))
@@ -200,16 +212,15 @@ class Pools:
             v in made for v in unique(elsewhere)
         )
 
-    def _is_followed(self, group: tuple[int, ...]) -> bool:
+    def _is_followed(self, group: tuple[int, ...], sent: set[Var]) -> bool:
         """Whether all that enters a pool is added or comes through a matrix."""
-        flow, f = self.flow, self.equations[group]
-        stops = self.synapses
+        flow, stops = self.flow, self.synapses
+        f = pointwise(flow, group, [a for a in sent if not flow.memory[a].isdisjoint(group)])
         for v in f.inputs:
-            if not flow.varies(v) or v not in flow.weighted:
+            if not flow.varies(v) or v not in flow.weighted or _ignores(f, v, flow):
                 continue
-            for w in self._weights_before(v, stops):
-                found = way(flow, stops, w, v)
-                if found and found.kind != CONSTANT and not found.is_product(f.shape):
+            for found in ways(flow, stops, self._weights_before(v, stops), v):
+                if found.kind != CONSTANT and not found.is_product(f.shape):
                     return False
         return True
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Var
 
 from .. import _check
 from .._types import Array, Tree
 from ..engine.device import portable
-from ..engine.program import Step, flatten, prune, trace_context_error
+from ..engine.program import Step, flatten, location, prune, trace_context_error, type_of, unique
 from .flow import Flow
 
 Traced = tuple[Step, list[Array], Tree]
@@ -37,6 +38,7 @@ def trace(call: str, step: Callable[..., Any], params: Tree, state: Tree, x: Tre
     eqns = prune(jaxpr.eqns, outvars)
     new, ys = outvars[:n_state], outvars[n_state:]
     traced = Step(invars[:n_consts], rest[:n_state], rest[n_state:], new, ys, eqns)
+    _check_samples(call, traced)
     return traced, consts, out
 
 
@@ -54,13 +56,36 @@ def _check_form(call: str, state: Tree, out: Tree) -> None:
         raise TypeError(f"{where} keeps its state, got {after} for {before}. Return one like it.")
 
 
+def _check_samples(call: str, step: Step) -> None:
+    """Refuse states of samples normalized by statistics over the batch."""
+    stateful = {id(e) for e in prune(step.eqns, step.new_state, effects=False)}
+    varies, statistics = {*step.state, *step.xs}, set[Var]()
+    for e in step.eqns:
+        if not any(v in varies for v in unique(e.invars)):
+            continue
+        varies.update(e.outvars)
+        outs = [v for v in e.outvars if type_of(v).shape]
+        read = [v for v in unique(e.invars) if v in statistics]
+        if e.primitive.name == "reduce_sum" and 0 in e.params["axes"]:
+            statistics.update(outs)
+        elif read and e.primitive.name in ("rsqrt", "sqrt") and id(e) in stateful:
+            raise ValueError(
+                f"`{call}(step)` must have a step that treats every sample alone, got statistics "
+                f"over samples in {location(e)}, as of a BatchNorm in training mode. Call "
+                "`net.eval()`, or use `jaxspike.nn.WSLinear`."
+            )
+        elif read:  # what normalizes has no batch axis
+            most = max(type_of(v).size for v in read)
+            statistics.update(v for v in outs if type_of(v).size <= most)
+
+
 def check_loss(call: str, out: Tree, *, has_aux: bool) -> None:
     """Refuse a loss that is not a differentiable scalar."""
     form = "(loss, aux)" if has_aux else "loss"
     if has_aux and (not isinstance(out, tuple | list) or len(out) != 2):
         raise TypeError(
             f"`{call}(step, has_aux=True)` must have a step that returns `(state, {form})`, got "
-            f"{_kinds(out)} beside the state."
+            f"{_kinds(out)} beside the state. Return `(state, (loss, aux))`."
         )
     (*leaves,) = jax.tree.leaves(out[0] if has_aux else out)
     if len(leaves) != 1 or leaves[0].shape or not jnp.issubdtype(leaves[0].dtype, jnp.floating):
@@ -96,6 +121,6 @@ def check_places(where: str, flow: Flow, names: list[str], states: Iterable[int]
         if moved_by:
             raise ValueError(
                 f"{where} must have a step in which every neuron keeps its own memory, got "
-                f"{names[k]}, which `{moved_by}` moves. Use the credit "
+                f"{names[k]}, which {moved_by} moves. Use the credit "
                 '"full" or "none".'
             )

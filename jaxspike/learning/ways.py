@@ -1,11 +1,12 @@
 """How a parameter enters a pool: added, as a matrix, or through another linear operation."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from jax.extend.core import JaxprEqn, Var
 
 from .._types import Shape
-from ..engine.program import has_gradient, is_var, scales, type_of, unique
+from ..engine.program import has_gradient, is_var, location, scales, type_of, unique
 from .flow import Edge, Flow
 
 CONSTANT, LINEAR = "constant", "linear"
@@ -20,8 +21,8 @@ class Way:
         target: The variable that the pool reads.
         eqns: The equations between them.
         kind: ``"constant"`` if the derivative of the target by the parameter is the same at every
-            step, ``"linear"`` if it is linear in ``operands``; else the name of an operation that
-            makes it neither.
+            step, ``"linear"`` if it is linear in ``operands``; else the operation, with its line,
+            that makes it neither.
         operands: The factors of the parameter, which vary over time.
     """
 
@@ -36,8 +37,8 @@ class Way:
         """The operation that a trace per synapse cannot follow."""
         if self.kind not in (CONSTANT, LINEAR):
             return self.kind
-        names = [e.primitive.name for e in self.eqns]
-        return next((n for n in names if n != "dot_general"), "dot_general")
+        first = next((e for e in self.eqns if e.primitive.name != "dot_general"), self.eqns[0])
+        return location(first)
 
     def is_product(self, shape: Shape) -> bool:
         """Whether it is one matrix product, whose outputs are the neurons."""
@@ -47,19 +48,34 @@ class Way:
         return e.primitive.name == "dot_general" and len(self.operands) == 1
 
 
-def way(flow: Flow, stops: frozenset[Edge], parameter: Var, target: Var) -> Way | None:
-    """The way from a parameter to a variable, or None if there is none."""
+def ways(flow: Flow, stops: frozenset[Edge], parameters: Sequence[Var], target: Var) -> list[Way]:
+    """The ways from parameters to a variable, for those that reach it."""
+    ahead = flow.reaches([target], stops)
+    eqns = [
+        (i, e)
+        for i, e in enumerate(flow.step.eqns)
+        if has_gradient(e) and any(v in ahead and flow.varies(v) for v in e.outvars)
+    ]
+    found = [_way(flow, stops, p, target, eqns) for p in parameters if p in ahead]
+    return [w for w in found if w is not None]
+
+
+def _way(
+    flow: Flow,
+    stops: frozenset[Edge],
+    parameter: Var,
+    target: Var,
+    ahead: list[tuple[int, JaxprEqn]],
+) -> Way | None:
     if parameter is target:
         return Way(parameter, target, [], CONSTANT, ())
-    ahead = flow.reaches([target], stops)
     kinds = {parameter: CONSTANT}
     operands: list[Var] = []
     eqns = []
-    for i, e in enumerate(flow.step.eqns):
-        on_way = any(flow.varies(v) and v in ahead for v in e.outvars) and has_gradient(e)
+    for i, e in ahead:
         path = {v for v in unique(e.invars) if v in kinds and (i, v) not in stops}
         at = [j for j, v in enumerate(e.invars) if is_var(v) and v in path]
-        if not on_way or not at:
+        if not at:
             continue
         eqns.append(e)
         kind, factor = _through(flow, e, at, {kinds[v] for v in path})
@@ -75,10 +91,10 @@ def _through(flow: Flow, e: JaxprEqn, at: list[int], kinds: set[str]) -> tuple[s
     factors = scales(e, at)
     known = kinds <= {CONSTANT, LINEAR}
     if factors is None or len(kinds) > 1 or not known:
-        return (e.primitive.name if known else (kinds - {CONSTANT, LINEAR}).pop()), []
+        return (location(e) if known else (kinds - {CONSTANT, LINEAR}).pop()), []
     moving = [j for j in factors if flow.varies(e.invars[j])]
     if not moving:
         return kinds.pop(), []
     if kinds != {CONSTANT} or scales(e, moving) is None:  # not linear in an index or a divisor
-        return e.primitive.name, []
+        return location(e), []
     return LINEAR, unique(e.invars[j] for j in moving)

@@ -47,7 +47,8 @@ def mse(
     """
     y = read("mse", x_seq, readout)
     check_targets_alone("mse", labels, correct, incorrect, (1.0, 0.0))
-    return ((y - targets("mse", y, labels, correct, incorrect)) ** 2).mean()
+    target = targets("mse", y, labels, correct, incorrect)
+    return ((y - jnp.broadcast_to(target, y.shape)) ** 2).mean()
 
 
 def mse_count(

@@ -121,7 +121,8 @@ class Neuron(Pytree, abc.ABC):
         """Run ``step`` and check that it kept the shapes, which a parameter array may not widen."""
         name = type(self).__name__
         try:
-            with jax.named_scope(name):
+            # parameters broadcast against [N, *] by definition
+            with jax.named_scope(name), jax.numpy_rank_promotion("allow"):
                 result = self.step(state, x)
         except (TypeError, ValueError) as e:
             if wide := self._wider_than(x.shape):
@@ -224,7 +225,7 @@ class SequenceNeuron(Pytree, abc.ABC):
             )
         dtype = compute_dtype([xs.dtype] if is_float(xs) else [])
         neuron = jax.tree.map(lambda a: a.astype(dtype) if is_float(a) else a, self)
-        with jax.named_scope(name):
+        with jax.named_scope(name), jax.numpy_rank_promotion("allow"):
             ys = neuron.sequence(xs.astype(dtype))
         if np.shape(ys) != xs.shape:
             raise ValueError(

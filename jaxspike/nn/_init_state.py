@@ -1,6 +1,7 @@
 """`init_state` of a composite: its `__call__`, traced with placeholders for the states."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from jax.tree_util import register_static
 
 from .._state import check_shape
 from .._types import Shape, Tree
+from ._over_time import Glue, enters, glue, inside, leaves, refuse
 
 STEPS_TRACED = 3  # time steps of the sequence that is traced: rarely the size of another axis
 
@@ -63,31 +65,39 @@ def step_shape(name: str, shape):
     return check_shape(name, shape)
 
 
-def trace_states(name: str, call: Callable[[Tree, Tree], tuple[Tree, Tree]], shape) -> Tree:
+class Traced(NamedTuple):
+    """A placeholder for the state of each layer of a composite, and what it does between layers."""
+
+    states: Tree
+    step: Glue
+    sequence: Glue
+
+
+def trace_states(name: str, call: Callable[[Tree, Tree], tuple[Tree, Tree]], shape) -> Traced:
     """A placeholder for the state of each layer, in the structure in which ``call`` returns them.
 
     ``call(state, x)`` is traced twice: on one step, to see which layer owns which entry; then on a
     sequence, with the placeholders in place, to see that every layer gets its own entry back and
-    that axes are counted from the end.
+    that axes are counted from the end: that the equations are the same but for the axis of time.
 
     Args:
         name: The name of the network, for errors.
         call: The call of the network, which returns the new state and the output.
         shape: The shape of one step of input, or a dictionary of them.
     """
-    states: list[Tree] = []
+    found: list[Tree] = []
 
-    def output_shapes(state, *time):
+    def traced(state, *time):
         def output(x):
             new, y = call(state, x)
-            states.append(new)
+            found.append(new)
             return y
 
         x = each_shape(lambda s: jax.ShapeDtypeStruct((*time, *s), jnp.float32), shape)
-        return [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(output, x))]
+        return glue(output, x)
 
-    one_step = output_shapes(NOT_BUILT)
-    entries, structure = jax.tree.flatten(states[0], is_leaf=is_placeholder)
+    one_step = traced(NOT_BUILT)
+    entries, structure = jax.tree.flatten(found[0], is_leaf=is_placeholder)
     for entry in entries:
         if not isinstance(entry, StatePlaceholder):
             kind = "an array" if hasattr(entry, "dtype") else type(entry).__name__
@@ -97,10 +107,17 @@ def trace_states(name: str, call: Callable[[Tree, Tree], tuple[Tree, Tree]], sha
                 "them. A module with a state of its own must define `init_state(shape, dtype)`."
             )
     placed = [StatePlaceholder(s.owner, s.shape, i) for i, s in enumerate(entries)]
-    over_time = output_shapes(jax.tree.unflatten(structure, placed), STEPS_TRACED)
-    for want, got in zip([(STEPS_TRACED, *s) for s in one_step], over_time, strict=True):
-        _check_over_time(f"`{name}.__call__`", "return", want, got)
-    return jax.tree.unflatten(structure, placed)
+    states = jax.tree.unflatten(structure, placed)
+    over_time = traced(states, STEPS_TRACED)
+    for one, got in zip(*map(jax.tree.leaves, (one_step.out, over_time.out)), strict=True):
+        want = (STEPS_TRACED, *one.shape)
+        _check_over_time(f"`{name}.__call__`", "return", want, got.shape)
+    return Traced(states, one_step, over_time)
+
+
+def refuse_other_axes(name: str, traced: Traced) -> None:
+    """Refuse a composite whose sequences differ from their steps."""
+    refuse(name, traced.step, traced.sequence, STEPS_TRACED)
 
 
 def _check_over_time(where: str, verb: str, want, got) -> None:
@@ -122,8 +139,9 @@ def trace_layer(layer, step, value, x, args, kwargs):
         )
     if value is NOT_BUILT:
         shape = jax.tree.map(np.shape, x)
+        x = inside(layer._path, enters(layer._path, x))
         y = layer._trace_step(step, x, *args, **kwargs)
-        return StatePlaceholder(layer._path, shape), y
+        return StatePlaceholder(layer._path, shape), leaves(layer._path, y)
     if value.owner != layer._path:
         raise ValueError(
             f"The layer `{layer._path}` must be given its own entry of the state, got {value!r}. "
@@ -131,5 +149,7 @@ def trace_layer(layer, step, value, x, args, kwargs):
         )
     want = each_shape(lambda s: (STEPS_TRACED, *s), value.shape)
     _check_over_time(f"The layer `{layer._path}`", "get", want, jax.tree.map(np.shape, x))
-    y = layer._trace_step(step, jax.tree.map(lambda a: a[0], x), *args, **kwargs)
-    return value, jax.tree.map(lambda a: jnp.broadcast_to(a, (STEPS_TRACED, *a.shape)), y)
+    x = jax.tree.map(lambda a: a[0], enters(layer._path, x))
+    y = layer._trace_step(step, inside(layer._path, x), *args, **kwargs)
+    y = jax.tree.map(lambda a: jnp.broadcast_to(a, (STEPS_TRACED, *a.shape)), y)
+    return value, leaves(layer._path, y)

@@ -22,11 +22,14 @@ from ..surrogate import Surrogate
 from ._init_state import (
     NOT_BUILT as NOT_BUILT,
     STEPS_TRACED as STEPS_TRACED,
+    Traced,
     is_placeholder as is_placeholder,
+    refuse_other_axes,
     step_shape,
     trace_layer,
     trace_states,
 )
+from ._over_time import difference_left_open as difference_left_open
 from ._sealed import SealedState, describe, refuse_sealed, unseal as unseal
 from .empty_state import EmptyState
 from .paths import Key, dotted, named_layers
@@ -129,6 +132,10 @@ class SpikingModule(nnx.Module):
         step.__name__ = type(self).__name__  # for errors
         return scan(step, state, xs)
 
+    def is_sequence(self, state: Tree, x) -> bool:
+        """Whether ``x`` is a sequence for a module whose own state is ``state``, or one step."""
+        return _is_sequence(self, state, x)
+
     def _trace_step(self, step: Callable[..., Any], x: Tree, *args, **kwargs) -> Tree:
         """The output of one step, so that the trace of ``init_state`` can continue."""
         state = self.init_state(jax.tree.map(np.shape, x))
@@ -184,7 +191,7 @@ def takes_steps_and_sequences(step: Callable[..., Any]) -> Callable[..., Any]:
             new, y = trace_layer(self, step, value, x, args, kwargs)
         else:
             x = jax.tree.map(jnp.asarray, x)
-            if _is_sequence(self, value, x):
+            if self.is_sequence(value, x):
                 new, y = self.sequence(value, x, *args, **kwargs)
             else:
                 new, y = _pair(name, step(self, value, x, *args, **kwargs))
@@ -257,8 +264,8 @@ def call_without_state(net, x, *args):
     return net(SealedState(NOT_BUILT), x, *args)[1]
 
 
-def _state_placeholders(net: SpikingModule, shape, args, kwargs) -> Tree:
-    """Placeholders for the states of the layers of a composite, in the structure of its state."""
+def trace_composite(net: SpikingModule, shape, args, kwargs) -> Traced:
+    """Placeholders for the states of the layers of a composite, and what it does between them."""
     name = type(net).__name__
     shape = step_shape(name, shape)
     check_keeps_time(net)
@@ -269,6 +276,13 @@ def _state_placeholders(net: SpikingModule, shape, args, kwargs) -> Tree:
         return unseal(new), y
 
     return trace_states(name, call, shape)
+
+
+def _state_placeholders(net: SpikingModule, shape, args, kwargs) -> Tree:
+    """Placeholders for the states of the layers of a composite, in the structure of its state."""
+    traced = trace_composite(net, shape, args, kwargs)
+    refuse_other_axes(type(net).__name__, traced)
+    return traced.states
 
 
 def states_by_layer(net: SpikingModule, shape, state: Tree, *args) -> list[tuple[str, Tree]]:

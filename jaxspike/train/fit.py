@@ -96,8 +96,8 @@ def fit(
             hundredth batch) and the time left of the epoch; if the data have no ``len``, the time
             left is shown from the second epoch.
 
-    After every epoch it warns, once per layer, about layers that did not fire or were saturated at
-    the first batch of the epoch.
+    Before the first batch it runs `jaxspike.debug.check_sequence`. After every epoch it warns, once
+    per layer, about layers that did not fire or were saturated at the first batch of the epoch.
 
     Returns:
         An `Epoch` for each, including those before a checkpoint.

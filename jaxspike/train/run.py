@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sized
 import jax
 from flax import nnx
 
-from .. import _check
+from .. import _check, debug
 from .._types import Array, Tree
 from ..learning import OnlineState
 from . import arguments, fingerprint, update
@@ -60,6 +60,8 @@ class Run:
             if bar.wants_spikes:
                 bar.spikes(float(activity(self.net, x_seq)[1]))
             first = x_seq if first is None else first
+            if self.count == 0:
+                debug.check_sequence(self.net, x_seq.shape[1:])
             self._train(x_seq, labels, truncate, carry)
             if self.call and self.count == 1:
                 self._describe(all_of_them, x, labels)

@@ -18,6 +18,7 @@ from jaxspike.cost import counters
 ARRAYS, INFO = golden_files.load("neurobench.npz")
 
 
+@functools.cache
 def snntorch_network(name):
     rngs = nnx.Rngs(0)
 
@@ -46,17 +47,22 @@ def snntorch_network(name):
         if k.startswith(name) and k.endswith(("weight", "bias"))
     }
     net = js.convert.from_torch(net, weights, shape=(3, *shape))
-    return net, net.init_state((3, *shape))
+    state = net.init_state((3, *shape))
+
+    @jax.jit
+    def run(x_seq):
+        return js.cost.operations(net, state, x_seq), js.debug.record(net, state, x_seq)[2]
+
+    return run
 
 
 @pytest.mark.parametrize("kind", ["binary", "ternary", "real", "whole"])
 @pytest.mark.parametrize("name", ["dense", "convolutions"])
 def test_neurobench(name, kind):
-    net, state = snntorch_network(name)
+    run = snntorch_network(name)
     x_seq = jnp.asarray(ARRAYS[f"{name}.{kind}.x"])
     x_seq = jnp.moveaxis(x_seq, 2, -1) if name == "convolutions" else x_seq
-    report = js.cost.operations(net, state, x_seq)
-    _, _, records = js.debug.record(net, state, x_seq)
+    report, records = run(x_seq)
     spikes = [record["output"] for record in records.values()]
     got, expected = js.cost.neurobench(report, spikes), INFO[f"{name}.{kind}"]
     assert got["ParameterCount"] == expected["ParameterCount"]
@@ -84,6 +90,12 @@ NET = functools.partial(recurrent, {"w": W, "r": R})
 STATE = (LIF.init_state((3, 6)), jnp.zeros((3, 6)))
 
 
+@functools.cache
+def report_of_net():
+    """The report of `NET`, which many tests read."""
+    return js.cost.operations(NET, STATE, X)
+
+
 def by_hand(w=W, r=R):
     """Effective operations, in NumPy, of the spikes of `NET`."""
     _, z_seq = lax.scan(NET, STATE, X)
@@ -95,7 +107,7 @@ def by_hand(w=W, r=R):
 
 
 def test_every_parameter_by_its_path():
-    report = js.cost.operations(NET, STATE, X)
+    report = report_of_net()
     rows = {row.name: row for row in report.rows()}
     assert {name: row.ac for name, row in rows.items()} == by_hand()
     assert by_hand()["r"] > 0
@@ -112,7 +124,7 @@ def test_every_parameter_by_its_path():
 
 
 def test_bytes():
-    report = js.cost.operations(NET, STATE, X.astype(jnp.bfloat16).astype(jnp.float32))
+    report = report_of_net()
     assert report.activation_bytes == 4 * (X.size + 5 * 3 * 6)
     assert report.footprint == 4 * (W.size + R.size)
     rows = {row.name: row for row in report.rows()}
@@ -147,7 +159,7 @@ def test_the_number_of_samples(step, state, x_seq, samples):
 
 
 def test_transformations_do_not_change_the_numbers():
-    expected = js.cost.operations(NET, STATE, X).to_dict()
+    expected = report_of_net().to_dict()
     assert jax.jit(lambda s, x: js.cost.operations(NET, s, x))(STATE, X).to_dict() == expected
 
     def sample(state, x):  # a batch of one, three times
@@ -268,7 +280,7 @@ def test_nothing_is_dropped():
 
 
 def test_the_table():
-    report = js.cost.operations(NET, STATE, X)
+    report = report_of_net()
     lines = str(report).splitlines()
     assert lines[0] == "operations per sample (3 samples, 5 steps)"
     assert lines[1].split() == ["AC", "multi", "MAC", "dense", "sparsity"]
@@ -279,7 +291,7 @@ def test_the_table():
 
 
 def test_the_picture():
-    report = js.cost.operations(NET, STATE, X)
+    report = report_of_net()
     ax = js.plot.operations(report, ax=Figure().subplots())
     widths = {c.get_label(): [bar.get_width() for bar in c] for c in ax.containers}
     rows = report.rows()
@@ -318,8 +330,8 @@ def test_a_spikformer_shows_its_attention():
     report = js.cost.operations(net, state, x_seq)
     products = [row for row in report.rows() if row.name.startswith("activations: ")]
     assert len(products) == 2 and all("self_attention.py" in row.name for row in products)
-    _, _, records = js.debug.record(net, state, x_seq)
-    qkv = np.asarray(records["qkv.2"]["output"]).reshape(3, 2, 5, 3, 2, 4)
+    _, qkv = nnx.jit(lambda layer: layer(state["qkv"], x_seq))(net.qkv)
+    qkv = np.asarray(qkv).reshape(3, 2, 5, 3, 2, 4)
     q, k, v = np.moveaxis(qkv, 3, 0)  # [T, N, L, heads, 4]
     between = np.einsum("tnlhc,tnlhd->tnhcd", k, v) != 0
     expected = [np.einsum("tnlhc,tnlhd->", k, v), np.einsum("tnlhc,tnhcd->", q, between)]
@@ -421,11 +433,11 @@ class TestWithOperations:
 def test_a_silent_network_is_said():
     with pytest.warns(UserWarning) as w:
         js.cost.operations(NET, STATE, 0 * X)
-    assert str(w[0].message) == "`operations`: every activation that reaches r, w is zero."
+    assert str(w[0].message) == "`operations`: every activation that reaches w, r is zero."
 
 
 class TestEnergy:
-    report = property(lambda self: js.cost.operations(NET, STATE, X))
+    report = property(lambda self: report_of_net())
 
     def test_it_can_be_redone_by_hand(self):
         report = self.report
@@ -456,36 +468,51 @@ class TestEnergy:
         energy = js.cost.energy(real, js.cost.SpikingJellySimple())
         assert energy.operations["MAC"] == 5 * 4 * 6
 
-    @pytest.mark.parametrize("kind", ["spikes", "real"])
-    @pytest.mark.parametrize("name", ["IF", "LIF"])
-    def test_lemaire(self, name, kind):
+    @pytest.mark.parametrize("name", ["IF", "LIF", "conv"])
+    def test_lemaire(self, name):
         arrays, info = golden_files.load("lemaire.npz")
-        neuron = {"IF": js.IF(), "LIF": js.LIF()}[name]
+        rngs, neuron = nnx.Rngs(0), {"LIF": js.LIF()}.get(name, js.IF())
+        shape = (7, 7, 2) if name == "conv" else (300,)
+        if name == "conv":
+            conv = nnx.Conv(2, 4, (3, 3), padding="VALID", rngs=rngs)
+            layers = conv, neuron, nnx.Conv(4, 3, (1, 1), use_bias=False, rngs=rngs), neuron
+        else:
+            last = nnx.Linear(40, 5, use_bias=False, rngs=rngs)
+            layers = nnx.Linear(300, 40, rngs=rngs), neuron, last, neuron
+        weights = {
+            k.removeprefix(f"{name}."): v
+            for k, v in arrays.items()
+            if k.startswith(name) and k.endswith(("weight", "bias"))
+        }
+        net = js.convert.from_torch(js.nn.Sequential(*layers), weights, shape=(1, *shape))
+        state = net.init_state((1, *shape))
 
-        def step(params, state, x):
-            first, z = neuron(state["0"], x @ params["a"]["kernel"] + params["a"]["bias"])
-            second, y = neuron(state["1"], z @ params["b"]["kernel"])
-            return {"0": first, "1": second}, (z, y)
+        @jax.jit
+        def run(x_seq):
+            return js.cost.operations(net, state, x_seq), js.debug.record(net, state, x_seq)[2]
 
-        a = {"kernel": jnp.asarray(arrays[f"{name}.0.weight"]).T, "bias": arrays[f"{name}.0.bias"]}
-        b = {"kernel": jnp.asarray(arrays[f"{name}.2.weight"]).T}
-        net = functools.partial(step, {"a": a, "b": b})
-        state = {"0": neuron.init_state((1, 40)), "1": neuron.init_state((1, 5))}
-        x_seq = jnp.asarray(arrays[f"{name}.{kind}.x"])
-        _, spikes = js.scan(net, state, x_seq)
-        assert all(0.05 < s.mean() < 0.8 for s in spikes)
-        model = js.cost.Lemaire2022(spikes, leaky=name == "LIF")
-        energy = js.cost.energy(js.cost.operations(net, state, x_seq), model)
-        got, want = dict.fromkeys(("ops", "addressing", "params", "potential", "inout"), 0.0), {}
-        for part, pj in energy.parts.items():
-            kind_ = {"AC": "ops", "MAC": "ops", "address AC": "addressing"}.get(part)
-            kind_ = kind_ or ("addressing" if part == "address MAC" else None)
-            kind_ = kind_ or ("params" if part.endswith("weights") else None)
-            kind_ = kind_ or ("potential" if part.endswith(("membranes", "step")) else "inout")
-            got[kind_] += pj
-        want = {k: info[f"{name}.{kind}"][f"{k}_pj"] for k in got}
-        assert got == pytest.approx(want, rel=1e-9)
-        assert f"total {energy.total:,.1f} pJ" in str(energy)
+        for kind in ("spikes", "real"):
+            x_seq = jnp.asarray(arrays[f"{name}.{kind}.x"])
+            report, records = run(jnp.moveaxis(x_seq, 2, -1) if name == "conv" else x_seq)
+            spikes = [records[layer]["output"] for layer in ("1", "3")]
+            assert all(0.05 < s.mean() < 0.8 for s in spikes)
+            energy = js.cost.energy(report, js.cost.Lemaire2022(spikes, leaky=name == "LIF"))
+            got = dict.fromkeys(("ops", "addressing", "params", "potential", "inout"), 0.0)
+            for part, pj in energy.parts.items():
+                got[self.component(part)] += pj
+            want = {k: info[f"{name}.{kind}"][f"{k}_pj"] for k in got}
+            assert got == pytest.approx(want, rel=1e-9)
+            assert f"total {energy.total:,.1f} pJ" in str(energy)
+
+    @staticmethod
+    def component(part):
+        """What SpikingJelly calls the component that a part belongs to."""
+        if part in ("AC", "MAC"):
+            return "ops"
+        last = part.split()[-1]
+        return {"weights": "params", "membranes": "potential", "step": "potential"}.get(
+            last, "addressing" if part.startswith("address") else "inout"
+        )
 
     def test_what_lemaire_does_not_know(self):
         def refused(step, state, x_seq):
@@ -511,7 +538,7 @@ class TestEnergy:
                 "`energy(report=...)` must be an `Operations`, got {}. Call `js.cost.operations`.",
             ),
             (
-                lambda: js.cost.energy(js.cost.operations(NET, STATE, X), "45nm"),
+                lambda: js.cost.energy(report_of_net(), "45nm"),
                 "`energy(model=...)` must be an `EnergyModel`, got '45nm'. Give "
                 "`js.cost.Horowitz45nm()` or a table of your own.",
             ),

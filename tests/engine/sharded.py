@@ -66,6 +66,9 @@ def main():
         manual = shard_mapped(mesh, options)
         close(jax.jit(jax.value_and_grad(manual, (0, 1)))(params, sharded), (want[0][0], want[1]))
 
+    close(jax.jit(jax.grad(an_ensemble(mesh), (0, 1)))(x, TAUS), ensemble(x, TAUS))
+    delayed(split, sharded, x)
+
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))
     with jax.set_mesh(mesh):
         where = NamedSharding(mesh, P()), NamedSharding(mesh, P(None, "batch"))
@@ -86,6 +89,50 @@ def main():
             assert jax.typeof(state).sharding.spec == P("batch", None)
             close([value, state, g], jax.tree.leaves(jax.jit(run)(x)))
     print("4 programs equal")
+
+
+TAUS = jnp.linspace(2.0, 4.0, 8)
+
+
+def two_layers(scan, x, tau):
+    """Of which the first does not depend on ``tau``."""
+
+    def layers(state, x):
+        v = state[0] + (x - state[0]) / 2.0
+        u = state[1] + (jnp.sin(v) - state[1]) / tau
+        return (v, u), (v, u)
+
+    state, (y, z) = scan(layers, (jnp.zeros_like(x[0]),) * 2, x)
+    return (y * x).sum() + (z**2).sum() + state[0].sum()
+
+
+def ensemble(x, taus):
+    members = jax.vmap(lambda x, tau: two_layers(jax.lax.scan, x, tau), (None, 0))
+    return jax.grad(lambda *args: members(*args).sum(), (0, 1))(x, taus)
+
+
+def an_ensemble(mesh):
+    """A member on each device; `jax.lax.scan` wants a state that varies over them."""
+
+    def loss(x, tau):
+        return jax.lax.psum(two_layers(js.scan, x, tau[0]), "batch")
+
+    return jax.shard_map(loss, mesh=mesh, in_specs=(P(), P("batch")), out_specs=P())
+
+
+def delayed(split, sharded, x):
+    """A delay stays where its input is."""
+    delay = js.Delay(3)
+
+    def run(x, **options):
+        return js.scan(delay, delay.init_state(x.shape[1:], x.dtype), x, **options)
+
+    for options in ({}, {"order": "step"}):
+        compiled = jax.jit(run, static_argnames="order").lower(sharded, **options).compile()
+        state, y = compiled(sharded)
+        assert y.sharding.is_equivalent_to(split, 3)
+        np.testing.assert_array_equal(y[3:], x[:-3])
+        np.testing.assert_array_equal(state.buffer, run(x)[0].buffer)
 
 
 def shard_mapped(mesh, options):

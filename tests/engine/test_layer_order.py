@@ -326,3 +326,14 @@ def test_linear_layers_of_tokens_keep_their_products(data):
     assert counts(lambda x: js.scan(net, state, x)[1], x) == (1, 1, 0)
     _, outside, inside = counts(jax.grad(lambda x: js.scan(net, state, x)[1].sum()), x)
     assert (outside, inside) == (2, 0)
+
+
+def test_a_loop_of_data_runs_at_each_step_only_as_long_as_that_step_needs():
+    def step(s, x):
+        n = x.astype(int)
+        return s + x, jax.lax.while_loop(lambda a: a[0] < n, lambda a: (a[0] + 1, 2 * a[1]), (0, x))
+
+    xs = jnp.arange(5.0)
+    run = jax.make_jaxpr(lambda xs: js.scan(step, jnp.zeros(()), xs))(xs)
+    assert "bool[5]" not in str(run)  # a condition of all steps, as `vmap` makes it
+    np.testing.assert_array_equal(js.scan(step, jnp.zeros(()), xs)[1][1], xs * 2**xs)

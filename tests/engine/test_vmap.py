@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -68,6 +69,13 @@ def _run(name, scan, x, order):
     options = {"order": order} if scan is js.scan else {}
     run = functools.partial(two_layers, scan, **options)
     return jax.jit(lambda x: PROGRAMS[name](run, x))(x)
+
+
+def test_exported(x):
+    run = jax.jit(
+        functools.partial(PROGRAMS["grad of vmap"], functools.partial(two_layers, js.scan))
+    )
+    assert_equal(jax.export.export(run)(x).call(x), run(x))
 
 
 def test_nothing_is_added_where_every_result_depends_on_every_input(x):

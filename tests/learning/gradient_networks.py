@@ -107,13 +107,14 @@ def first(xs):
     return jax.tree.map(lambda a: a[0], xs)
 
 
-def in_reverse(step, params, state, xs):
+def in_reverse(step, params, state, xs, has_aux=False):
     """The loss and gradient of a sequence by reverse mode."""
 
     @jax.jit
-    @jax.value_and_grad
+    @functools.partial(jax.value_and_grad, has_aux=has_aux)
     def total(params):
-        return jax.lax.scan(functools.partial(step, params), state, xs)[1].sum()
+        ys = jax.lax.scan(functools.partial(step, params), state, xs)[1]
+        return (ys[0].sum(), ys[1]) if has_aux else ys.sum()
 
     return total(params)
 

@@ -1,18 +1,37 @@
 """The errors of `js.learning`, by their exact sentences; and the report of `explain`."""
 
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import pytest
+import typechecker
 from flax import nnx
 
 import jaxspike as js
 from jaxspike.learning import accumulate, cut, explain, online
 
+location = sys.modules["jaxspike.engine.program.location"]
 LIF = js.LIF()
 SOFT = js.LIF(v_reset=None, detach_reset=True)
 STATE = LIF.init_state((2, 4))
+
+
+def line_of(f, n):
+    """The n-th line of a function, as errors name it."""
+    code = f.__code__
+    return f"{code.co_filename}:{code.co_firstlineno + n} ({code.co_name})"
+
+
 W = jnp.ones((3, 4))
 X = jnp.ones((2, 3))
+
+
+@pytest.fixture(autouse=True)
+def lines_of_tests(monkeypatch):
+    """The frames of the type checker are nobody's code."""
+    monkeypatch.setattr(location, "LIBRARIES", [*location.LIBRARIES, Path(typechecker.__file__)])
 
 
 def step(w, state, x):
@@ -70,6 +89,17 @@ def first_call(f, w=W, state=STATE, x=X, **options):
             lambda: online(step, credit="all"),
             "`online(credit=...)` must be one of ('full', 'layer', 'local', 'none', "
             "('full', 'layer'), ('full', 'local'), ('full', 'none')), got 'all'.",
+        ),
+        (
+            TypeError,
+            lambda: first_call(step, has_aux=True),
+            "`online(step, has_aux=True)` must have a step that returns `(state, (loss, aux))`, "
+            "got float32[] beside the state. Return `(state, (loss, aux))`.",
+        ),
+        (
+            ValueError,
+            lambda: online(step, traces="factored", decay=1.5),
+            "`online(decay=...)` must be greater than 0 and less than 1, got 1.5.",
         ),
         (
             ValueError,
@@ -136,8 +166,8 @@ def first_call(f, w=W, state=STATE, x=X, **options):
             ),
             "`online(step, credit='local')` must have parameters that are added to a neuron's "
             "input or multiply it as a matrix, got params, which enters through "
-            "`conv_general_dilated`. Use neurons with `v_reset=None, detach_reset=True`, or "
-            "another credit.",
+            f"`conv_general_dilated` at {line_of(convolved, 2)}. Use neurons with "
+            "`v_reset=None, detach_reset=True`, or another credit.",
         ),
     ],
 )
@@ -162,14 +192,14 @@ def test_a_state_whose_entries_move_is_refused(credit):
     state = jnp.zeros((3, 2, 4))
     sentence = (
         "{} must have a step in which every neuron keeps its own memory, got state, which "
-        '`{}` moves. Use the credit "full" or "none".'
+        f'`slice` at {line_of(shifted, 1)} moves. Use the credit "full" or "none".'
     )
     with pytest.raises(ValueError) as caught:
         cut(shifted, credit)(W, state, X)
-    assert str(caught.value) == sentence.format(f'`cut(step, "{credit}")`', "slice")
+    assert str(caught.value) == sentence.format(f'`cut(step, "{credit}")`')
     with pytest.raises(ValueError) as caught:
-        first_call(shifted, state=state)
-    assert str(caught.value) == sentence.format("`online(step, credit='local')`", "slice")
+        first_call(shifted, state=state, credit=credit)
+    assert str(caught.value) == sentence.format(f"`online(step, credit={credit!r})`")
 
 
 def test_a_delay_of_what_is_learned_is_refused():
@@ -185,7 +215,7 @@ def test_a_delay_of_what_is_learned_is_refused():
         b, y = LIF(state[1], x @ w)
         return (a, b), y.mean()
 
-    with pytest.raises(ValueError, match=r"got state.buffer, which `jit` moves"):
+    with pytest.raises(ValueError, match=r"got state.buffer, which `Delay` at .*behind.* moves"):
         first_call(behind, state=delay.init_state((2, 4)))
     assert first_call(before, state=(delay.init_state((2, 3)), STATE)).traces
 
@@ -199,13 +229,49 @@ def test_batch_norm_in_training_and_sequence_neurons_are_refused():
         state, y = nnx.merge(graph, params)(state, x)
         return state, y.mean()
 
-    with pytest.raises(ValueError, match=r"got params.*, which enters through"):
-        first_call(split, params, net.init_state((2, 3)))
+    for credit in ("local", "none"):
+        with pytest.raises(ValueError) as caught:
+            first_call(split, params, net.init_state((2, 3)), credit=credit)
+        assert str(caught.value) == (
+            "`online(step)` must have a step that treats every sample alone, got statistics over "
+            f"samples in `rsqrt` at {line_of(split, 1)}, as of a BatchNorm in training mode. Call "
+            "`net.eval()`, or use `jaxspike.nn.WSLinear`."
+        )
     net.eval()
     graph, params = nnx.split(net)
     assert first_call(split, params, net.init_state((2, 3))).traces
-    with pytest.raises(Exception, match="PSN"):
-        first_call(lambda w, s, x: (s, js.PSN.init(4, jax.random.key(0))(x @ w).mean()))
+    net = js.nn.Sequential(nnx.Linear(3, 4, rngs=rngs), js.PSN.init(4, key=jax.random.key(0)))
+    graph, params = nnx.split(net)
+    with pytest.raises(ValueError) as caught:
+        first_call(split, params, net.init_state((2, 3)))
+    assert str(caught.value) == (
+        "`PSN(xs=...)` must be a whole sequence `[T, N, *]`, got a state and one step of shape "
+        "(2, 4): a PSN has no single step. Call `neuron(xs)`, in a network `net(state, x_seq)`."
+    )
+
+
+def test_a_scan_inside_a_step_is_refused_by_its_line():
+    def inner(w, state, x):
+        state, y = jax.lax.scan(LIF, state, jnp.stack([x @ w] * 3))
+        return state, y.mean()
+
+    with pytest.raises(ValueError) as caught:
+        first_call(inner)
+    assert str(caught.value) == (
+        "`online(step, credit='local')` must have a step in which every neuron keeps its own "
+        f"memory, got state.v, which `scan` at {line_of(inner, 1)} moves. "
+        'Use the credit "full" or "none".'
+    )
+
+
+def test_a_state_of_another_network_is_refused():
+    other = first_call(step, jnp.ones((3, 5)), LIF.init_state((2, 5)))
+    with pytest.raises(ValueError) as caught:
+        online(step)(W, other, X)
+    assert str(caught.value) == (
+        "`LIF(x=...)` must have the shape that the state was built for, got (2, 4) for a state of "
+        "(2, 5). A step of (2, 4) needs a state of `init_state((2, 4))`; time is axis 0, batch 1."
+    )
 
 
 def test_explain():

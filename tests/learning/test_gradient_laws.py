@@ -56,13 +56,33 @@ def recurrent(neuron, scale, *, feed_back):
     return step, params, (at_rest[0], jnp.zeros((N, H)), at_rest[1])
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if name != "Delay"])  # is refused
-def test_local_is_exact_but_for_spikes_fed_back(name):
-    row = ROWS[name]
-    step, params, state = recurrent(row.neuron, row.scale, feed_back=lambda z: z)
-    by_hand, *_ = recurrent(row.neuron, row.scale, feed_back=stop)
-    want = in_reverse(by_hand, params, state, sequence())
-    assert error(forward(online(step), params, state, sequence()), want) < 1e-12
+NAMES = [name for name in ROWS if name != "Delay"]  # is refused
+
+
+@pytest.mark.parametrize("names", [NAMES[i::5] for i in range(5)], ids=" ".join)
+def test_local_is_exact_but_for_spikes_fed_back(names):
+    """Several neurons beside each other in one step, each with weights and a loss of its own."""
+    step, params, state = beside(names, feed_back=lambda z: z)
+    by_hand, *_ = beside(names, feed_back=stop)
+    want = in_reverse(by_hand, params, state, sequence(), has_aux=True)
+    (loss, spikes), grads = forward(online(step, has_aux=True), params, state, sequence())
+    for name in names:
+        assert error(grads[name], want[1][name]) < 1e-12, name
+        assert not ROWS[name].spikes or 0.03 < abs(spikes[name]).mean() < 0.97, name
+    assert error(loss, want[0][0]) < 1e-12
+
+
+def beside(names, **options):
+    rows = {name: ROWS[name] for name in names}
+    each = {name: recurrent(row.neuron, row.scale, **options) for name, row in rows.items()}
+
+    def step(params, state, x):
+        found = {name: each[name][0](params[name], state[name], x) for name in names}
+        new = {name: state for name, (state, _) in found.items()}
+        return new, (sum(loss for _, loss in found.values()), {n: s[1] for n, s in new.items()})
+
+    params, state = ({name: each[name][i] for name in names} for i in (1, 2))
+    return step, params, state
 
 
 def test_the_rules_differ_and_layer_is_exact():

@@ -15,6 +15,7 @@ from jax import lax
 from jax.extend.core import Literal
 
 from ..._types import Array, Shape, Tree
+from ..program.compat import varying_axes
 from ..program.jaxpr import Atom
 
 Index = int | Array
@@ -91,9 +92,7 @@ def buffer(length: int, like) -> Array:
     sharding = getattr(like, "sharding", None)  # a type has one under an explicit mesh only
     zeros = jnp.zeros_like(jax.ShapeDtypeStruct(like.shape, like.dtype, sharding=sharding))
     zeros = lax.broadcast(zeros, (length,))
-    # under `shard_map` a type has the axes that its values vary over (`ShapeDtypeStruct` shows it)
-    manual = getattr(like, "manual_axis_type", None)
-    varying = tuple(manual.varying) if manual else ()
+    varying = varying_axes(like)
     return lax.pcast(zeros, varying, to="varying") if varying else zeros
 
 

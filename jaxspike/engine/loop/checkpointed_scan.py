@@ -11,6 +11,7 @@ from jax.custom_derivatives import SymbolicZero
 from ..._types import Array, Tree
 from ..policy import Plan
 from ..program.compat import effects
+from ..program.derivatives import as_differentiated, reached, without_gradient
 from ..program.loop import Loop
 from .backward import Cotangents, pull_back
 from .forward import Results, infer, with_residuals
@@ -47,7 +48,7 @@ def checkpointed_scan(
     if not any(map(_is_inexact, [*consts, *state, *xs, *lines])):
         return infer(loop, inference_plan, consts, state, xs, lines)
 
-    floating = [_is_inexact(a) for a in state]  # not `state` itself: `backward` outlives its trace
+    differentiated = functools.cache(functools.partial(as_differentiated, loop))
 
     @jax.custom_vjp
     def run(*args):
@@ -56,29 +57,46 @@ def checkpointed_scan(
     def forward(consts, state, xs, lines):
         _check_effects(loop)
         # the structure of the residuals, None or (), determines what is differentiated
-        perturbed = _perturbed(consts), _perturbed(xs)
+        perturbed = [_perturbed(a) for a in (consts, state, xs, lines)]
         args = tuple(map(_values, (consts, state, xs, lines)))
-        out, residuals = with_residuals(loop, plan, *args)
+        out, residuals = with_residuals(differentiated(_found(perturbed)), plan, *args)
         return _mapped_together(loop, args, out), (residuals, perturbed)
 
     def backward(residuals, g):
-        (_, _, starts, _, lines), (perturbed_consts, perturbed_xs) = residuals
+        (_, _, starts, _, lines), perturbed = residuals
+        found = _found(perturbed)
         needs = NeedsGrad(
-            consts=[p is None for p in perturbed_consts],
-            state=floating,
-            xs=[p is None for p in perturbed_xs],
+            consts=[p is None for p in perturbed[0]],
+            state=[v in found for v in loop.step.state],
+            xs=[p is None for p in perturbed[2]],
             ys=[not isinstance(a, SymbolicZero) and _is_inexact(a) for a in g[1]],
-            lines=[_is_inexact(first) for first, _ in lines],
+            lines=[late in found for late, _ in loop.lines],
         )
         g_state = _instantiated(needs.state, g[0], [a[0] for a in starts])
         g_lines = _instantiated(needs.lines, g[2], [first for first, _ in lines])
         g = Cotangents(g_state, g_lines, select(needs.ys, g[1]))
-        found = pull_back(loop, plan, needs, residuals[0], g)
+        gradients = pull_back(differentiated(found), plan, needs, residuals[0], g)
         flags = needs.consts, needs.state, needs.xs, needs.lines
-        return tuple(combine(f, a, [None] * len(f)) for f, a in zip(flags, found, strict=True))
+        return tuple(combine(f, a, [None] * len(f)) for f, a in zip(flags, gradients, strict=True))
+
+    def _found(perturbed):
+        inputs = [*loop.step.consts, *loop.step.state, *loop.step.xs]
+        flags = [p is None for some in perturbed for p in some]
+        return reached(loop, select(flags, inputs))
 
     run.defvjp(forward, backward, symbolic_zeros=True)
-    return run(list(consts), list(state), list(xs), list(lines))
+    return _without_gradient(loop, run(list(consts), list(state), list(xs), list(lines)))
+
+
+def _without_gradient(loop: Loop, out: Results) -> Results:
+    """The same results; those that no derivative reaches have none, as in `jax.lax.scan`.
+
+    Every output of a `jax.custom_vjp` has a tangent, which a `while_loop` or a callback refuses.
+    """
+    leaves, structure = jax.tree.flatten(out)
+    flags = without_gradient(loop)
+    leaves = [lax.stop_gradient(a) if f else a for a, f in zip(leaves, flags, strict=True)]
+    return jax.tree.unflatten(structure, leaves)
 
 
 def _instantiated(flags: list[bool], cotangents: Tree, like: list[Array]) -> list[Array]:

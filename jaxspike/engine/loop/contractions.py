@@ -13,39 +13,49 @@ from jax.extend.core import JaxprEqn, Var
 from ..._types import Array
 from ..program.contractions import folded, folds, operands
 from ..program.elementwise import broadcasts_scalar
-from ..program.jaxpr import evaluate, function, is_var, value
+from ..program.jaxpr import bind, evaluate, function, is_var, jaxprs_in, type_of, value
 from ..program.loop import Loop
 from ..program.step import Step
 
 
-def run_stored(loop: Loop, args, stored: list[Array], probes: list[Array]):
+def run_stored(loop: Loop, args, stored: list[Array], probes: list[Array | None]):
     """Run a step with the outputs of its contractions given.
 
     Values come from ``stored``; gradients flow to the operands that change over time, and the
-    cotangent of a contraction is that of its probe (an input that adds nothing).
+    cotangent of a contraction is that of its probe (an input that adds nothing). One without a
+    probe has no gradient.
 
     Returns:
         The new state, the outputs, and per contraction the operands that change over time.
     """
-    step, (consts, state, x) = loop.step, args
+    step, (consts, state, x) = loop.rules or loop.step, args
     given = {id(e): i for i, e in enumerate(loop.contractions)}
     env = dict(zip([*step.consts, *step.state, *step.xs], [*consts, *state, *x], strict=True))
+    # a scalar may be given as one value per neuron
+    spread = any(np.shape(env[v]) != type_of(v).shape for v in step.consts)
     changing: list[list[Array]] = [[] for _ in given]
 
     def is_per_neuron(e):  # a scalar to broadcast, given as one value per neuron
         scalar = e.invars[0]
         return broadcasts_scalar(e) and is_var(scalar) and np.ndim(env.get(scalar, 0)) > 0
 
+    def is_special(e):
+        return id(e) in given or (spread and not jaxprs_in(e))
+
     def special(e, inputs):
-        if id(e) not in given:
+        if is_per_neuron(e):
             return inputs
+        if id(e) not in given:
+            return bind(e, inputs)
         i = given[id(e)]
         fixed, varying = operands(step, e)
         changing[i] = [env[v] for v in varying]
+        if probes[i] is None:
+            return [stored[i]]
         use = _with_output(function([*fixed, *varying], e.outvars, [e]))
         return [use(stored[i], probes[i], [env[v] for v in fixed], changing[i])]
 
-    evaluate(step.eqns, env, lambda e: id(e) in given or is_per_neuron(e), special)
+    evaluate(step.eqns, env, is_special, special)
     new, ys = ([value(env, v) for v in atoms] for atoms in (step.new_state, step.ys))
     return new, ys, changing
 

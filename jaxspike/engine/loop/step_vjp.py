@@ -10,6 +10,7 @@ from jax.extend.core import JaxprEqn
 
 from ..._types import Array
 from ..program.contractions import only_in_contractions, operands
+from ..program.derivatives import reached
 from ..program.elementwise import body_of, only_elementwise
 from ..program.jaxpr import Atom, function, is_var, prune, type_of, unique
 from ..program.loop import Loop
@@ -78,16 +79,22 @@ class StepVJP:
         flags = (accumulated_in_loop(loop, needs), needs.state, xs)
         fixed = [select(f, a, False) for f, a in zip(flags, (consts, state, x), strict=True)]
 
+        step, needed = loop.step, [*needs.consts, *needs.state, *xs]
+        found = reached(loop, select(needed, [*step.consts, *step.state, *step.xs]))
+        moving = [v in found for v in loop.contraction_outputs]
+        nothing = [None] * len(stored)
+
         def f(consts, state, x, probes):
             args = [combine(*a) for a in zip(flags, (consts, state, x), fixed, strict=True)]
-            new, ys, changing = run_stored(loop, args, stored, probes)
+            new, ys, changing = run_stored(loop, args, stored, combine(moving, probes, nothing))
             return (select(needs.state, new), select([*needs.ys, *needs.lines], ys)), changing
 
         values = (broadcast_constants(loop, consts), state, x)
         primals = [select(f, a) for f, a in zip(flags, values, strict=True)]
-        probes = [jnp.zeros_like(a) for a in stored]
+        probes = [jnp.zeros_like(a) for a in select(moving, stored)]
         _, pull, changing = jax.vjp(f, *primals, probes, has_aux=True)
-        g_consts, g_state, g_x, g_stored = pull((g, gy))
+        g_consts, g_state, g_x, found_g = pull((g, gy))
+        g_stored = combine(moving, found_g, nothing)
         index = [eqns.index(e) for e in deferred]
         rows = [v for i in index for v in changing[i]] + [g_stored[i] for i in index]
         return g_state, g_x, g_consts, rows

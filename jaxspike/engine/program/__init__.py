@@ -1,10 +1,20 @@
 """Read the step: its equations, and facts about them."""
 
+from .axis import (
+    MOVES as MOVES,
+    Axis as Axis,
+    LostError as LostError,
+    is_constant_along as is_constant_along,
+    moved as moved,
+    order as order,
+    work as work,
+)
 from .compat import scan_arity as scan_arity, trace_context_error as trace_context_error
 from .contractions import CONTRACTIONS as CONTRACTIONS
 from .elementwise import body_of as body_of, is_elementwise as is_elementwise
 from .jaxpr import (
     Atom as Atom,
+    evaluate as evaluate,
     function as function,
     is_var as is_var,
     jaxprs_in as jaxprs_in,
@@ -15,4 +25,5 @@ from .jaxpr import (
     value as value,
 )
 from .linear import has_gradient as has_gradient, scales as scales
+from .location import location as location
 from .step import Step as Step, flatten as flatten

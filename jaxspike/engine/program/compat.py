@@ -43,6 +43,12 @@ def pins_shardings(eqn: JaxprEqn) -> bool:
     return any(type(s) is not _no_sharding() for s in shardings)
 
 
+def varying_axes(kind: object) -> tuple[str, ...]:
+    """The mesh axes that values of a type vary over inside `jax.shard_map`."""
+    manual = getattr(kind, "manual_axis_type", None)
+    return tuple(sorted(manual.varying)) if manual else ()
+
+
 def scan_arity(eqn: JaxprEqn) -> tuple[int, int]:
     """How many inputs of a `lax.scan` equation are constants, and how many its carry.
 

@@ -9,7 +9,7 @@ from jax.extend.core import JaxprEqn, Var
 
 from ..._types import Array
 from .. import device
-from .jaxpr import Atom, function, is_var, type_of, unique
+from .jaxpr import Atom, bind, is_var, type_of, unique
 from .step import Step
 
 CONTRACTIONS = ("dot_general", "conv_general_dilated")
@@ -77,6 +77,5 @@ def folds(eqn: JaxprEqn, is_time_varying: Callable[[Atom], bool]) -> bool:
 def folded(eqn: JaxprEqn, left: Array, right: Array) -> Array:
     """The contraction that `folds`, for all steps at once; ``left`` is ``[T, *]``."""
     steps, n, *rest = left.shape
-    contract = function(unique(eqn.invars), eqn.outvars, [eqn])
-    (out,) = contract(left.reshape(steps * n, *rest), right)
+    (out,) = bind(eqn, [left.reshape(steps * n, *rest), right])
     return out.reshape(steps, n, *out.shape[1:])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeGuard, cast
 
 import jax
+from jax.extend import source_info_util
 from jax.extend.core import (
     ClosedJaxpr,  # type: ignore[attr-defined, unused-ignore]  # JAX 0.12
     DebugInfo,
@@ -45,6 +46,14 @@ def function(
     effects = frozenset().union(*(e.effects for e in eqns))
     jaxpr = Jaxpr([], list(invars), list(outvars), list(eqns), effects, debug_info=DEBUG_INFO)
     return jaxpr_as_fun(ClosedJaxpr(jaxpr, []))
+
+
+def bind(eqn: JaxprEqn, values: Sequence[Array]) -> list[Array]:
+    """Evaluate one equation, also on values of other shapes than it was traced for."""
+    names = source_info_util.current_name_stack() + eqn.source_info.name_stack
+    with source_info_util.user_context(eqn.source_info.traceback, name_stack=names):
+        out = eqn.primitive.bind(*values, **eqn.params)
+    return list(out) if eqn.primitive.multiple_results else [out]
 
 
 def inputs_of(eqns: Sequence[JaxprEqn]) -> list[Var]:

@@ -22,16 +22,25 @@ class Loop:
         length: The number of steps T.
         delays: The lengths of its delay lines in steps. The rows that enter them are its last
             outputs, and those that come out its last inputs.
+        rules: The step with the custom derivatives that its VJP takes, where ``step`` has what
+            differentiation makes of them.
     """
 
     step: Step
     length: int
     delays: tuple[int, ...] = ()
+    rules: Step | None = None
 
     @property
     def n_ys(self) -> int:
         """The number of outputs that do not go into delay lines."""
         return len(self.step.ys) - len(self.delays)
+
+    @property
+    def lines(self) -> list[tuple[Var, Atom]]:
+        """Of every delay line what comes out and what goes in."""
+        n, step = len(self.delays), self.step
+        return list(zip(step.xs[len(step.xs) - n :], step.ys[self.n_ys :], strict=True))
 
     @functools.cached_property
     def shape(self) -> Shape | None:
@@ -72,8 +81,7 @@ class Loop:
 
         The first rows of a delay line are an input, and its last rows an output.
         """
-        step, n = self.step, len(self.delays)
-        lines = list(zip(step.xs[len(step.xs) - n :], step.ys[self.n_ys :], strict=True))
+        step, lines = self.step, self.lines
         inputs = [*step.consts, *step.state, *step.xs]
         positions = {v: frozenset([i]) for i, v in enumerate(inputs)}
 

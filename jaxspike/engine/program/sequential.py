@@ -14,6 +14,7 @@ def must_run_in_sequence(eqn: JaxprEqn, time_varying: set[Var]) -> bool:
     - A `cond` whose predicate changes over time: `vmap` computes every branch at every step, with
       a copy of its weights for each step.
     - A `while_loop`: `vmap` runs it for every step until the last one is done.
+    - A `jax.pure_callback` that `vmap` refuses, because it has no ``vmap_method``.
 
     Args:
         eqn: The equation.
@@ -28,6 +29,8 @@ def _is_sequential(eqn: JaxprEqn) -> bool:
     name = eqn.primitive.name
     if name in ("cond", "while", "rng_bit_generator"):
         return True
+    if name == "pure_callback":
+        return eqn.params["vmap_method"] is None
     if name.startswith("random_"):
         dtypes = [type_of(v).dtype for v in [*eqn.invars, *eqn.outvars]]
         keys = {str(d) for d in dtypes if jnp.issubdtype(d, jax.dtypes.prng_key)}

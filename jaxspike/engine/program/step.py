@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax.extend import source_info_util
 from jax.extend.core import Jaxpr, JaxprEqn, Var
 
 from ..._delay_line import push
@@ -15,6 +16,7 @@ from .jaxpr import DEBUG_INFO, Atom, evaluate, function, prune, type_of, value
 # equations that only wrap a jaxpr, and the parameter that holds it; `remat2` is `jax.checkpoint`,
 # which adds nothing here: the engine itself decides what to store and what to recompute
 _CALLS = {"jit": "jaxpr", "closed_call": "call_jaxpr", "remat2": "jaxpr"}
+_RULES = {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,8 +48,16 @@ class Step:
         return list(out[:n]), list(out[n:])
 
 
-def flatten(f: Callable[..., Any], *args: Tree) -> tuple[Jaxpr, list[Array], Tree]:
+def flatten(
+    f: Callable[..., Any], *args: Tree, rules: bool = True
+) -> tuple[Jaxpr, list[Array], Tree]:
     """Trace ``f(*args)`` into a jaxpr without nested calls.
+
+    Args:
+        f: A function.
+        *args: Its arguments, or their types.
+        rules: Whether functions with a custom derivative stay calls. If not, the jaxpr is to be
+            read: an equation of no line of the user's has that of the call it was in.
 
     Returns:
         The jaxpr, whose inputs are its constants first and then the leaves of ``args``; the values
@@ -57,8 +67,11 @@ def flatten(f: Callable[..., Any], *args: Tree) -> tuple[Jaxpr, list[Array], Tre
     # come back with the parameters of its first trace
     closed, out_shape = jax.make_jaxpr(lambda *a: f(*a), return_shape=True)(*args)
     jaxpr, consts = _opened(closed.jaxpr), list(closed.consts)
-    if any(e.primitive.name in _CALLS for e in jaxpr.eqns):
-        closed = jax.make_jaxpr(lambda *a: _inline(jaxpr, a))(*consts, *jax.tree.leaves(args))
+    calls = _CALLS if rules else _CALLS | _RULES
+    if any(e.primitive.name in calls for e in jaxpr.eqns):
+        closed = jax.make_jaxpr(lambda *a: _inline(jaxpr, a, calls))(
+            *consts, *jax.tree.leaves(args)
+        )
         jaxpr = _opened(closed.jaxpr)  # the constants of inlined calls surface here as new ones
         consts = [*closed.consts, *consts]
     return jaxpr, consts, out_shape
@@ -96,19 +109,26 @@ def is_push(eqn: JaxprEqn) -> bool:
     return str(known.params["jaxpr"]) == str(eqn.params["jaxpr"])
 
 
-def _is_inlinable(eqn: JaxprEqn) -> bool:
+def _is_inlinable(eqn: JaxprEqn, calls: dict[str, str]) -> bool:
     name = eqn.primitive.name  # a call that pins shardings must stay a call
-    return name in _CALLS and not (name == "jit" and (pins_shardings(eqn) or is_push(eqn)))
+    return name in calls and not (name == "jit" and (pins_shardings(eqn) or is_push(eqn)))
 
 
-def _inline(jaxpr: Jaxpr, args: Sequence[Array]) -> list[Array]:
+def _with_line(eqn: JaxprEqn, call: JaxprEqn) -> JaxprEqn:
+    known = source_info_util.summarize(eqn.source_info)
+    return eqn if known else eqn.replace(source_info=call.source_info)
+
+
+def _inline(jaxpr: Jaxpr, args: Sequence[Array], calls: dict[str, str]) -> list[Array]:
     """Evaluate a jaxpr, including the bodies of the calls in it."""
 
     def call(eqn, values):
-        inner = eqn.params[_CALLS[eqn.primitive.name]]
+        inner = eqn.params[calls[eqn.primitive.name]]
         opened = _opened(getattr(inner, "jaxpr", inner))  # closed or open
-        return _inline(opened, [*getattr(inner, "consts", ()), *values])
+        if calls is not _CALLS:
+            opened = opened.replace(eqns=[_with_line(e, eqn) for e in opened.eqns])
+        return _inline(opened, [*getattr(inner, "consts", ()), *values], calls)
 
     env = dict(zip(jaxpr.invars, args, strict=True))
-    evaluate(jaxpr.eqns, env, _is_inlinable, call)
+    evaluate(jaxpr.eqns, env, lambda e: _is_inlinable(e, calls), call)
     return [value(env, v) for v in jaxpr.outvars]

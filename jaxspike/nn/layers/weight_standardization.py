@@ -23,10 +23,11 @@ class _WeightStandardized:
         kernel = self.kernel[...]  # type: ignore[attr-defined]
         axes = tuple(range(kernel.ndim - 1))
         fan_in = math.prod(kernel.shape[:-1])
-        kernel = kernel - kernel.mean(axes)
-        kernel = kernel / jnp.sqrt(kernel.var(axes, ddof=1) * fan_in + self.epsilon)
+        kernel = kernel - kernel.mean(axes, keepdims=True)
+        variance = kernel.var(axes, ddof=1, keepdims=True)
+        kernel = kernel / jnp.sqrt(variance * fan_in + self.epsilon)
         if self.gain is not None:
-            kernel = kernel * self.gain[...]
+            kernel = kernel * jnp.broadcast_to(self.gain[...], kernel.shape)
         variables["kernel"] = variables["kernel"].replace(kernel)
         layer: Any = nnx.merge(graph, variables, copy=True)
         return super(_WeightStandardized, layer).__call__(x)  # type: ignore[misc]
