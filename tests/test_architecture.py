@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "train": {
         *("_types", "_check", "_state", "neurons", "losses", "learning", "debug", "nn", "train"),
     },
-    "convert": {*BASE, *NEURONS, "engine.program", "nn", "convert"},
+    "convert": {*BASE, *NEURONS, "engine.program", "nn", "debug", "cost", "convert"},
     "nir": {*BASE, *NEURONS, "_hdf5", "nn", "nir"},
     "nir.reading": {*BASE, *NEURONS, "nn", "nir", "nir.reading"},
     "nir.writing": {*BASE, *NEURONS, "nn", "nir", "nir.writing"},

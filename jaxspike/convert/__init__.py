@@ -1,4 +1,7 @@
-"""Weights from other libraries and from other Flax networks."""
+"""Networks and weights from other libraries, from other Flax networks, and from ANNs."""
 
 from .ann import from_ann as from_ann
+from .conversion_report import Activation as Activation, ConversionReport as ConversionReport
+from .spiking import spiking as spiking
+from .spiking_ann import SpikingANN as SpikingANN
 from .torch import from_torch as from_torch, to_torch as to_torch

@@ -28,7 +28,8 @@ def with_operations(
     spikes cost most. Where activations are real the number is a constant, as it is in the weights.
 
     The result is a step, for `jaxspike.scan` or one call: ``state, (y, n) = step(state, x)``. A
-    network may be given a whole sequence, ``(state, x_seq)``, whose operations are then one number.
+    network may be given a whole sequence, ``(state, x_seq)``: its operations are then one number,
+    and a product is of whole numbers if it is so at all time steps.
 
     Args:
         step: A network in evaluation mode, a neuron, or any function ``(state, x) -> (state, y)``.

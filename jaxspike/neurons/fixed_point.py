@@ -162,6 +162,7 @@ class FixedPoint(Neuron):
         new = jax.tree.map(
             lambda n, v: straight_through(n.astype(v.dtype) * self.unit, v), exact, smooth
         )
+        fired &= ~jnp.isnan(smooth.v)
         return new, straight_through(fired.astype(spikes.dtype), spikes)
 
     def _step(self, leaks: _Leaks, state: State, x: Array) -> tuple[State, Array]:

@@ -132,6 +132,10 @@ class SpikingModule(nnx.Module):
         step.__name__ = type(self).__name__  # for errors
         return scan(step, state, xs)
 
+    def is_sequence(self, state: Tree, x) -> bool:
+        """Whether ``x`` is a sequence for a module whose own state is ``state``, or one step."""
+        return _is_sequence(self, state, x)
+
     def _trace_step(self, step: Callable[..., Any], x: Tree, *args, **kwargs) -> Tree:
         """The output of one step, so that the trace of ``init_state`` can continue."""
         state = self.init_state(jax.tree.map(np.shape, x))
@@ -187,7 +191,7 @@ def takes_steps_and_sequences(step: Callable[..., Any]) -> Callable[..., Any]:
             new, y = trace_layer(self, step, value, x, args, kwargs)
         else:
             x = jax.tree.map(jnp.asarray, x)
-            if _is_sequence(self, value, x):
+            if self.is_sequence(value, x):
                 new, y = self.sequence(value, x, *args, **kwargs)
             else:
                 new, y = _pair(name, step(self, value, x, *args, **kwargs))

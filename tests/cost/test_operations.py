@@ -468,26 +468,33 @@ class TestEnergy:
         energy = js.cost.energy(real, js.cost.SpikingJellySimple())
         assert energy.operations["MAC"] == 5 * 4 * 6
 
-    @pytest.mark.parametrize("name", ["IF", "LIF"])
+    @pytest.mark.parametrize("name", ["IF", "LIF", "conv"])
     def test_lemaire(self, name):
         arrays, info = golden_files.load("lemaire.npz")
-        neuron = {"IF": js.IF(), "LIF": js.LIF()}[name]
-
-        def step(params, state, x):
-            first, z = neuron(state["0"], x @ params["a"]["kernel"] + params["a"]["bias"])
-            second, y = neuron(state["1"], z @ params["b"]["kernel"])
-            return {"0": first, "1": second}, (z, y)
-
-        a = {"kernel": jnp.asarray(arrays[f"{name}.0.weight"]).T, "bias": arrays[f"{name}.0.bias"]}
-        net = functools.partial(step, {"a": a, "b": {"kernel": arrays[f"{name}.2.weight"].T}})
-        state = {"0": neuron.init_state((1, 40)), "1": neuron.init_state((1, 5))}
+        rngs, neuron = nnx.Rngs(0), {"LIF": js.LIF()}.get(name, js.IF())
+        shape = (7, 7, 2) if name == "conv" else (300,)
+        if name == "conv":
+            conv = nnx.Conv(2, 4, (3, 3), padding="VALID", rngs=rngs)
+            layers = conv, neuron, nnx.Conv(4, 3, (1, 1), use_bias=False, rngs=rngs), neuron
+        else:
+            last = nnx.Linear(40, 5, use_bias=False, rngs=rngs)
+            layers = nnx.Linear(300, 40, rngs=rngs), neuron, last, neuron
+        weights = {
+            k.removeprefix(f"{name}."): v
+            for k, v in arrays.items()
+            if k.startswith(name) and k.endswith(("weight", "bias"))
+        }
+        net = js.convert.from_torch(js.nn.Sequential(*layers), weights, shape=(1, *shape))
+        state = net.init_state((1, *shape))
 
         @jax.jit
         def run(x_seq):
-            return js.cost.operations(net, state, x_seq), js.scan(net, state, x_seq)[1]
+            return js.cost.operations(net, state, x_seq), js.debug.record(net, state, x_seq)[2]
 
         for kind in ("spikes", "real"):
-            report, spikes = run(arrays[f"{name}.{kind}.x"])
+            x_seq = jnp.asarray(arrays[f"{name}.{kind}.x"])
+            report, records = run(jnp.moveaxis(x_seq, 2, -1) if name == "conv" else x_seq)
+            spikes = [records[layer]["output"] for layer in ("1", "3")]
             assert all(0.05 < s.mean() < 0.8 for s in spikes)
             energy = js.cost.energy(report, js.cost.Lemaire2022(spikes, leaky=name == "LIF"))
             got = dict.fromkeys(("ops", "addressing", "params", "potential", "inout"), 0.0)

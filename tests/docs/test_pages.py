@@ -10,6 +10,7 @@ import jaxspike as js
 
 # layers of the networks that a page makes, all of which must spike
 LAYERS = {
+    "conversion.md": 2,
     "from_other_libraries.md": 0,
     "from_spikingjelly.md": 2,
     "index.md": 2,

@@ -43,6 +43,19 @@ def main():
             info[f"{name}.{kind}"] = report.breakdown_pj
             out[f"{name}.{kind}.x"] = x_seq.numpy()
         out |= {f"{name}.{key}": value.numpy() for key, value in net.state_dict().items()}
+    net = nn.Sequential(
+        *(nn.Conv2d(2, 4, 3), neuron.IFNode(), nn.Conv2d(4, 3, 1, bias=False), neuron.IFNode())
+    )
+    for layer in (net[0], net[2]):
+        layer.weight.data *= 4
+    x = torch.zeros(T, 1, 2, 7, 7)
+    x[..., 2:5, 2:5] = torch.rand(T, 1, 2, 3, 3)  # away from the borders, where it only estimates
+    for kind, x_seq in (("spikes", (x > 0.5).float()), ("real", x)):
+        for layer in (net[1], net[3]):
+            layer.reset()
+        info[f"conv.{kind}"] = estimate_lemaire_energy(OverTime(net), x_seq).breakdown_pj
+        out[f"conv.{kind}.x"] = x_seq.numpy()
+    out |= {f"conv.{key}": value.numpy() for key, value in net.state_dict().items()}
     path = pathlib.Path(__file__).with_name("lemaire.npz")
     np.savez_compressed(path, info=json.dumps(info), **out)
 

@@ -59,8 +59,14 @@ def test_the_rounding_is_ignored_backward():
 
     got, want = (jax.grad(loss)(x_seq, n) for n in (neuron, neuron.neuron))
     np.testing.assert_allclose(got, want, rtol=1e-6)
-    state, _ = neuron(neuron.init_state((1,)), jnp.full((1,), jnp.nan))
-    assert jnp.isnan(state.v).all()
+
+
+@pytest.mark.parametrize("neuron", [js.Quantized(js.LIF(), 3), js.presets.loihi.cuba_lif(9, 9, 9)])
+def test_a_nan_stays_one_and_fires_nothing(neuron):
+    x_seq = jnp.stack([jnp.array([jnp.nan, 3e3]), *jnp.full((3, 2), 3e3)])
+    state, spikes = js.scan(neuron, neuron.init_state((2,)), x_seq)
+    np.testing.assert_array_equal(jnp.isnan(state.v), [True, False])
+    np.testing.assert_array_equal(spikes, np.broadcast_to([0, 1], (4, 2)))
 
 
 def saturated(v, bits):
@@ -147,13 +153,12 @@ def test_equals_whole_numbers(name):
         assert max(abs(v).max() for _, v in want) >= 2 ** (arguments["bits"] - 1) - 2**8
 
 
-def test_a_trained_network_in_whole_numbers():
+def test_a_network_that_is_trained_for_loihi():
     rng = np.random.default_rng(0)
     labels = jnp.asarray(rng.integers(0, 3, 64))
     x = rng.random((12, 64, 10)) < 0.1 + 0.5 * (np.arange(10) % 3 == np.asarray(labels)[:, None])
     x_seq = jnp.asarray(x, jnp.float32)
-    lif = js.LIF(tau=4.0, v_reset=None, decay_input=False)
-    neuron = js.FixedPoint(lif, weight_bits=6, state_bits=10, weight_max=2.0, fraction_bits=2)
+    neuron = js.presets.loihi.cuba_lif(du=1500, dv=700, vth=150)
 
     def spikes(weights, n):
         state = [n.init_state((64, len(w.T))) for w in weights]
@@ -172,17 +177,20 @@ def test_a_trained_network_in_whole_numbers():
     def loss(weights):
         return js.losses.cross_entropy(spikes(weights, neuron), labels)
 
-    weights = [jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((10, 16), (16, 3))]
+    weights = [jnp.asarray(50 * rng.normal(size=s), jnp.float32) for s in ((10, 16), (16, 3))]
     first, _ = loss(weights)
     for _ in range(30):
         last, grads = loss(weights)
-        weights = [w - 0.5 * g for w, g in zip(weights, grads, strict=True)]
+        weights = [w - 900.0 * g for w, g in zip(weights, grads, strict=True)]
     assert last < first - 0.2
     z = x.astype(np.int64)
     for w in weights:
         w = np.round(np.asarray(neuron.round_weights(w)) / neuron.weight_step).astype(np.int64)
-        _, z = whole_numbers((z @ w) << 2, bits=10, v=(3072, None), threshold=64)
+        assert abs(w).max() <= 128
+        arguments = {"c": (2595, None), "v": (3396, None), "threshold": 9601, "reset": 0}
+        _, z = whole_numbers((z @ w) << 6, bits=24, **arguments)
     np.testing.assert_array_equal(jax.jit(spikes)(weights, neuron), z)
+    assert 0.05 < z.mean() < 0.9
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from .contractions import CONTRACTIONS as CONTRACTIONS
 from .elementwise import body_of as body_of, is_elementwise as is_elementwise
 from .jaxpr import (
     Atom as Atom,
+    evaluate as evaluate,
     function as function,
     is_var as is_var,
     jaxprs_in as jaxprs_in,

@@ -1,0 +1,348 @@
+"""ANNs whose activations fire: equal to SpikingJelly's at every step, to the ANN in the limit."""
+
+import functools
+import re
+
+import golden_files
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import lax
+
+import jaxspike as js
+
+SJ, INFO = golden_files.load("spikingjelly_conversion.npz")
+KEY = jax.random.key(0)
+
+
+def conv(x, weight, bias):
+    kernel = jnp.transpose(weight, (2, 3, 1, 0))
+    return (
+        lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        + bias
+    )
+
+
+def norm(x, w, name):
+    scale = w[f"{name}.weight"] * lax.rsqrt(w[f"{name}.running_var"] + 1e-5)
+    return (x - w[f"{name}.running_mean"]) * scale + w[f"{name}.bias"]
+
+
+def linear(x, w, name):
+    return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+
+def flat(x):
+    return jnp.moveaxis(x, -1, 1).reshape(len(x), -1)
+
+
+def residual(w, x):
+    x = jax.nn.relu(norm(conv(x, w["conv1.weight"], w["conv1.bias"]), w, "bn1"))
+    h = x + norm(conv(x, w["conv2.weight"], w["conv2.bias"]), w, "bn2")
+    x = nnx.avg_pool(jnp.where(h > 0, h, 0.0), (2, 2), (2, 2))
+    return linear(jnp.maximum(linear(flat(x), w, "fc1"), 0), w, "fc2")
+
+
+def pooled(w, x):
+    x = nnx.max_pool(nnx.relu(conv(x, w["conv1.weight"], w["conv1.bias"])), (2, 2), (2, 2))
+    return linear(flat(x), w, "fc2")
+
+
+def ann(name):
+    weights = {k.removeprefix(f"{name}/"): jnp.asarray(v) for k, v in SJ.items() if name + "/" in k}
+    weights = {k: v for k, v in weights.items() if not k.endswith("tracked")}
+    return functools.partial({"residual": residual, "pooled": pooled}[name], weights)
+
+
+BATCHES = list(np.moveaxis(SJ["batches"], 2, -1))
+X = jnp.asarray(np.moveaxis(SJ["x"], 1, -1))
+
+
+def repeated(x, steps):
+    return jnp.broadcast_to(x, (steps, *x.shape))
+
+
+@nnx.jit
+def run(snn, x_seq):
+    _, y, records = js.debug.record(snn, snn.init_state(x_seq.shape[1:]), x_seq)
+    return y, [record["output"] for record in records.values()]
+
+
+@pytest.mark.parametrize("mode", INFO["modes"])
+def test_spikingjelly(mode, mixed_dtypes):
+    name, options = INFO["modes"][mode]
+    net = ann(name)
+    np.testing.assert_allclose(net(X), SJ[f"{name}:y"], rtol=1e-5, atol=1e-5)
+    snn = js.convert.spiking(
+        net,
+        BATCHES,
+        threshold=options["mode"].lower() if mode != "fraction" else options["mode"],
+        per="channel" if options.get("channel_wise") else "layer",
+        v_init=0.5 if options.get("half_threshold") else 0.0,
+        average=0.1,
+    )
+    y, spikes = run(snn, repeated(X, 16))
+    assert len(spikes) == (1 if name == "pooled" else 3)
+    for k, (theta, z) in enumerate(zip(snn.thresholds, spikes, strict=True)):
+        golden_files.assert_close(theta[...].reshape(-1), SJ[f"{mode}:{k}"])
+        count = np.moveaxis(np.asarray(z.sum(0)), -1, 1)
+        np.testing.assert_array_equal(count, SJ[f"{mode}:n{k}"])
+        assert 0.02 < z.mean() < 0.9
+    np.testing.assert_allclose(y, SJ[f"{mode}:y"], rtol=1e-5, atol=2e-5)
+
+
+class Mixed(nnx.Module):
+    """Every kind of activation, with max pooling after spikes and a sum that branches."""
+
+    def __init__(self, rngs):
+        self.conv1 = nnx.Conv(2, 4, (3, 3), rngs=rngs)
+        self.norm = nnx.BatchNorm(4, rngs=rngs)
+        self.conv2 = nnx.Conv(4, 4, (3, 3), rngs=rngs)
+        self.fc1 = nnx.Linear(16, 8, rngs=rngs)
+        self.fc2 = nnx.Linear(8, 3, rngs=rngs)
+
+    def __call__(self, x):
+        x = jnp.clip(self.norm(self.conv1(x)), 0, 1)
+        x = nnx.max_pool(nnx.leaky_relu(x + self.conv2(x), 0.25), (2, 2), (2, 2))
+        x = abs(self.fc1(x.reshape(len(x), -1)))
+        return self.fc2(jax.checkpoint(jax.nn.relu6)(x))
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    net = Mixed(nnx.Rngs(1))
+    net.eval()
+    x = jax.random.uniform(KEY, (3, 4, 4, 2))
+    return net, x, js.convert.spiking(net, [x], threshold="max")
+
+
+def test_the_mean_output_is_the_ann_s_as_one_over_t(mixed):
+    net, x, snn = mixed
+    y, spikes = run(snn, repeated(x, 512))
+    assert [bool((z != 0).any()) for z in spikes] == [True] * len(spikes) == [True] * 6
+    assert snn.thresholds[0][...].max() <= 1
+    golden_files.assert_close(snn.rate_limit(x), net(x))
+    mean = jnp.cumsum(y, 0) / jnp.arange(1.0, 513)[:, None, None]
+    errors = abs(mean - net(x)).max((1, 2))
+    assert errors[7] > 0.05
+    assert (jnp.array([8.0, 32, 128, 512]) * errors[jnp.array([7, 31, 127, 511])]).max() < 6
+    assert errors[511] < 0.01
+
+
+def test_the_first_layer_counts_exactly():
+    x = jnp.linspace(-0.5, 1.7, 23)[:, None]
+    snn = js.convert.spiking(lambda x: jax.nn.relu(x), [jnp.ones((1, 1))], threshold="max")
+    for steps in (1, 4, 7):
+        _, (z,) = run(snn, repeated(x, steps))
+        want = np.clip(np.floor(steps * np.float64(x) + 0.5), 0, steps)
+        np.testing.assert_array_equal(z.sum(0), want)
+
+
+def test_one_definition_in_either_order_and_under_transformations(mixed):
+    _, x, snn = mixed
+    x_seq = repeated(x, 4) * jnp.linspace(0.55, 1.42, 4)[:, None, None, None, None]
+    state = snn.init_state(x.shape)
+    graph, variables = nnx.split(snn)
+
+    @jax.jit
+    def ways(variables, state, x_seq):
+        net = nnx.merge(graph, variables)
+
+        def of(x_seq):
+            return net(net.init_state((1, *x.shape[1:])), x_seq[:, None])[1][:, 0]
+
+        _, y0 = net(state, x_seq[0])
+        return (
+            js.scan(net, state, x_seq, order="layer"),
+            js.scan(net, state, x_seq, order="step"),
+            net(state, x_seq),
+            y0,
+            jax.vmap(of, 1, 1)(x_seq),
+        )
+
+    layer, step, call, y0, mapped = ways(variables, state, x_seq)
+    for other in (step, call):
+        jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-5), layer, other)
+    np.testing.assert_allclose(layer[1][0], y0, atol=1e-5)
+    np.testing.assert_allclose(layer[1], mapped, atol=1e-5)
+    grads = nnx.jit(nnx.grad(lambda n: (n(state, x_seq)[1] ** 2).sum()))(snn)
+    leaves = {jax.tree_util.keystr(p): g for p, g in jax.tree_util.tree_leaves_with_path(grads)}
+    assert len(leaves) == 10 + 6
+    silent = [p for p, g in leaves.items() if not np.any(g)]
+    assert silent == []
+
+
+def test_scans_over_layers_are_unrolled_and_a_partial_s_arrays_are_parameters():
+    weights = jax.random.normal(KEY, (3, 5, 5))
+
+    def net(weights, x):
+        return lax.scan(lambda h, w: (jax.nn.relu(h @ w), None), x, weights)[0]
+
+    x = jax.random.normal(KEY, (6, 5))
+    snn = js.convert.spiking(functools.partial(net, weights), [x], threshold="max")
+    y, spikes = run(snn, repeated(x, 256))
+    assert len(spikes) == 3
+    assert abs(y.mean(0) - net(weights, x)).max() < 0.02 * net(weights, x).max()
+    golden_files.assert_close(snn.arguments[0][...], weights)
+
+
+def test_products_read_spikes(mixed):
+    _, x, snn = mixed
+    report = snn.report(x, steps=8)
+    by_layer = {row.name: row for row in report.operations.rows()}
+    assert by_layer["ann.conv2.kernel"].mac == 0 and by_layer["ann.conv2.kernel"].ac > 0
+    assert by_layer["ann.conv1.kernel"].mac > 0
+    assert len(report.activations) == 6
+    assert re.search(r"test_spiking.py:\d+:\d+ \(Mixed.__call__\)", report.activations[0].line)
+    row = report.activations[0]
+    found = snn.activations(x)[0]
+    theta, (_, (z, *_)) = snn.thresholds[0][...], run(snn, repeated(x, 8))
+    error = abs(z.mean(0) * theta - found).mean() / found.mean()
+    np.testing.assert_allclose(
+        row[1:], (4 * 4 * 4, theta.mean(), z.mean(), (found > theta).mean(), error), rtol=1e-4
+    )
+    assert str(report).splitlines()[0].split() == (
+        ["activation", "neurons", "threshold", "rate", "clipped", "error"]
+    )
+    assert report.to_dict()["steps"] == 8
+
+
+def test_calibration_does_not_depend_on_the_order_of_batches():
+    x = list(jax.random.normal(KEY, (4, 8, 3)))
+    for threshold in ("max", "90%", 0.5):
+        a, b = (
+            js.convert.spiking(lambda x: jax.nn.relu(x), batches, threshold=threshold)
+            for batches in (x, x[::-1])
+        )
+        golden_files.assert_close(a.thresholds[0][...], b.thresholds[0][...])
+    moving = [
+        js.convert.spiking(lambda x: jax.nn.relu(x), batches, average=0.1).thresholds[0][...]
+        for batches in (x, x[::-1])
+    ]
+    assert abs(moving[0] - moving[1]).max() > 1e-3
+
+
+ONES = jnp.ones((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        (
+            {"ann": 3},
+            TypeError,
+            "`spiking(ann)` must be a function of an array, got 3. Give a Flax module or a "
+            "function.",
+        ),
+        (
+            {"ann": js.LIF()},
+            TypeError,
+            "`spiking(ann)` must be a network without spikes, got a LIF with spiking layers. Give "
+            "the ANN that it was made from.",
+        ),
+        (
+            {"ann": jnp.sin},
+            ValueError,
+            "`spiking(ann)` must have an activation, got none. Activations are relu, relu6, "
+            "`jnp.clip(x, 0, high)`, leaky_relu and `jnp.abs`.",
+        ),
+        (
+            {"batches": ONES},
+            TypeError,
+            "`spiking(batches=...)` must be batches, got an array of shape (2, 3). Give `[x]`.",
+        ),
+        (
+            {"batches": []},
+            ValueError,
+            "`spiking(batches=...)` must have at least one batch, got none.",
+        ),
+        (
+            {"batches": [ONES * jnp.nan]},
+            ValueError,
+            "`spiking(batches=...)` must be finite, got a NaN or an infinity.",
+        ),
+        (
+            {"batches": [3]},
+            TypeError,
+            "`spiking(batches=...)` must be arrays of inputs, got an int.",
+        ),
+        (
+            {"threshold": "most"},
+            ValueError,
+            "`spiking(threshold=...)` must be 'max', a percentile or a fraction of the maximum, "
+            "got 'most'. Give '99%' or 0.5.",
+        ),
+        (
+            {"threshold": 1.5},
+            ValueError,
+            "`spiking(threshold=...)` must be at most 1, got 1.5. Give a fraction of the max.",
+        ),
+        (
+            {"per": "neuron"},
+            ValueError,
+            "`spiking(per=...)` must be one of ('channel', 'layer'), got 'neuron'.",
+        ),
+        (
+            {"neuron": js.IF()},
+            ValueError,
+            "`spiking(neuron=...)` must have a v_threshold and a soft reset, got IF(). Give an "
+            "instance, such as `jaxspike.IF(v_reset=None)`.",
+        ),
+        (
+            {"ann": lambda x: (jax.nn.relu(x), x)},
+            TypeError,
+            "`spiking(ann)` must return one array. Take one output of it.",
+        ),
+    ],
+)
+def test_errors(change, error, text):
+    arguments = {"ann": lambda x: jax.nn.relu(x), "batches": [ONES]} | change
+    ann, batches = arguments.pop("ann"), arguments.pop("batches")
+    with pytest.raises(error) as e:
+        js.convert.spiking(ann, batches, **arguments)
+    assert str(e.value) == text
+
+
+@pytest.mark.parametrize(
+    ("f", "name"),
+    [
+        (lambda x: jax.nn.gelu(jax.nn.relu(x)), "tanh"),
+        (lambda x: jax.nn.softmax(jax.nn.relu(x)), "exp"),
+        (lambda x: jax.nn.relu(x) * jax.nn.relu(x + 1), "mul"),
+        (lambda x: jnp.cumsum(jax.nn.relu(x), 0).max(0), "reduce_max"),
+        (lambda x: jnp.where(x > 1, jax.nn.relu(x), 0), "select_n"),
+    ],
+)
+def test_what_is_not_affine_is_refused_by_name_and_line(f, name):
+    with pytest.raises(ValueError) as e:
+        js.convert.spiking(f, [ONES])
+    assert re.match(
+        r"`spiking\(ann\)` must be affine between its activations, got `.*"
+        rf"`?{name}` of \S+ at \S*test_spiking.py:\d+:\d+ .*"
+        r" Replace it, or keep it with `strict=False`\.",
+        str(e.value),
+    )
+    snn = js.convert.spiking(f, [ONES], strict=False)
+    assert any(name in island for island in snn.islands)
+
+
+def test_training_mode_other_shapes_and_dead_activations(mixed):
+    snn = mixed[2]
+    with pytest.raises(ValueError) as e:
+        snn.init_state((3, 5, 5, 2))
+    assert str(e.value) == (
+        "`SpikingANN.init_state(shape)` must be (N, 4, 4, 2), the shape of one step of the inputs "
+        "that it was calibrated on, got (3, 5, 5, 2)."
+    )
+    norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"^`spiking\(ann\)` must be in evaluation mode, got one "):
+        js.convert.spiking(lambda x: jax.nn.relu(norm(x)), [ONES])
+    with pytest.warns(UserWarning, match=r"^`spiking`: the activations at .*test_spiking.*zero on"):
+        snn = js.convert.spiking(lambda x: jax.nn.relu(x - 9), [ONES])
+    assert (snn.thresholds[0][...] > 0).all()
+    with pytest.raises(ValueError, match=r"^`spiking\(pool='refuse'\)` must not find max pooling"):
+        js.convert.spiking(ann("pooled"), BATCHES, pool="refuse")
