@@ -37,7 +37,8 @@ class Row(NamedTuple):
     """Operations of one parameter, or of one product of activations, over all samples and steps.
 
     Attributes:
-        name: The path of the parameter, or the line of the product.
+        name: The path of the parameter; of a product of activations, that of the parameter before
+            it, and its line.
         ac: Accumulations of activations in {-1, 0, 1}.
         multi: Accumulations of other whole numbers.
         mac: Multiply-accumulates.
