@@ -252,9 +252,10 @@ class _Finder:
         """The variable of which ``x`` is the maximum, and the equations of that."""
         pools: tuple[JaxprEqn, ...] = ()
         while (e := self.producer.get(x)) is not None and e.primitive.name in _POOLS:
-            if e.invars[0] in self.sites:
+            before = e.invars[0]
+            if not is_var(before) or before in self.sites:
                 break
-            x, pools = e.invars[0], (e, *pools)
+            x, pools = before, (e, *pools)
         return x, pools
 
     def _replace(self, site: Site, out: Var, **changes: Any) -> None:
