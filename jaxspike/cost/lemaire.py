@@ -45,9 +45,9 @@ class Lemaire2022:
 
     Raises:
         TypeError: If ``spikes`` are not numbers, or ``leaky`` is not a bool.
-        ValueError: If there are no ``spikes``, or one is a NaN; by `energy`, if the network has what
-            the model does not know: products of two activations, equations that are not counted,
-            or states other than membranes ``v``.
+        ValueError: If there are no ``spikes``, or one is a NaN; by `energy`, if the network has
+            what the model does not know: products of two activations, equations that are not
+            counted, or states other than membranes ``v``.
 
     Example:
         >>> import functools, jax.numpy as jnp, jaxspike as js

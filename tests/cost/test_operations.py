@@ -591,8 +591,9 @@ class TestEnergy:
 
     def test_the_printed_lines_can_be_redone(self):
         net = functools.partial(lambda w, s, x: LIF(s, x @ w), W)
-        report = js.cost.operations(net, STATE[0], X)
-        _, spikes = js.scan(net, STATE[0], X)
+        x_seq = jnp.tile(X, (200, 1, 1))
+        report = js.cost.operations(net, STATE[0], x_seq)
+        _, spikes = js.scan(net, STATE[0], x_seq)
         for model in (js.cost.SpikingJellySimple(), js.cost.Lemaire2022(spikes)):
             lines = re.findall(
                 r"([\d,.]+) (?:bytes |words )?x ([\d.e-]+) pJ = ([\d,.]+) pJ\n",
