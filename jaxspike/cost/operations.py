@@ -11,7 +11,6 @@ from jax.typing import ArrayLike
 
 from .. import _check
 from .._types import Array, State, Tree
-from ..engine import arguments
 from ..engine.device import portable
 from ..engine.program import type_of
 from . import counters
@@ -90,8 +89,8 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
             trace = jax.make_jaxpr(lambda *a: call(*a), return_shape=True)
             now = jax.tree.unflatten(tree, flat)
             closed, shapes = trace(leaves, now, x)
-        arguments.check_form("operations(step=...)", now, shapes, "x_seq[0]")
-        arguments.check_dtypes("operations(step=...)", now, shapes)
+        _check.step_form("operations(step=...)", now, shapes, "x_seq[0]")
+        _check.step_dtypes("operations(step=...)", now, shapes)
         given = closed.jaxpr.invars[len(leaves) + len(flat) :]
         batched[:] = [has_batch_axis(closed.jaxpr, [v for v in given if type_of(v).shape])]
         known = [*origins, *[Origin(is_data=True)] * len(xs)]

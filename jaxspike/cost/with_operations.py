@@ -9,7 +9,6 @@ from jax.extend.core import JaxprEqn
 
 from .. import _check
 from .._types import Array, State, Tree
-from ..engine.arguments import check_form
 from ..engine.device import portable
 from .interpret import Meter, Origin, interpret, opened
 from .parameters import parameters_of
@@ -68,7 +67,7 @@ def with_operations(
             closed, shapes = trace(arrays, state, x)
         given = jax.tree.leaves((state, x))
         before = jax.eval_shape(lambda s: s, state)
-        check_form("with_operations(step=...)", before, shapes, "x")
+        _check.step_form("with_operations(step=...)", before, shapes, "x")
         known = [*(Origin(name=n) for n in names), *[Origin(is_data=True)] * len(given)]
         leaves, _, tally = interpret(_EXPECTED, *opened(closed, [*arrays, *given], known))
         new, y = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
