@@ -208,7 +208,8 @@ def energy(report: Operations, model: Model | None = None) -> Energy:
     It is the sum of the numbers of operations times their costs, which anyone can check with the
     printed table. It is not a measurement: if memory is not in the model, neither is the energy of
     moving weights and spikes, which on most hardware is the larger part. For comparison it prints
-    the dense ANN with the same weights, quantized to 8 bits, which computes each product once.
+    the dense ANN with the same weights, quantized to 8 bits, which computes each product of one
+    step once.
 
     Args:
         report: What `operations` counted.

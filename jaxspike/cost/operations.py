@@ -60,7 +60,8 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
             large to be counted exactly.
 
     Warns:
-        UserWarning: If no activation of a product was ever different from zero.
+        UserWarning: If no activation of a product was ever different from zero; not inside
+            `jax.jit`, where that is unknown.
 
     Example:
         >>> import functools, jax.numpy as jnp, jaxspike as js
