@@ -1,6 +1,7 @@
 """Tables from the results.
 
-python -m benchmarks.table     # write README.md, docs/benchmarks.md and results/*/README.md
+python -m benchmarks.table     # write README.md, results/*/README.md, and docs/benchmarks.md and
+                               # docs/learning.md
 """
 
 import json
@@ -11,7 +12,8 @@ import statistics
 from .cases import TABLES, TITLES
 from .environments import HERE, SEGMENTED
 
-README, PAGE = HERE.parent / "README.md", HERE.parent / "docs" / "benchmarks.md"
+README, DOCS = HERE.parent / "README.md", HERE.parent / "docs"
+PAGE, LEARNING = DOCS / "benchmarks.md", DOCS / "learning.md"
 RESULTS = HERE / "results"
 BEGIN, END = "<!-- benchmarks: python -m benchmarks.table -->\n", "<!-- /benchmarks -->"
 NONE = "-"
@@ -192,6 +194,51 @@ def sharded(result):
     return "\n".join(lines) + "\n"
 
 
+def learned(result):
+    """The table of learning rules: times that of BPTT, and memory at ten times as many steps."""
+    networks = result["networks"]
+    lines = [
+        "| gradient | " + " | ".join(networks) + " |",
+        "|---|" + "--:|" * len(networks),
+    ]
+    for row in dict.fromkeys(row for network in networks.values() for row in network["rows"]):
+        cells = []
+        for network in networks.values():
+            rows = network["rows"]
+            if row not in rows:
+                cells.append(NONE)
+                continue
+            times = value(rows[row]) / value(rows["BPTT"])
+            shown = f"{times:.0f}" if times >= 10 else f"{times:.1f}"
+            cells.append(f"{shown}, {digits(rows[row]['mib'][1])} MiB")
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def learned_in_full(result):
+    """The page's table of learning rules, and every number of each."""
+    steps, m = result["steps"], result["machine"]
+    lines = [
+        "## Learning rules\n",
+        f"{m['cpu']}, {m['cores']} cores, shared: load {result['load']:.1f} at the start; "
+        f"{result['date']}, jax {result['jax']}. The difference is from the same gradient computed "
+        "in reverse, or by jaxspike if the row is braintrace's.\n",
+        f"| network | gradient | ms, T={steps} | best | times BPTT | MiB, T={steps} | "
+        f"MiB, T={10 * steps} | difference | cosine to BPTT |",
+        "|---|---|" + "--:|" * 7,
+    ]
+    for name, network in result["networks"].items():
+        base = value(network["rows"]["BPTT"])
+        for row, found in network["rows"].items():
+            ms, (short, long) = value(found), found["mib"]
+            lines.append(
+                f"| {name} | {row} | {digits(ms)} | {digits(min(found['ms']))} | {ms / base:.2f} "
+                f"| {digits(short)} | {digits(long)} | {_relative(found['difference'])} "
+                f"| {found['cosine']:.3f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
 def folders():
     """The folders of results."""
     return sorted(p for p in RESULTS.iterdir() if p.is_dir())
@@ -199,10 +246,10 @@ def folders():
 
 def page(folder):
     """The page of a folder: everything that it has."""
-    path = folder / "devices.json"
     parts = [full(found)] if (found := load(folder)) else []
-    if path.exists():
-        parts.append(sharded(json.loads(path.read_text())))
+    for name, table in (("devices", sharded), ("learning", learned_in_full)):
+        if (path := folder / f"{name}.json").exists():
+            parts.append(table(json.loads(path.read_text())))
     return "\n".join(parts)
 
 
@@ -225,6 +272,8 @@ def pages():
     made = {folder / "README.md": page(folder) for folder in folders()}
     made[README] = into(README.read_text(), brief(load(RESULTS / "cpu")))
     made[PAGE] = into(PAGE.read_text(), shown())
+    rules = json.loads((RESULTS / "cpu" / "learning.json").read_text())
+    made[LEARNING] = into(LEARNING.read_text(), learned(rules))
     return made
 
 

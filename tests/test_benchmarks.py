@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import cases, compare, devices, environments, table, worker
+from benchmarks import cases, compare, devices, environments, learning, table, worker
 from benchmarks.libraries import in_jax
 
 HALF = "bfloat16"
@@ -328,7 +328,7 @@ def test_every_network_fires():
 def test_rows_and_requirements_agree():
     folder = environments.HERE
     named = {f"{r.environment}.txt" for r in environments.ROWS}
-    assert named == {p.name for p in (folder / "requirements").iterdir()}
+    assert named | {"braintrace.txt"} == {p.name for p in (folder / "requirements").iterdir()}
     for row in environments.ROWS:
         source = (folder / "libraries" / f"{row.module}.py").read_text()
         assert (row.key or row.name) in source.split("ROWS = ")[1]
@@ -385,6 +385,26 @@ def test_the_readme_shows_where_we_lose():
     assert len(ours) == len(table.CHOSEN)
     assert any("**" in cell for cell in ours) and any("**" not in cell for cell in ours)
     assert all(line.count("**") == 2 for line in lines)
+
+
+def test_the_table_of_learning_rules():
+    rows = {
+        "BPTT": {"ms": [2.0], "mib": [1.0, 10.0]},
+        "none": {"ms": [3.0, 25.0], "mib": [1.0, 1.0]},
+    }
+    text = table.learned({"networks": {"a": {"rows": rows}, "b": {"rows": {"BPTT": rows["BPTT"]}}}})
+    assert "| BPTT | 1.0, 10 MiB | 1.0, 10 MiB |\n| none | 7.0, 1 MiB | - |\n" in text
+
+
+@pytest.mark.slow
+def test_learning_rules_are_compared_and_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "RESULTS", tmp_path)
+    learning.main(["recurrent", "--steps", "32", "--rounds", "1", "--label", "here"])
+    result = json.loads((tmp_path / "here" / "learning.json").read_text())
+    rows = result["networks"]["recurrent"]["rows"]
+    assert all(row["difference"] < 1e-5 and row["ms"][0] > 0 for row in rows.values())
+    assert 0 < rows["none"]["cosine"] < rows["local"]["cosine"] < 0.999  # rules, not BPTT
+    assert rows["local"]["mib"][0] == rows["local"]["mib"][1] < rows["BPTT"]["mib"][1]
 
 
 @pytest.mark.slow

@@ -56,7 +56,8 @@ def calibrate(
     """
     of = statistic(threshold)
     if average != "all":
-        _check.number("`spiking(average=...)`", average, above=0.0)
+        weight = _check.number("`spiking(average=...)`", average, above=0.0)
+        _check.in_range("`spiking(average=...)`", weight, high=1.0)
 
     @jax.jit
     def measure(x: Array) -> list[Array]:

@@ -235,7 +235,8 @@ class _Finder:
         x, slope, high = self._rectified(e)
         given = slope is None or not is_var(slope) or slope not in data
         if given and x is not None and x in data:
-            self.sites[out] = Site(out, x, slope, high, (), line_of(e) or e.primitive.name)
+            x, pools = self._pooled(x)
+            self.sites[out] = Site(out, x, slope, high, pools, line_of(e) or e.primitive.name)
             return
         operand = e.invars[0]
         before = self.sites.get(operand) if is_var(operand) else None
@@ -246,6 +247,16 @@ class _Finder:
                 self._replace(before, out, high=self._number(high))
         elif before and e.primitive.name in _POOLS and self._is_monotone(before):
             self._replace(before, out, pools=(*before.pools, e))
+
+    def _pooled(self, x: Var) -> tuple[Var, tuple[JaxprEqn, ...]]:
+        """The variable of which ``x`` is the maximum, and the equations of that."""
+        pools: tuple[JaxprEqn, ...] = ()
+        while (e := self.producer.get(x)) is not None and e.primitive.name in _POOLS:
+            before = e.invars[0]
+            if not is_var(before) or before in self.sites:
+                break
+            x, pools = before, (e, *pools)
+        return x, pools
 
     def _replace(self, site: Site, out: Var, **changes: Any) -> None:
         del self.sites[site.out]

@@ -44,7 +44,7 @@ def spiking(
 
     Everything between them must be affine in the activations, which linear layers, convolutions,
     normalization in evaluation mode, average pooling, residual sums and `jax.lax.scan` over layers
-    are. Max pooling of an activation is exact too: the neurons get what the pooled sum of all
+    are. Max pooling next to an activation is exact too: the neurons get what the pooled sum of all
     inputs so far gains in a step.
 
     For a constant input, T steps, :math:`a` the input of the activations of the first layer and

@@ -116,7 +116,8 @@ class SpikingANN(SpikingModule):
 
         def activate(k: int, site: Site, a: Array, sign: int) -> tuple[Array, Array]:
             a = _rectify(site, a, sign)
-            return a, jnp.minimum(a, self.thresholds[k][...]) if clip else a
+            theta = self.thresholds[k][...].astype(a.dtype)
+            return a, jnp.minimum(a, theta) if clip else a
 
         return self._run(x, activate)[1]
 

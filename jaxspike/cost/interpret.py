@@ -6,6 +6,7 @@ Every function here is traceable: counts are arrays, so the interpreter works un
 """
 
 import math
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -37,10 +38,12 @@ class Origin(NamedTuple):
     Attributes:
         is_data: Whether it depends on the input or the state.
         name: The path of the parameter that it is made from, "" if there is none.
+        after: The path of the parameter that data was last multiplied by, "" if there is none.
     """
 
     is_data: bool = False
     name: str = ""
+    after: str = ""
 
 
 class Meter(NamedTuple):
@@ -159,7 +162,8 @@ def _sources(eqn: JaxprEqn, copied: dict[Var, Var]) -> list[Var]:
 def _joined(eqn: JaxprEqn, known: Sequence[Origin]) -> Origin:
     """The origin of what an equation computes: the name of its largest parameter, not an index."""
     if any(o.is_data for o in known):
-        return Origin(is_data=True)
+        last = [o.name for o in known if is_product(eqn)] + [o.after for o in known]
+        return Origin(is_data=True, after=next(filter(None, last), ""))
     kinds = [type_of(v) for v in eqn.invars]
     sizes = [(jnp.issubdtype(k.dtype, jnp.inexact), math.prod(k.shape)) for k in kinds]
     named = [(n, o.name) for n, o in zip(sizes, known, strict=True) if o.name]
@@ -175,7 +179,8 @@ def _count(
     if is_product(eqn):
         names = [o.name for o in known if not o.is_data]
         where = f"{eqn.primitive.name} at {line}"
-        name = (names[0] or where) if names else f"activations: {where}"
+        after = next((f" after {o.after}" for o in known if o.after), "")
+        name = (names[0] or where) if names else f"activations{after}: {where}"
         return Tally({name: meter.measure(eqn, inputs, [o.is_data for o in known])}, {}, {})
     arithmetic, uncounted = _static_counts(eqn, line)
     return Tally(
@@ -210,7 +215,8 @@ def _static_counts(eqn: JaxprEqn, line: str) -> tuple[Counter[str], Counter[str]
 
 def _line(eqn: JaxprEqn, otherwise: str) -> str:
     """Where an equation stands in the user's code; ``otherwise`` inside the functions of JAX."""
-    return source_info_util.summarize(eqn.source_info) or otherwise
+    line = source_info_util.summarize(eqn.source_info)
+    return re.sub(r"^.*[/\\]", "", line) or otherwise  # without the folders
 
 
 def _has_counted_parts(eqn: JaxprEqn) -> bool:

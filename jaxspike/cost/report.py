@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .._types import Array, Shape
+from .. import _check
+from .._types import Array, Shape, Tree
 from . import counters
 from .products import Product
 
@@ -37,7 +38,8 @@ class Row(NamedTuple):
     """Operations of one parameter, or of one product of activations, over all samples and steps.
 
     Attributes:
-        name: The path of the parameter, or the line of the product.
+        name: The path of the parameter; of a product of activations, that of the parameter before
+            it, and its line.
         ac: Accumulations of activations in {-1, 0, 1}.
         multi: Accumulations of other whole numbers.
         mac: Multiply-accumulates.
@@ -143,12 +145,12 @@ class Operations:
         sizes = {s.name: s.elements for s in self.parameters if s.name in self.products}
         nonzero = sum(counters.integer(self.weights[n]) for n in sizes)
         copies = self.samples // self.batch
-        return 1 - nonzero / max(copies * sum(sizes.values()), 1)
+        return _share_of_zeros(nonzero, copies * sum(sizes.values()))
 
     @property
     def activation_sparsity(self) -> float:
         """The fraction of the activations in products that is zero."""
-        return 1 - self._sum("nonzeros") / max(self._sum("elements"), 1)
+        return _share_of_zeros(self._sum("nonzeros"), self._sum("elements"))
 
     def rows(self) -> list[Row]:
         """One row for each parameter in a product and each product of activations."""
@@ -156,7 +158,7 @@ class Operations:
         for name, product in self.products.items():
             counts = {k: counters.integer(v) for k, v in product._asdict().items()}
             stored = counts.pop("bytes")
-            sparsity = 1 - counts.pop("nonzeros") / max(counts["elements"], 1)
+            sparsity = _share_of_zeros(counts.pop("nonzeros"), counts["elements"])
             row = Row(
                 name,
                 **counts,
@@ -243,6 +245,23 @@ class Operations:
 
     def _sum(self, name: str) -> int:
         return sum(counters.integer(getattr(p, name)) for p in self.products.values())
+
+
+def recorded(where: str, spikes: Tree) -> list[np.ndarray]:
+    """The arrays of the outputs of neurons, which must be there and be finite numbers."""
+    leaves = jax.tree.leaves(spikes)
+    fix = "Give what `js.debug.record` recorded."
+    arrays = [np.asarray(_check.numbers(where, x, fix)) for x in leaves]
+    if not sum(x.size for x in arrays):
+        raise ValueError(f"{where} must have the outputs of a neuron, got none. {fix}")
+    if not all(np.isfinite(x.astype(np.float32)).all() for x in arrays):
+        raise ValueError(f"{where} must be finite, got a NaN or an infinity. {fix}")
+    return arrays
+
+
+def _share_of_zeros(nonzeros: int, elements: int) -> float:
+    """The fraction that is zero; of nothing, none is."""
+    return 1 - nonzeros / elements if elements else 0.0
 
 
 def _short(n: float) -> str:

@@ -88,7 +88,13 @@ class OnlineStep:
             The state, the loss (summed over the steps of a window), and the gradient of the loss
             with respect to the parameters; with ``has_aux``, ``(state, ((loss, aux), grads))``.
         """
-        plan, consts, aux = self.plan(params, *self._checked(state, x))
+        return self.follow(self.plan(params, *self._checked(state, x)), params, state, x)
+
+    def follow(
+        self, planned: "Planned", params: Tree, state: OnlineState, x: Tree
+    ) -> tuple[OnlineState, tuple[Tree, Tree]]:
+        """The same with a plan that is known."""
+        plan, consts, aux = planned
         _check_traces(plan, state.traces)
         window = Window(plan, consts, jax.tree.leaves(params), jax.tree.leaves(state.state), x)
         found = window.results(state.traces)
@@ -302,7 +308,7 @@ def accumulate(online: OnlineStep) -> Callable[..., tuple[OnlineState, tuple[Tre
 
         def body(carry, x):
             state, total = carry
-            state, found = online(params, state, x)
+            state, found = online.follow(planned, params, state, x)
             aux = found[0][1] if online.has_aux else None
             return (state, jax.tree.map(jnp.add, total, summed(found))), aux
 

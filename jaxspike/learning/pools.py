@@ -217,11 +217,12 @@ class Pools:
         flow, stops = self.flow, self.synapses
         f = pointwise(flow, group, [a for a in sent if not flow.memory[a].isdisjoint(group)])
         for v in f.inputs:
-            if not flow.varies(v) or v not in flow.weighted or _ignores(f, v, flow):
+            if not flow.varies(v) or v not in flow.weighted:
                 continue
-            for found in ways(flow, stops, self._weights_before(v, stops), v):
-                if found.kind != CONSTANT and not found.is_product(f.shape):
-                    return False
+            found = ways(flow, stops, self._weights_before(v, stops), v)
+            lost = [w for w in found if w.kind != CONSTANT and not w.is_product(f.shape)]
+            if lost and not _ignores(f, v, flow):
+                return False
         return True
 
     def _weights_before(self, v: Var, stops: frozenset[Edge]) -> list[Var]:

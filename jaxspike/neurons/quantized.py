@@ -43,7 +43,8 @@ class Quantized(Neuron):
     Args:
         neuron: The neuron, of any model with a state.
         bits: Bits of each number of the state, from 1 to 12.
-        threshold: The firing threshold of the neuron, above 0.
+        threshold: The potential that the levels are made for, above 0; None for the
+            ``v_threshold`` of the neuron, if that is a number.
         spacing: "uniform", "threshold" or "zero".
         lower_limit: How far the levels go below ``-threshold``, as a share of it, at least 0.
         upper_limit: How far they go above ``threshold``, at least 0.
@@ -56,7 +57,7 @@ class Quantized(Neuron):
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
-        >>> neuron = js.Quantized(js.LI(tau=2.0), bits=2)
+        >>> neuron = js.Quantized(js.LI(tau=2.0), bits=2, threshold=1.0)
         >>> neuron.levels
         array([-1.        , -0.26666668,  0.46666667,  1.2       ], dtype=float32)
         >>> state, v = js.scan(neuron, neuron.init_state((1,)), jnp.ones((3, 1)))
@@ -70,7 +71,7 @@ class Quantized(Neuron):
     neuron: Neuron
     bits: int = count(default=8)
     _: KW_ONLY
-    threshold: float = static(default=1.0)
+    threshold: float | None = static(default=None)
     spacing: str = static(default="uniform", choices=("uniform", "threshold", "zero"))
     lower_limit: float = static(default=0.0)
     upper_limit: float = static(default=0.2)
@@ -78,6 +79,14 @@ class Quantized(Neuron):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.threshold is None:
+            found = getattr(self.neuron, "v_threshold", None)
+            if not isinstance(found, float):
+                raise ValueError(
+                    "`Quantized(threshold=...)` must be a number where the neuron has none as its "
+                    f"v_threshold, got {self.neuron}. Give the potential that it should reach."
+                )
+            object.__setattr__(self, "threshold", found)
         _check.in_range("`Quantized(bits=...)`", self.bits, high=_MOST_BITS)
         for name in ("threshold", "lower_limit", "upper_limit", "ratio"):
             value, where = getattr(self, name), f"`Quantized({name}=...)`"
@@ -94,11 +103,12 @@ class Quantized(Neuron):
     @functools.cached_property
     def levels(self) -> np.ndarray:
         """The values that a number of the state may have, ascending, in float32."""
-        n, low = 2**self.bits, -self.threshold * (1 + self.lower_limit)
-        high = self.threshold * (1 + self.upper_limit)
+        threshold = self.threshold or 0.0
+        n, low = 2**self.bits, -threshold * (1 + self.lower_limit)
+        high = threshold * (1 + self.upper_limit)
         if self.spacing == "uniform":
             return np.linspace(low, high, n).astype(np.float32)
-        center = self.threshold if self.spacing == "threshold" else 0.0
+        center = threshold if self.spacing == "threshold" else 0.0
         ratio = self.ratio or _RATIOS.get(self.bits, 0.95)
         below = int(n * (center - low) / (high - low))
         down, up = (ratio ** np.arange(k) for k in (below, n - below))

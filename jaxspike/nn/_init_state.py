@@ -108,7 +108,15 @@ def trace_states(name: str, call: Callable[[Tree, Tree], tuple[Tree, Tree]], sha
             )
     placed = [StatePlaceholder(s.owner, s.shape, i) for i, s in enumerate(entries)]
     states = jax.tree.unflatten(structure, placed)
-    over_time = traced(states, STEPS_TRACED)
+    try:
+        over_time = traced(states, STEPS_TRACED)
+    except (TypeError, ValueError) as e:
+        e.add_note(
+            f"It is raised for a sequence of T = {STEPS_TRACED} steps, not for one step: "
+            "`[T, N, *]` has one axis more in front. Count axes from the end, as in "
+            "`jaxspike.nn.Flatten()`."
+        )
+        raise
     for one, got in zip(*map(jax.tree.leaves, (one_step.out, over_time.out)), strict=True):
         want = (STEPS_TRACED, *one.shape)
         _check_over_time(f"`{name}.__call__`", "return", want, got.shape)

@@ -26,6 +26,7 @@ from ..engine.program import (
     is_constant_along,
     is_elementwise,
     is_var,
+    jaxprs_in,
     moved,
     order,
     type_of,
@@ -34,6 +35,7 @@ from ..engine.program import (
 )
 
 ENTERS, LEAVES = "jaxspike input of ", "jaxspike output of "
+DRAWS = "random_bits"
 TOLERANCE, SHARE = 1e-3, 1e-3  # relative; and of the numbers that may differ: a threshold, rounded
 
 
@@ -57,7 +59,8 @@ class Glue:
     """The equations of a composite between its layers.
 
     Attributes:
-        sources: The input of the composite, then the outputs of layers.
+        sources: The input of the composite, then the outputs of layers and random bits: each step
+            of a sequence may have its own.
         sinks: The inputs of layers, then the output of the composite.
         names: Whose they are.
         eqns: The equations.
@@ -87,21 +90,31 @@ def glue(f: Callable[[Tree], Tree], x: Tree) -> Glue:
     jaxpr, values, out = flatten(f, x, rules=False)
     consts, inputs = jaxpr.invars[: len(values)], jaxpr.invars[len(values) :]
     entering = [e for e in jaxpr.eqns if _mark(e).startswith(ENTERS)]
-    leaving = [e for e in jaxpr.eqns if _mark(e).startswith(LEAVES)]
+    given = [e for e in jaxpr.eqns if _is_source(e)]
     sinks = [*(e.invars[0] for e in entering), *jaxpr.outvars]
     names = [f"the input of the layer `{_mark(e).removeprefix(ENTERS)}`" for e in entering]
     names += ["the output"] * len(jaxpr.outvars)
     needed, kept = set(unique(sinks)), []
     for e in reversed(jaxpr.eqns):
-        if not _mark(e).startswith(LEAVES) and any(v in needed for v in e.outvars):
+        if not _is_source(e) and any(v in needed for v in e.outvars):
             kept.append(e)
             needed.update(unique(e.invars))
-    sources = [*inputs, *(e.outvars[0] for e in leaving)]
+    sources = [*inputs, *(e.outvars[0] for e in given)]
     return Glue(sources, sinks, names, kept[::-1], dict(zip(consts, values, strict=True)), out)
 
 
 def _mark(eqn: JaxprEqn) -> str:
     return eqn.params["name"] if eqn.primitive.name == "name" else ""
+
+
+def _is_source(eqn: JaxprEqn) -> bool:
+    return _mark(eqn).startswith(LEAVES) or eqn.primitive.name == DRAWS
+
+
+def _draws(eqn: JaxprEqn) -> bool:
+    """Whether random numbers are drawn in its bodies."""
+    inside = (e for body in jaxprs_in(eqn) for e in body.eqns)
+    return any(e.primitive.name == DRAWS or _draws(e) for e in inside)
 
 
 def suspects(step: Glue, sequence: Glue, size: int) -> tuple[list[JaxprEqn], bool]:
@@ -134,7 +147,25 @@ def suspects(step: Glue, sequence: Glue, size: int) -> tuple[list[JaxprEqn], boo
             places.update(dict.fromkeys(e.outvars, place))
     for v, i in zip(sequence.sinks, at[1], strict=True):
         known &= is_var(v) and i is not None and places.get(v) == Axis(i)
-    return found, known
+    other = _of_other_numbers(step, sequence)
+    return [*found, *(other or [])], known and other is not None
+
+
+def _of_other_numbers(step: Glue, sequence: Glue) -> list[JaxprEqn] | None:
+    """The equations of a sequence that read another number than in a step, such as a size.
+
+    Returns:
+        Equations; or None if it is not known which ones belong together.
+    """
+    ours, theirs = ([e for e in g.eqns if is_elementwise(e)] for g in (sequence, step))
+    if [e.primitive.name for e in ours] != [e.primitive.name for e in theirs]:
+        return None
+    pairs = zip(ours, theirs, strict=True)
+    return [a for a, b in pairs if _numbers(a) != _numbers(b)]
+
+
+def _numbers(eqn: JaxprEqn) -> list[str]:
+    return [str(v) for v in eqn.invars if not is_var(v)]
 
 
 Axes = list[int | None]
@@ -209,10 +240,11 @@ def _differs(
 def difference(step: Glue, sequence: Glue, size: int) -> str | None:
     """What differs between a sequence and its steps, at random values; None if nothing does.
 
-    Also None where it cannot be run: with side effects, or on a mesh of devices.
+    Also None where it cannot be run: with side effects, random numbers drawn in loops, or on a mesh
+    of devices.
     """
     values, at = _constants(step, sequence), _axes_of_time(step, sequence, size)
-    effects = any(e.effects for g in (step, sequence) for e in g.eqns)
+    effects = any(e.effects or _draws(e) for g in (step, sequence) for e in g.eqns)
     on_mesh = not jax.sharding.get_abstract_mesh().empty
     if values is None or at is None or effects or on_mesh:
         return None
@@ -252,6 +284,10 @@ def _is_elsewhere(a) -> bool:
 
 
 def _random(rng, kind) -> np.ndarray:
+    if jnp.issubdtype(kind.dtype, jnp.unsignedinteger):
+        return rng.integers(
+            0, 2 ** (8 * kind.dtype.itemsize), kind.shape, kind.dtype
+        )  # random bits
     if not jnp.issubdtype(kind.dtype, jnp.floating):
         return np.ones(kind.shape, kind.dtype)
     return rng.normal(size=kind.shape).astype(kind.dtype)

@@ -133,6 +133,22 @@ def test_the_mean_output_is_the_ann_s_as_one_over_t(mixed):
     assert errors[511] < 0.01
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_max_pooling_before_an_activation(dtype, mixed_dtypes):
+    """As common as after it; and in 16 bits, beside thresholds of 32."""
+    w = 2 * jax.random.normal(KEY, (3, 4), dtype)
+
+    def net(x):
+        return jax.nn.leaky_relu((x @ w).max(1), 0.25) @ w.T
+
+    x = jax.random.normal(KEY, (6, 2, 3), dtype)
+    snn = js.convert.spiking(net, [x], threshold="max")
+    np.testing.assert_array_equal(snn.rate_limit(x), net(x))
+    y, _ = run(snn, repeated(x, 256))
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.astype(jnp.float32).mean(0), net(x), rtol=0.02, atol=0.2)
+
+
 def test_the_first_layer_counts_exactly():
     x = jnp.linspace(-0.5, 1.7, 23)[:, None]
     snn = js.convert.spiking(lambda x: jax.nn.relu(x), [jnp.ones((1, 1))], threshold="max")
@@ -285,6 +301,11 @@ ONES = jnp.ones((2, 3))
             {"per": "neuron"},
             ValueError,
             "`spiking(per=...)` must be one of ('channel', 'layer'), got 'neuron'.",
+        ),
+        (
+            {"average": 1.5},
+            ValueError,
+            "`spiking(average=...)` must be at most 1, got 1.5.",
         ),
         (
             {"neuron": js.IF()},

@@ -119,6 +119,18 @@ def in_reverse(step, params, state, xs, has_aux=False):
     return total(params)
 
 
+def check_spikes(step, params, state, xs):
+    """Every array of spikes in the state has some, and not always: silence would equal anything."""
+
+    def visit(state, x):
+        return (step(params, state, x)[0],) * 2
+
+    seen = jax.tree.leaves(jax.jit(functools.partial(jax.lax.scan, visit))(state, xs)[1])
+    spikes = [a for a in map(np.asarray, seen) if a.dtype.kind == "f" and np.isin(a, (0, 1)).all()]
+    assert spikes
+    assert all(0.04 < a.mean() < 0.96 for a in spikes), [a.mean() for a in spikes]
+
+
 def forward(online, params, state, xs):
     """The loss and gradient of a sequence forward in time."""
     state = online.init_state(params, state, first(xs))

@@ -47,19 +47,21 @@ def test_a_layer_with_its_own_weights_as_feedback_is_itself(kind):
 
 
 def test_an_array_and_random_e_prop():
-    """Random feedback changes what lies below the readout, the same forward as backward in time."""
+    """Feedback changes what lies below the readout, forward and backward in time alike."""
     lif, readout, b = js.LIF(decay_input=False), js.LI(), jax.random.normal(KEY, (4, 2))
 
-    def step(params, state, x, back):
+    def step(params, state, x, back, modulator=None):
         h, z = lif(state[0], x @ params["w"])
         r, y = readout(state[1], align(params["out"], back)(z))
-        return (h, r), (y**2).mean()
+        if modulator is None:
+            return (h, r), (y**2).mean()
+        return (h, r), (stop(modulator(y)) * y).sum()
 
     params = {"w": jax.random.normal(KEY, (3, 4)), "out": jnp.ones((4, 2))}
     state, xs = (lif.init_state((2, 4)), readout.init_state((2, 2))), jnp.ones((9, 2, 3))
 
-    def forward(back):
-        learn = online(functools.partial(step, back=back))
+    def forward(back, **options):
+        learn = online(functools.partial(step, back=back, **options))
         made = learn.init_state(params, state, xs[0])
         return js.learning.accumulate(learn)(params, made, xs)[1][1]
 
@@ -75,6 +77,9 @@ def test_an_array_and_random_e_prop():
     )
     np.testing.assert_allclose(random["out"], own["out"], rtol=1e-6)
     assert abs(random["w"] - own["w"]).max() > 0.01
+    # the derivative of the loss as a modulator gives the rule of the loss
+    modulated = forward(b, modulator=lambda y: 2 * y / y.size)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), modulated, random)
 
 
 def test_direct_feedback():

@@ -45,6 +45,8 @@ REFUSED = {
     "reduce_sum at": lambda x: jax.nn.standardize(x, axis=1),  # features of a step, not of more
     "mul": lambda x: x * jnp.arange(1.0 * len(x)).reshape(-1, *[1] * (x.ndim - 1)),
     "dot_general": covariance,
+    "div": lambda x: x / x.shape[1],  # the features of a step, the batch of a sequence
+    "sqrt": lambda x: x * jnp.sqrt(x.shape[1]),
 }
 LEFT_OPEN = {
     "a gather": lambda x: x[jnp.array([1, 0, 2])],
@@ -76,6 +78,36 @@ def test_refused_with_the_line(found):
         "Count axes from the end, and name them: a sequence has one more in front. Or define "
         "`init_state`, and a sequence runs step by step."
     )
+
+
+def test_an_error_for_a_sequence_alone_says_so():
+    net = Between(nnx.Sequential(lambda x: x.reshape(x.shape[0], -1), nnx.Linear(C, C, rngs=RNGS)))
+    with pytest.raises(TypeError, match="contracting dimensions") as raised:
+        net.init_state((N, C))
+    note = (
+        "It is raised for a sequence of T = 3 steps, not for one step: `[T, N, *]` has one axis "
+        "more in front. Count axes from the end, as in `jaxspike.nn.Flatten()`."
+    )
+    assert note in raised.value.__notes__
+
+
+def test_noise_is_read_as_input():
+    """Each step of a sequence may have its own; what is done with it is compared."""
+
+    class Noisy(nnx.Module):
+        def __init__(self, draw):
+            self.draw, self.rngs = draw, nnx.Rngs(0)
+
+        def __call__(self, x):
+            return self.draw(self.rngs(), x)
+
+    def normal(key, x):
+        return x + jax.random.normal(key, x.shape)
+
+    js.debug.check_sequence(Between(Noisy(normal)), (N, C))
+    js.debug.check_sequence(Between(Noisy(lambda key, x: jax.random.poisson(key, x + 1))), (N, C))
+    with pytest.raises(ValueError, match="got another value of the input of the layer `second`"):
+        js.debug.check_sequence(Between(Noisy(lambda key, x: jnp.flip(normal(key, x), 0))), (N, C))
 
 
 def test_refused_inside_jit():

@@ -185,6 +185,8 @@ def test_errors():
     raises(TypeError, sentence, traced, jax.random.key(0))
     sentence = "`SparseLinear(x)` must be [..., 40], got the shape (3, 41)."
     raises(ValueError, sentence, make(40), jnp.ones((3, 41)))
+    sentence = "`SparseLinear(x)` must be real, got complex64. Give `x.real`."
+    raises(TypeError, sentence, make(40), jnp.ones((3, 40), jnp.complex64))
     sentence = "`SparseLinear.from_coo(targets=...)` must be at least 0 and less than 3, got [3]."
     raises(ValueError, sentence, sparse.from_coo, [0], [3], [1.0], (2, 3))
 

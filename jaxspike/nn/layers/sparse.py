@@ -62,7 +62,7 @@ class SparseLinear(nnx.Module):
 
     Raises:
         TypeError: If not exactly one of ``fan_in``, ``fan_out`` and ``probability`` is given, or an
-            argument is of another type.
+            argument is of another type, or the input is complex.
         ValueError: If one is out of range, or the input has another number of features.
 
     Example:
@@ -177,6 +177,9 @@ class SparseLinear(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """The outputs ``[*, out_features]`` of inputs ``[*, in_features]``."""
+        x = jnp.asarray(x)
+        if jnp.iscomplexobj(x):
+            raise TypeError(f"`SparseLinear(x)` must be real, got {x.dtype}. Give `x.real`.")
         _check.axes("`SparseLinear(x)`", x, "...", self.in_features)
         kernel, targets = self.kernel[...], self.targets[...]
         dtype = jnp.promote_types(output_dtype(x), kernel.dtype)
