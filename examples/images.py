@@ -4,7 +4,7 @@
 
 FOLDER holds the four IDX files (plain or .gz); an .npz with x_train, y_train, x_test, y_test works
 too. The accuracy is that of the last epoch on the whole test set. Every pixel is a constant current
-for T = 4 time steps, and the output is the number of spikes (mlp) or the mean current (cnn).
+for T = 4 time steps, and the output is the number of spikes (mlp) or the mean current (others).
 """
 
 import functools
@@ -18,6 +18,11 @@ from training import arguments, run
 import jaxspike as js
 
 STEPS = 4
+CREDITS = {  # a loss at every step; "full" is backpropagation through time: one window
+    "full": js.learning.Online(credit=("full", "none"), window=STEPS),
+    "local": js.learning.Online(credit="local"),
+    "none": js.learning.Online(credit="none"),
+}
 FILES = {
     "x_train": "train-images-idx3-ubyte",
     "y_train": "train-labels-idx1-ubyte",
@@ -71,6 +76,19 @@ def cnn(rngs, width):
     )
 
 
+def online(rngs, hidden=256):
+    """Two hidden layers of neurons that all filter alike: the traces are filtered inputs (OTTT)."""
+    neuron = js.LIF(tau=2.0, v_reset=None, decay_input=False, detach_reset=True)
+    return js.nn.Sequential(
+        js.nn.Flatten(),
+        nnx.Linear(784, hidden, rngs=rngs),
+        neuron,
+        nnx.Linear(hidden, hidden, rngs=rngs),
+        neuron,
+        nnx.Linear(hidden, 10, rngs=rngs),
+    )
+
+
 def encode(key, x, train, shift, flip):
     """Images as constant currents; in training shifted by up to ``shift`` pixels and mirrored."""
     to_move, to_flip = jax.random.split(key)
@@ -89,16 +107,19 @@ def encode(key, x, train, shift, flip):
 def main():
     """Read the command line, train, report."""
     parser = arguments(__doc__, epochs=12, batch=128, lr=1e-3)
-    parser.add_argument("--net", choices=("mlp", "cnn"), default="mlp")
+    parser.add_argument("--net", choices=("mlp", "cnn", "online"), default="mlp")
+    parser.add_argument("--credit", choices=list(CREDITS), help="how --net online learns")
     parser.add_argument("--width", type=int, default=16, help="channels of the first convolution")
     parser.add_argument("--shift", type=int, default=0, help="shift images by up to so many pixels")
     parser.add_argument("--flip", action="store_true", help="mirror half of the training images")
     options = parser.parse_args()
-    make, readout = mlp, js.readout.count
+    make, readout, learning = mlp, js.readout.count, None
     if options.net == "cnn":
         make, readout = functools.partial(cnn, width=options.width), js.readout.rate
+    if options.net == "online":
+        make, readout, learning = online, js.readout.rate, CREDITS[options.credit or "local"]
     move = functools.partial(encode, shift=options.shift, flip=options.flip)
-    run(options, make, *read(options.data), move, readout=readout)
+    run(options, make, *read(options.data), move, readout=readout, learning=learning)
 
 
 if __name__ == "__main__":

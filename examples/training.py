@@ -24,7 +24,7 @@ def arguments(doc, *, epochs, batch, lr, weight_decay=0.0):
     return parser
 
 
-def run(options, make, train, test, encode, *, readout=js.readout.rate):
+def run(options, make, train, test, encode, *, readout=js.readout.rate, learning=None):
     """Train ``make(rngs)`` once per seed; print each result, and their mean and spread.
 
     Args:
@@ -34,6 +34,7 @@ def run(options, make, train, test, encode, *, readout=js.readout.rate):
         test: Data and labels to test on.
         encode: ``encode(key, x, train)`` turns a batch into a sequence ``[T, N, *]``.
         readout: The readout of the output, for the loss and the accuracy.
+        learning: How to learn online; None for backpropagation through time.
     """
 
     def loss(out, labels):
@@ -62,6 +63,7 @@ def run(options, make, train, test, encode, *, readout=js.readout.rate):
             key=jax.random.key(seed),
             encode=lambda key, x: encode(key, x, True),
             accuracy=accuracy,
+            learning=learning,
             checkpoints=folder and folder / str(seed),
         )
         score = js.train.evaluate(

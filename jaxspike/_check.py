@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ._types import Array, Shape
+from ._types import Array, Shape, Tree
 
 
 def integer(where: str, value: object, *, low: int, high: int | None = None, of: str = "") -> int:
@@ -88,6 +88,50 @@ def function(where: str, value: object, fix: str = "", of: str = "") -> None:
     if not callable(value):
         of = f"a function of {of}" if of else "a function"
         raise TypeError(f"{where} must be {of}, got {shown(value)}. {fix}".rstrip())
+
+
+def step_form(call: str, state: Tree, out: Tree, one: str = "xs[0]") -> None:
+    """Refuse a step that does not return a pair or changes the form of its state.
+
+    ``call`` is who got the step, and ``one`` the input of a time step, for errors.
+    """
+    if not isinstance(out, tuple | list) or len(out) != 2:
+        got = "an array" if hasattr(out, "shape") else f"a {type(out).__name__}"
+        if isinstance(out, tuple | list):
+            got += f" of length {len(out)}"
+        raise TypeError(
+            f"`{call}` must have a step that returns a pair `(state, y)`, got {got}. "
+            "Return the new state first."
+        )
+    before: Tree = jax.tree.structure(state)
+    after: Tree = jax.tree.structure(out[0])
+    if before != after:
+        raise TypeError(
+            f"`{call}` must have a step that keeps the structure of its state, "
+            f"got {after} for {before}. Return a state like the one it is given."
+        )
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
+    ):
+        if a.shape != b.shape:
+            raise TypeError(
+                f"`{call}` must have a step that keeps the shapes of its state, got "
+                f"{b.shape} for state{jax.tree_util.keystr(path)} of shape {a.shape}. "
+                f"Build the state for the shape of one input, `{one}`."
+            )
+
+
+def step_dtypes(call: str, state: Tree, out: Tree) -> None:
+    """Refuse a step that changes a dtype of its state."""
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
+    ):
+        if a.dtype != b.dtype:
+            raise TypeError(
+                f"`{call}` must have a step that keeps the dtypes of its state, got "
+                f"{b.dtype} for state{jax.tree_util.keystr(path)} of {a.dtype}. "
+                "Cast it in the step."
+            )
 
 
 def all_known(value: object, holds: Callable[..., ArrayLike]) -> bool:

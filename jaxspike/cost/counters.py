@@ -4,6 +4,7 @@ A count is ``low + 2**16 * high`` with ``low < 2**16``. Floating-point sums woul
 2**24, and JAX has no 64-bit integers unless they are switched on for the whole process.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -53,6 +54,11 @@ def integers(counts: Array) -> list[int]:
 
 
 def _objects(counts: Array) -> np.ndarray:
+    if isinstance(counts, jax.core.Tracer):
+        raise TypeError(
+            "`Operations` must be read outside `jax.jit`, got a traced report. "
+            "Return it from the compiled function first."
+        )
     words = np.asarray(counts).astype(object)
     return np.asarray(words[..., 0] + 2**_BITS * words[..., 1])
 

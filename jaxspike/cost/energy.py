@@ -48,14 +48,16 @@ class EnergyModel:
         source: Where the numbers come from.
         ac: An accumulation.
         mac: A multiply-accumulate.
-        read: Reading a byte of a weight, once for every operation that uses it.
+        read: Reading a byte of a weight, once for every effective operation (a whole number of
+            several spikes reads it once), or with ``dense`` for every operation.
         state: Reading or writing a byte of the state; each is read and written in every step.
         dense: Whether operations with a weight of zero, and in a MAC with an activation of zero,
             cost as much as others. With False only effective operations count.
 
     Raises:
-        TypeError: If a cost is not a number.
-        ValueError: If a cost is below zero.
+        TypeError: If a cost is not a number, or ``dense`` is not a bool.
+        ValueError: If a cost is below zero; by `energy`, if ``read`` is not zero and a weight is
+            not a parameter of the step.
 
     Example:
         >>> import jaxspike as js
@@ -75,6 +77,9 @@ class EnergyModel:
         for field in ("ac", "mac", "read", "state"):
             where = f"`EnergyModel({field}=...)`"
             _check.in_range(where, _check.number(where, getattr(self, field)), low=0)
+        _check.instance(
+            "`EnergyModel(dense=...)`", self.dense, bool, "a bool", "Give True or False."
+        )
 
     def parts(self, report: Operations) -> list[Part]:
         """The lines of the energy of a report."""
@@ -82,6 +87,14 @@ class EnergyModel:
         if self.dense:
             ac, multi, mac = report.spike_fan_out, 0, report.dense_mac
         sizes = {p.name: p.itemsize for p in report.parameters}
+        held = [r.name for r in report.rows() if r.name not in sizes and " at " in r.name]
+        held = [name for name in held if not name.startswith("activations")]
+        if held and self.read:
+            raise ValueError(
+                "`energy(model=...)` with the cost of reading weights must be of parameters of the "
+                f"step, got others in {', '.join(held)}. Give `js.cost.operations` a network, or a "
+                "`functools.partial` of a function over its parameters."
+            )
         read = sum(
             (row.spike_fan_out + row.dense_mac if self.dense else row.effective) * sizes[row.name]
             for row in report.rows()
@@ -160,6 +173,7 @@ class Energy:
     ann: float
     ann_operations: float
     _lines: tuple[Part, ...] = ()
+    _uncounted: tuple[str, ...] = ()
 
     @property
     def total(self) -> float:
@@ -169,8 +183,8 @@ class Energy:
     def __str__(self) -> str:
         width = max(12, *(len(part.name) for part in self._lines))
         rows = [
-            f"{part.name:<{width}}  {part.n:>18,.1f} {part.unit + ' x' if part.unit else 'x'} "
-            f"{part.cost:.4g} pJ = {part.n * part.cost:,.1f} pJ"
+            f"{part.name:<{width}}  {part.n:>18,.2f} {part.unit + ' x' if part.unit else 'x'} "
+            f"{part.cost:.9g} pJ = {part.n * part.cost:,.1f} pJ"
             for part in self._lines
             if part.cost
         ]
@@ -179,6 +193,7 @@ class Energy:
                 f"energy per sample: {self.model.name} ({self.model.source})",
                 *rows,
                 f"total {self.total:,.1f} pJ",
+                *(f"not counted: {name}" for name in self._uncounted),
                 f"the same weights as an ANN, one dense pass in int8: {self.ann_operations:,.1f} x "
                 f"{Horowitz45nm('int8').mac:g} pJ = {self.ann:,.1f} pJ, arithmetic alone",
             ]
@@ -193,7 +208,8 @@ def energy(report: Operations, model: Model | None = None) -> Energy:
     It is the sum of the numbers of operations times their costs, which anyone can check with the
     printed table. It is not a measurement: if memory is not in the model, neither is the energy of
     moving weights and spikes, which on most hardware is the larger part. For comparison it prints
-    the dense ANN with the same weights, quantized to 8 bits, which computes each product once.
+    the dense ANN with the same weights, quantized to 8 bits, which computes each product of one
+    step once.
 
     Args:
         report: What `operations` counted.
@@ -234,4 +250,5 @@ def energy(report: Operations, model: Model | None = None) -> Energy:
         ann=once * Horowitz45nm("int8").mac,
         ann_operations=once,
         _lines=tuple(lines),
+        _uncounted=tuple(report.uncounted),
     )

@@ -6,9 +6,10 @@ import math
 import jax
 import numpy as np
 
+from .. import _check
 from .._types import Tree
 from .energy import Part
-from .report import Operations, Row, Size
+from .report import Operations, Row, Size, recorded
 
 _WORD = 4  # bytes of a weight, a membrane potential and a message
 _ADD, _MULTIPLY = 0.1, 3.1  # pJ in int32
@@ -43,8 +44,10 @@ class Lemaire2022:
         leaky: Whether the neurons leak.
 
     Raises:
-        ValueError: By `energy`, if the network has what the model does not know: products of two
-            activations, equations that are not counted, or states other than membranes ``v``.
+        TypeError: If ``spikes`` are not numbers, or ``leaky`` is not a bool.
+        ValueError: If there are no ``spikes``, or one is a NaN; by `energy`, if the network has
+            what the model does not know: products of two activations, equations that are not
+            counted, or states other than membranes ``v``.
 
     Example:
         >>> import functools, jax.numpy as jnp, jaxspike as js
@@ -65,6 +68,12 @@ class Lemaire2022:
     leaky: bool = True
     name: str = dataclasses.field(default="Lemaire et al. 2022, int32 with memories", init=False)
     source: str = dataclasses.field(default="ICONIP 2022, 45 nm", init=False)
+
+    def __post_init__(self) -> None:
+        recorded("`Lemaire2022(spikes=...)`", self.spikes)
+        _check.instance(
+            "`Lemaire2022(leaky=...)`", self.leaky, bool, "a bool", "Give True or False."
+        )
 
     def parts(self, report: Operations) -> list[Part]:
         """The lines of the energy of a report."""

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from .. import _check
 from .._types import Tree
 from . import counters
-from .report import Operations
+from .report import Operations, recorded
 
 
 def neurobench(report: Operations, spikes: Tree = None) -> dict[str, Any]:
@@ -33,7 +32,8 @@ def neurobench(report: Operations, spikes: Tree = None) -> dict[str, Any]:
         A dictionary with these keys.
 
     Raises:
-        TypeError: If ``report`` is not an `Operations`.
+        TypeError: If ``report`` is not an `Operations`, or ``spikes`` are not numbers.
+        ValueError: If there are no ``spikes`` in what is given, or one is a NaN.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -67,7 +67,7 @@ def neurobench(report: Operations, spikes: Tree = None) -> dict[str, Any]:
         },
     }
     if spikes is not None:
-        leaves = [np.asarray(x) for x in jax.tree.leaves(spikes)]
+        leaves = recorded("`neurobench(spikes=...)`", spikes)
         nonzero = sum(int(np.count_nonzero(x)) for x in leaves)
-        metrics["ActivationSparsity"] = 1 - nonzero / max(sum(x.size for x in leaves), 1)
+        metrics["ActivationSparsity"] = 1 - nonzero / sum(x.size for x in leaves)
     return metrics

@@ -38,7 +38,8 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
     - **MAC** (multiply-accumulate) otherwise.
 
     A product of two activations (attention) takes the cheapest class of the two. The numbers are
-    exact, and do not depend on the order of execution, `jax.jit` or `jax.vmap`.
+    exact, and do not depend on the order of execution or `jax.jit`. The class is that of the whole
+    batch: where `jax.vmap` counts samples apart, each has its own class, as it has alone.
 
     Args:
         step: A network in evaluation mode, a neuron, or any function ``(state, x) -> (state, y)``.
@@ -52,12 +53,15 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
         An `Operations`: a pytree of counts that prints as a table.
 
     Raises:
-        TypeError: If ``step`` is not callable.
-        ValueError: If the sequence is empty, it, the state or a parameter has a NaN, or a product
-            is too large to be counted exactly.
+        TypeError: If ``step`` is not callable, does not return a pair, or changes the structure, a
+            shape or a dtype of the state.
+        ValueError: If the sequence is empty or its arrays differ in length, or it, the state or a
+            parameter has a NaN that is known (inside `jax.jit` it is not), or a product is too
+            large to be counted exactly.
 
     Warns:
-        UserWarning: If no activation of a product was ever different from zero.
+        UserWarning: If no activation of a product was ever different from zero; not inside
+            `jax.jit`, where that is unknown.
 
     Example:
         >>> import functools, jax.numpy as jnp, jaxspike as js
@@ -83,7 +87,11 @@ def operations(step: Callable[..., tuple[State, Tree]], state: State, x_seq: Tre
     def turn(flat, x):
         xs = jax.tree.leaves(x)
         with portable():  # a sparse layer is a product
-            closed = jax.make_jaxpr(lambda *a: call(*a))(leaves, jax.tree.unflatten(tree, flat), x)
+            trace = jax.make_jaxpr(lambda *a: call(*a), return_shape=True)
+            now = jax.tree.unflatten(tree, flat)
+            closed, shapes = trace(leaves, now, x)
+        _check.step_form("operations(step=...)", now, shapes, "x_seq[0]")
+        _check.step_dtypes("operations(step=...)", now, shapes)
         given = closed.jaxpr.invars[len(leaves) + len(flat) :]
         batched[:] = [has_batch_axis(closed.jaxpr, [v for v in given if type_of(v).shape])]
         known = [*origins, *[Origin(is_data=True)] * len(xs)]
@@ -121,6 +129,12 @@ def _refuse_unusable(x_seq: Tree, state: State, parameters: dict[str, Array]) ->
     leaves = jax.tree.leaves(x_seq)
     if not leaves or not all(jnp.size(x) for x in leaves):
         raise ValueError("`operations(x_seq=...)` must have at least one time step of data.")
+    lengths = {np.shape(x)[:1] for x in leaves}
+    if () in lengths or len(lengths) > 1:
+        raise ValueError(
+            "`operations(x_seq=...)` must have time as axis 0 of every array, got the shapes "
+            f"{[np.shape(x) for x in leaves]}. Give `[T, N, *]`."
+        )
     for argument, tree in (("x_seq", x_seq), ("state", state)):
         if not all(map(_is_finite, jax.tree.leaves(tree))):
             raise ValueError(

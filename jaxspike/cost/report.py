@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .._types import Array, Shape
+from .. import _check
+from .._types import Array, Shape, Tree
 from . import counters
 from .products import Product
 
@@ -144,12 +145,12 @@ class Operations:
         sizes = {s.name: s.elements for s in self.parameters if s.name in self.products}
         nonzero = sum(counters.integer(self.weights[n]) for n in sizes)
         copies = self.samples // self.batch
-        return 1 - nonzero / max(copies * sum(sizes.values()), 1)
+        return _share_of_zeros(nonzero, copies * sum(sizes.values()))
 
     @property
     def activation_sparsity(self) -> float:
         """The fraction of the activations in products that is zero."""
-        return 1 - self._sum("nonzeros") / max(self._sum("elements"), 1)
+        return _share_of_zeros(self._sum("nonzeros"), self._sum("elements"))
 
     def rows(self) -> list[Row]:
         """One row for each parameter in a product and each product of activations."""
@@ -157,7 +158,7 @@ class Operations:
         for name, product in self.products.items():
             counts = {k: counters.integer(v) for k, v in product._asdict().items()}
             stored = counts.pop("bytes")
-            sparsity = 1 - counts.pop("nonzeros") / max(counts["elements"], 1)
+            sparsity = _share_of_zeros(counts.pop("nonzeros"), counts["elements"])
             row = Row(
                 name,
                 **counts,
@@ -244,6 +245,23 @@ class Operations:
 
     def _sum(self, name: str) -> int:
         return sum(counters.integer(getattr(p, name)) for p in self.products.values())
+
+
+def recorded(where: str, spikes: Tree) -> list[np.ndarray]:
+    """The arrays of the outputs of neurons, which must be there and be finite numbers."""
+    leaves = jax.tree.leaves(spikes)
+    fix = "Give what `js.debug.record` recorded."
+    arrays = [np.asarray(_check.numbers(where, x, fix)) for x in leaves]
+    if not sum(x.size for x in arrays):
+        raise ValueError(f"{where} must have the outputs of a neuron, got none. {fix}")
+    if not all(np.isfinite(x.astype(np.float32)).all() for x in arrays):
+        raise ValueError(f"{where} must be finite, got a NaN or an infinity. {fix}")
+    return arrays
+
+
+def _share_of_zeros(nonzeros: int, elements: int) -> float:
+    """The fraction that is zero; of nothing, none is."""
+    return 1 - nonzeros / elements if elements else 0.0
 
 
 def _short(n: float) -> str:

@@ -35,7 +35,8 @@ def with_operations(
         step: A network in evaluation mode, a neuron, or any function ``(state, x) -> (state, y)``.
 
     Raises:
-        TypeError: If ``step`` is not callable.
+        TypeError: If ``step`` is not callable; when it runs, if it does not return a pair, or
+            changes the structure or a shape of the state.
         ValueError: When it runs, if the step changes a variable, such as the statistics of a
             BatchNorm in training mode: the change would be lost.
 
@@ -65,6 +66,8 @@ def with_operations(
             trace = jax.make_jaxpr(lambda *a: call(*a), return_shape=True)
             closed, shapes = trace(arrays, state, x)
         given = jax.tree.leaves((state, x))
+        before = jax.eval_shape(lambda s: s, state)
+        _check.step_form("with_operations(step=...)", before, shapes, "x")
         known = [*(Origin(name=n) for n in names), *[Origin(is_data=True)] * len(given)]
         leaves, _, tally = interpret(_EXPECTED, *opened(closed, [*arrays, *given], known))
         new, y = jax.tree.unflatten(jax.tree.structure(shapes), leaves)

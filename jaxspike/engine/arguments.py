@@ -1,4 +1,4 @@
-"""Checks of `scan`: its arguments, and that a step fits its state."""
+"""Checks of the arguments of `scan`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -60,47 +60,6 @@ def check(f: Callable[..., Any], xs: Tree, length, order, segment, unroll, polic
     if not jax.export.is_symbolic_dim(steps) and steps < 1:
         raise ValueError(f"`scan(xs=...)` must have at least one time step, got shapes {shapes}.")
     return steps
-
-
-def check_form(name: str, state: Tree, out: Tree) -> None:
-    """Refuse a step that does not return a pair or changes the form of its state."""
-    if not isinstance(out, tuple | list) or len(out) != 2:
-        got = "an array" if hasattr(out, "shape") else f"a {type(out).__name__}"
-        if isinstance(out, tuple | list):
-            got += f" of length {len(out)}"
-        raise TypeError(
-            f"`scan({name}, ...)` must have a step that returns a pair `(state, y)`, got {got}. "
-            "Return the new state first."
-        )
-    before: Tree = jax.tree.structure(state)
-    after: Tree = jax.tree.structure(out[0])
-    if before != after:
-        raise TypeError(
-            f"`scan({name}, ...)` must have a step that keeps the structure of its state, "
-            f"got {after} for {before}. Return a state like the one it is given."
-        )
-    for (path, a), b in zip(
-        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
-    ):
-        if a.shape != b.shape:
-            raise TypeError(
-                f"`scan({name}, ...)` must have a step that keeps the shapes of its state, got "
-                f"{b.shape} for state{jax.tree_util.keystr(path)} of shape {a.shape}. "
-                "Build the state for the shape of one input, `xs[0]`."
-            )
-
-
-def check_dtypes(name: str, state: Tree, out: Tree) -> None:
-    """Refuse a step that changes a dtype of its state."""
-    for (path, a), b in zip(
-        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out[0]), strict=True
-    ):
-        if a.dtype != b.dtype:
-            raise TypeError(
-                f"`scan({name}, ...)` must have a step that keeps the dtypes of its state, got "
-                f"{b.dtype} for state{jax.tree_util.keystr(path)} of {a.dtype}. "
-                "Cast it in the step."
-            )
 
 
 def is_count(n) -> bool:

@@ -8,6 +8,7 @@ import jax.export
 import jax.numpy as jnp
 from jax import lax
 
+from .. import _check
 from .._pytree import Pytree
 from .._types import Array, Tree
 from . import arguments
@@ -169,7 +170,7 @@ def _trace(
     state, xs = jax.tree.map(jnp.asarray, state), jax.tree.map(jnp.asarray, xs)
     x, name = _first(xs), arguments.name(f)
     step, consts, out = trace_step(f, state, x)
-    arguments.check_form(name, state, out)
+    _check.step_form(f"scan({name}, ...)", state, out)
     for changes, change in ((_is_weak, _as_strong), (_is_unsharded, _as_sharded)):
         if any(map(changes, jax.tree.leaves(state), jax.tree.leaves(out[0]))):
             state = jax.tree.map(change, state, out[0])
@@ -178,7 +179,7 @@ def _trace(
     if any(axes - set(varying_axes(jax.typeof(a))) for a in jax.tree.leaves((state, xs))):
         state, xs = jax.tree.map(lambda a: _varying_over(axes, a), (state, xs))
         step, consts, out = trace_step(f, state, _first(xs))
-    arguments.check_dtypes(name, state, out)
+    _check.step_dtypes(f"scan({name}, ...)", state, out)
     if order == "layer" and (found := sorted({str(x) for e in step.eqns for x in effects(e)})):
         raise ValueError(
             f'`scan({name}, order="layer")` must have a step without side effects, '

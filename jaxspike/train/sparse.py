@@ -62,7 +62,7 @@ def sparse(
     where = "`sparse(sparsity=...)`"
     _check.in_range(where, _check.number(where, sparsity), low=0)
     _check.in_range(where, sparsity, below=1)
-    _check.in_range("`sparse(regrow=...)`", regrow, above=0, below=1)
+    _check.number("`sparse(regrow=...)`", regrow, above=0, below=1)
     if every is not None:
         _check.integer("`sparse(every=...)`", every, low=1)
 

@@ -1,6 +1,7 @@
 """The meter against NeuroBench, by hand, and under transformations."""
 
 import functools
+import re
 
 import golden_files
 import jax
@@ -277,6 +278,7 @@ def test_nothing_is_dropped():
     (name,) = report.uncounted
     assert name.startswith("sort at ") and "test_operations.py" in name
     assert f"not counted: {name}" in str(report)
+    assert f"not counted: {name}" in str(js.cost.energy(report))
 
 
 def test_the_table():
@@ -351,12 +353,75 @@ def test_a_spikformer_shows_its_attention():
             "`operations(x_seq=...)` must be finite, got a NaN or an infinity. Find where it comes "
             "from with `js.debug.first_nonfinite`.",
         ),
+        (
+            {"a": X, "b": X[:2]},
+            "`operations(x_seq=...)` must have time as axis 0 of every array, got the shapes "
+            "[(5, 3, 4), (2, 3, 4)]. Give `[T, N, *]`.",
+        ),
     ],
 )
 def test_data_that_is_refused(x_seq, error):
     with pytest.raises(ValueError) as e:
         js.cost.operations(NET, STATE, x_seq)
     assert str(e.value) == error
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (
+            lambda: js.cost.operations(lambda s, x: x, (), X),
+            "`operations(step=...)` must have a step that returns a pair `(state, y)`, got an "
+            "array. Return the new state first.",
+        ),
+        (
+            lambda: js.cost.with_operations(lambda s, x: ((), x))(jnp.ones(2), X[0]),
+            "`with_operations(step=...)` must have a step that keeps the structure of its state, "
+            "got PyTreeDef(()) for PyTreeDef(*). Return a state like the one it is given.",
+        ),
+        (
+            lambda: jax.jit(lambda x: js.cost.operations(NET, STATE, x).ac)(X),
+            "`Operations` must be read outside `jax.jit`, got a traced report. Return it from the "
+            "compiled function first.",
+        ),
+        (
+            lambda: js.cost.neurobench(report_of_net(), "spikes"),
+            "`neurobench(spikes=...)` must be numbers, got <U6. Give what `js.debug.record` "
+            "recorded.",
+        ),
+        (
+            lambda: js.cost.neurobench(report_of_net(), X.at[0].set(jnp.nan)),
+            "`neurobench(spikes=...)` must be finite, got a NaN or an infinity. Give what "
+            "`js.debug.record` recorded.",
+        ),
+        (
+            lambda: js.cost.Lemaire2022([]),
+            "`Lemaire2022(spikes=...)` must have the outputs of a neuron, got none. Give what "
+            "`js.debug.record` recorded.",
+        ),
+    ],
+)
+def test_steps_reports_and_recordings_that_are_refused(call, error):
+    with pytest.raises((TypeError, ValueError)) as e:
+        call()
+    assert str(e.value) == error
+
+
+def test_nothing_is_not_sparse():
+    report = js.cost.operations(LIF, LIF.init_state((3, 4)), X)
+    assert (report.connection_sparsity, report.activation_sparsity) == (0, 0)
+
+
+def test_the_class_is_that_of_the_batch_and_under_vmap_of_each_sample():
+    x_seq = jnp.asarray([[[1.0, 0.0], [2.0, 1.0]]])  # spikes, and whole numbers
+
+    def count(x_seq):
+        return js.cost.operations(lambda s, x: (s, x @ W[:2]), (), x_seq)
+
+    apart, together = jax.vmap(count, in_axes=1)(x_seq[:, :, None]), count(x_seq)
+    fan_out = [int(n) for n in (W[:2] != 0).sum(1)]
+    assert (together.ac, together.multi) == (0, 3 * fan_out[0] + fan_out[1])
+    assert (apart.ac, apart.multi) == (fan_out[0], 2 * fan_out[0] + fan_out[1])
 
 
 def test_parameters_and_states_that_are_refused():
@@ -514,6 +579,30 @@ class TestEnergy:
             last, "addressing" if part.startswith("address") else "inout"
         )
 
+    def test_weights_that_are_not_parameters_have_no_bytes(self):
+        report = js.cost.operations(lambda s, x: (s, x @ W), (), X)
+        with pytest.raises(ValueError) as e:
+            js.cost.energy(report, js.cost.SpikingJellySimple())
+        assert str(e.value) == (
+            "`energy(model=...)` with the cost of reading weights must be of parameters of the "
+            f"step, got others in {report.rows()[0].name}. Give `js.cost.operations` a network, or "
+            "a `functools.partial` of a function over its parameters."
+        )
+
+    def test_the_printed_lines_can_be_redone(self):
+        net = functools.partial(lambda w, s, x: LIF(s, x @ w), W)
+        x_seq = jnp.tile(X, (200, 1, 1))
+        report = js.cost.operations(net, STATE[0], x_seq)
+        _, spikes = js.scan(net, STATE[0], x_seq)
+        for model in (js.cost.SpikingJellySimple(), js.cost.Lemaire2022(spikes)):
+            lines = re.findall(
+                r"([\d,.]+) (?:bytes |words )?x ([\d.e-]+) pJ = ([\d,.]+) pJ\n",
+                str(js.cost.energy(report, model)),
+            )
+            assert len(lines) > 2
+            for n, cost, pj in (map(float, (s.replace(",", "") for s in line)) for line in lines):
+                assert abs(n * cost - pj) <= 0.051 + 0.005 * cost
+
     def test_what_lemaire_does_not_know(self):
         def refused(step, state, x_seq):
             report = js.cost.operations(step, state, x_seq)
@@ -550,6 +639,10 @@ class TestEnergy:
             (
                 lambda: js.cost.EnergyModel("a", "b", ac=-1.0, mac=1.0),
                 "`EnergyModel(ac=...)` must be at least 0, got -1.0.",
+            ),
+            (
+                lambda: js.cost.EnergyModel("a", "b", ac=1.0, mac=1.0, dense="no"),
+                "`EnergyModel(dense=...)` must be a bool, got 'no'. Give True or False.",
             ),
         ],
     )

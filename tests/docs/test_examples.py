@@ -50,10 +50,11 @@ def spoken_digits(folder):
     [
         ("images", images, ["--seeds", "0", "1"]),
         ("images", images, ["--net", "cnn", "--width", "2", "--shift", "1", "--flip"]),
+        ("images", images, ["--net", "online", "--credit", "local"]),
         ("nmnist", nmnist, []),
         ("spoken_digits", spoken_digits, []),
     ],
-    ids=["images-mlp", "images-cnn", "nmnist", "spoken_digits"],
+    ids=["images-mlp", "images-cnn", "images-online", "nmnist", "spoken_digits"],
 )
 def test_it_trains_and_reports(tmp_path, script, make, options):
     make(tmp_path)
@@ -113,6 +114,21 @@ def test_few_bits():
     pytest.importorskip("qwix")
     table = run_script("quantization").split("\n\n")[1].splitlines()
     assert len(table) == 10 and table[0] == "| | leaky | adaptive, recurrent |"
+
+
+@pytest.mark.slow
+def test_gradients_by_depth():
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "gradients_by_depth.py", "--neurons", "LIF, tau=10"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
+    values = {rule: [float(c.strip("%")) for c in cells] for _, rule, *cells in rows}
+    assert values["none"][0] < values["local"][0] < values["local"][3] == 1  # the last is exact
+    assert min(values["firing rate"]) > 0
 
 
 def test_missing_data(tmp_path):

@@ -66,6 +66,10 @@ def test_masks_move_to_the_largest_gradients():
             "`sparse(sparsity=...)` must be less than 1, got 1.0.",
         ),
         (
+            lambda: js.train.sparse(optax.sgd(1.0), 0.5, regrow="some"),
+            "`sparse(regrow=...)` must be a number, got 'some'. Give a float.",
+        ),
+        (
             lambda: run_without_parameters(js.train.sparse(optax.sgd(1.0), 0.5)),
             "`sparse(...).update` must get the parameters, got None. "
             "Call `optimizer.update(grads, state, params)`.",
