@@ -132,7 +132,7 @@ def _spread(eqns: Sequence[JaxprEqn], found: dict[Var, frozenset[int]]) -> None:
     """Add to ``found`` what surely affects the outputs of equations, of each by itself."""
     for e in eqns:
         ins, bodies = _of(found, e.invars), jaxprs_in(e)
-        if e.primitive.name in ("jit", "custom_jvp_call"):
+        if e.primitive.name in ("jit", "custom_jvp_call", "custom_vjp_call"):
             (body,) = bodies
             inside = dict(zip(body.invars, ins, strict=True))
             _spread(body.eqns, inside)
