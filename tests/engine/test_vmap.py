@@ -113,3 +113,34 @@ def test_random_programs_with_some_inputs_mapped(seed):
     want = gradients(jax.lax.scan)
     for options in ({}, {"order": "step", "segment": "sqrt"})[: 1 + seed % 2]:
         assert_equal(gradients(js.scan, **options), want, rtol=1e-4, atol=1e-4)
+
+
+def _swaps(p, state, x):
+    return (state[1] * p + x, state[0] * jnp.sin(p)), state[0] ** 2
+
+
+def _nested(p, state, x):
+    def inner(state, _):
+        return (state[0] * p, jnp.sin(state[1]) * p), None
+
+    (a, b), _ = jax.lax.scan(inner, state, None, length=2)
+    return (a + x, b), a
+
+
+@pytest.mark.parametrize(("step", "length", "k"), [(_swaps, 5, 2), (_swaps, 1, 0), (_nested, 1, 1)])
+def test_what_affects_a_result_after_other_steps_only(step, length, k):
+    """A result is of one input at odd steps, of another at even ones; or of a nested scan."""
+    args = [jnp.array(0.7), jnp.array(0.3), jnp.array(1.3), jnp.linspace(0.1, 1.0, length)]
+    args[k] = jnp.stack([args[k], args[k] * 1.5])
+
+    def loss(scan, args):
+        def one(p, a, b, xs):
+            out = scan(lambda s, x: step(p, s, x), (a, b), xs)
+            return sum(jnp.sin(leaf).sum() for leaf in jax.tree.leaves(out))
+
+        return jax.vmap(one, in_axes=[0 if i == k else None for i in range(4)])(*args).sum()
+
+    ours = jax.grad(lambda args: loss(lambda *a: js.scan(*a, segment=2), args))(args)
+    theirs = jax.grad(lambda args: loss(jax.lax.scan, args))(args)
+    for got, want in zip(ours, theirs, strict=True):
+        assert jnp.allclose(got, want, rtol=1e-5, atol=1e-6)

@@ -9,7 +9,7 @@ from jax.extend.core import JaxprEqn, Var
 
 from ..._types import Shape
 from . import contractions, elementwise
-from .jaxpr import Atom, is_var, prune, type_of, unique
+from .jaxpr import Atom, is_var, jaxprs_in, prune, type_of
 from .step import Step
 
 
@@ -77,27 +77,30 @@ class Loop:
 
     @functools.cached_property
     def independent_of(self) -> list[list[int]]:
-        """For each new state and output, the positions of the inputs that do not affect it.
+        """For each new state and output, the positions of the inputs that may not affect it.
 
-        The first rows of a delay line are an input, and its last rows an output.
+        Steps count one by one: a state that two steps swap is that of every second step. The first
+        rows of a delay line are an input, and its last rows an output; they may be of any.
         """
-        step, lines = self.step, self.lines
-        inputs = [*step.consts, *step.state, *step.xs]
-        positions = {v: frozenset([i]) for i, v in enumerate(inputs)}
-
-        def affects(atoms: Sequence[Atom]) -> frozenset[int]:
-            return frozenset().union(*(positions[v] for v in unique(atoms)))
-
-        found = None
-        late = [*step.state, *(v for v, _ in lines)]
-        while found != (found := [positions[v] for v in late]):
-            for e in step.eqns:
-                positions.update(dict.fromkeys(e.outvars, affects(e.invars)))
-            for old, new in [*zip(step.state, step.new_state, strict=True), *lines]:
-                positions[old] |= affects([new])
-        results = [*(affects([v]) for v in step.ys[: self.n_ys]), *(positions[v] for v, _ in lines)]
-        outputs = [*(positions[v] for v in step.state), *results]
-        return [[i for i in range(len(inputs)) if i not in o] for o in outputs]
+        step = self.step
+        inputs = [*step.consts, *step.state, *step.xs[: len(step.xs) - len(self.delays)]]
+        found = {v: frozenset([i]) for i, v in enumerate(inputs)}
+        _spread(step.eqns, found)
+        new, rows = (_of(found, atoms) for atoms in (step.new_state, step.ys[: self.n_ys]))
+        at = {len(step.consts) + i: frozenset([len(step.consts) + i]) for i in range(len(new))}
+        outputs: list[frozenset[int]] = [frozenset()] * len(rows)
+        for _ in range(self.length):
+            states, late = (
+                [frozenset[int]().union(*(at.get(i, {i}) for i in one)) for one in found]
+                for found in (new, rows)
+            )
+            outputs = [a | b for a, b in zip(outputs, late, strict=True)]
+            if states == [*at.values()]:
+                break
+            at = dict(zip(at, states, strict=True))
+        results = [*at.values(), *outputs, *[frozenset[int]()] * len(self.delays)]
+        n = len(inputs) + len(self.delays)
+        return [[i for i in range(n) if i not in one] for one in results]
 
     @functools.cached_property
     def with_contractions(self) -> Step:
@@ -119,3 +122,23 @@ class Loop:
         rest = [e for e in step.eqns if id(e) not in stored]
         eqns = prune(rest, step.new_state, effects=False)
         return dataclasses.replace(step, xs=[*step.xs, *outputs], ys=[], eqns=eqns)
+
+
+def _of(found: dict[Var, frozenset[int]], atoms: Sequence[Atom]) -> list[frozenset[int]]:
+    return [found.get(v, frozenset()) if is_var(v) else frozenset() for v in atoms]
+
+
+def _spread(eqns: Sequence[JaxprEqn], found: dict[Var, frozenset[int]]) -> None:
+    """Add to ``found`` what surely affects the outputs of equations, of each by itself."""
+    for e in eqns:
+        ins, bodies = _of(found, e.invars), jaxprs_in(e)
+        if e.primitive.name in ("jit", "custom_jvp_call"):
+            (body,) = bodies
+            inside = dict(zip(body.invars, ins, strict=True))
+            _spread(body.eqns, inside)
+            outs = _of(inside, body.outvars)
+        elif bodies or len(e.outvars) > 1:
+            outs = [frozenset()] * len(e.outvars)
+        else:
+            outs = [frozenset[int]().union(*ins)]
+        found.update(zip(e.outvars, outs, strict=True))
