@@ -33,7 +33,7 @@ def check_sequence(net: SpikingModule, shape, *args) -> None:
         >>> js.debug.check_sequence(Shuffled(), (3, 8))
         Traceback (most recent call last):
         ValueError: `check_sequence(net=...)` must do with a sequence what it does with each of its
-        steps, got another input of the layer `lif`. Count axes from the end ...
+        steps, got another value of the input of the layer `lif`. Count axes from ...
     """
     refuse_traced("check_sequence", "`init_state` alone", net, args)
     layers_of(net, "check_sequence")

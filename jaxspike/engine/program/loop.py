@@ -137,7 +137,7 @@ def _spread(eqns: Sequence[JaxprEqn], found: dict[Var, frozenset[int]]) -> None:
             inside = dict(zip(body.invars, ins, strict=True))
             _spread(body.eqns, inside)
             outs = _of(inside, body.outvars)
-        elif bodies or len(e.outvars) > 1:
+        elif bodies or len(e.outvars) != 1:
             outs = [frozenset()] * len(e.outvars)
         else:
             outs = [frozenset[int]().union(*ins)]
