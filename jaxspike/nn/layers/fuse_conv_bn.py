@@ -25,8 +25,9 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
     an `nnx.BatchNorm` follows an `nnx.Conv`, `nnx.ConvTranspose` or `nnx.Linear` in a `Sequential`
     or `nnx.Sequential`, at any depth, and where the class of a module names the attributes, as
     ``conv_bn_pairs = ("conv1", "bn1"), ("conv2", "bn2")``, which those of `jaxspike.models` do;
-    elsewhere the order of the calls is unknown, so name the pairs. An `nnx.Dropout` with a rate of 0, which does nothing, takes the place of the
-    normalization: the state of the network and the paths of all other layers do not change.
+    elsewhere the order of the calls is unknown, so name the pairs. An `nnx.Dropout` with a rate of
+    0, which does nothing, takes the place of the normalization: the state of the network and the
+    paths of all other layers do not change.
 
     Args:
         net: The network, after ``net.eval()``.
@@ -99,7 +100,7 @@ def _declared(net: nnx.Module) -> Iterator[tuple[str, ...]]:
     """The pairs that the classes of modules name, by their paths."""
     for path, module in named_layers(net).items():
         for pair in getattr(type(module), "conv_bn_pairs", ()):
-            yield tuple(f"{path}.{name}".lstrip(".") for name in pair)
+            yield pair if module is net else tuple(f"{path}.{name}" for name in pair)
 
 
 class _Places:
