@@ -1,6 +1,7 @@
 """`calibrate_potentials`: first potentials that make up for uneven spikes, without labels."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -69,10 +70,9 @@ def calibrate_potentials(
     found = list(checked(call, batches, snn.features, False))
     for v, (site, _) in zip(snn.v_init, populations(snn.program(found[0])), strict=True):
         v.set_value(jnp.broadcast_to(v[...], type_of(site.out).shape[1:]))
-    missing = nnx.jit(_missing, static_argnums=2)
     for k, v in enumerate(snn.v_init):
         shown = checked(call, found, snn.features, progress)
-        lacking = [missing(snn, x, steps)[k] for x in shown]
+        lacking = [_compiled(snn, x, steps)[k] for x in shown]
         samples = sum(len(x) for x in found)
         v.set_value(v[...] + sum(lacking) / samples)
     return snn
@@ -87,3 +87,6 @@ def _missing(snn: SpikingANN, x: Array, steps: int) -> list[Array]:
         n, theta = records[f"neurons.{k}"]["output"].sum(0), snn.thresholds[k][...]
         lacking.append((jnp.minimum(a, theta) * (steps / theta) - n).sum(0))
     return lacking
+
+
+_compiled: Any = nnx.jit(_missing, static_argnums=2)

@@ -307,10 +307,15 @@ def rectify(site: Site, a: Array, sign: int, theta: Array | None) -> Array:
     return value if site.high is None else jnp.minimum(value, site.high)
 
 
+def _of_attribute(arrays: Sequence[Array], x: Array) -> Array:
+    """Of a module, which is an attribute; one function for all, so that `nnx.jit` compiles once."""
+    return x
+
+
 def _split(ann: Any) -> tuple[list[Array], Callable[..., Any]]:
     """The arrays that a function holds as a pytree, and the function of them and of x."""
     if isinstance(ann, nnx.Module):
-        return [], lambda arrays, x: x  # a module is an attribute
+        return [], _of_attribute
     is_partial = isinstance(ann, functools.partial)
     held: Tree = (ann.args, ann.keywords) if is_partial else ann
     leaves, tree = jax.tree.flatten(held)
