@@ -108,14 +108,14 @@ def main():
     keys = jax.vmap(jax.random.key)(seeds)
     accuracies, seconds = timed(jax.vmap(one), keys, taus, slopes, rates)
     last = accuracies[:, -1]
-    best = int(last.argmax())
-    print(f"{len(last)} networks in {seconds:.1f} s, test accuracy {last.min():.1%} to {last.max():.1%}")
+    best, spread = int(last.argmax()), f"{last.min():.1%} to {last.max():.1%}"
+    print(f"{len(last)} networks in {seconds:.1f} s, test accuracy {spread}")
     print(f"best: tau {taus[best]}, slope {slopes[best]}, learning rate {rates[best]:.0e}")
     if args.compare:
         in_turn = functools.partial(jax.lax.map, lambda member: one(*member))
         alone, seconds = timed(in_turn, (keys, taus, slopes, rates))
-        difference = abs(alone[:, -1] - last).max()
-        print(f"one after the other in {seconds:.1f} s; accuracies differ by up to {difference:.1%}")
+        difference = f"{abs(alone[:, -1] - last).max():.1%}"
+        print(f"one after the other in {seconds:.1f} s; accuracies differ by up to {difference}")
     if args.save:
         draw(args.save, last, taus, slopes, rates)
 

@@ -17,10 +17,8 @@ def build():
     shutil.rmtree(BUILD / "html", ignore_errors=True)
     stage.stage(source)
     reference.write(source / "reference")
-    return main(
-        ["-q", "-E", "-W", "--keep-going", "-b", "html", "-c", str(stage.SITE)]
-        + ["-d", str(BUILD / "doctrees"), str(source), str(BUILD / "html")]
-    )
+    options = ["-q", "-E", "-W", "--keep-going", "-b", "html", "-c", str(stage.SITE)]
+    return main([*options, "-d", str(BUILD / "doctrees"), str(source), str(BUILD / "html")])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Check the built site: nothing is loaded from the network, and every internal link leads somewhere.
+"""Check the built site: it loads nothing from the network, and every internal link is alive.
 
 `python docs/site/check.py`, after `build.py`. Links to other sites are not followed.
 """
@@ -34,9 +34,7 @@ class Page(html.parser.HTMLParser):
         if tag == "a" and found.get("href"):
             self.links.append(found["href"])
         harmless = {"canonical", "author"} & set((found.get("rel") or "").split())
-        self.loads += [
-            found[a] for t, a in LOADED if t == tag and found.get(a) and not harmless
-        ]
+        self.loads += [found[a] for t, a in LOADED if t == tag and found.get(a) and not harmless]
 
 
 def problems():

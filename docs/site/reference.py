@@ -68,7 +68,12 @@ def _last(name):
 def _order(name):
     """The bases first, then models, then what belongs to them, such as states."""
     last = _last(name)
-    return (name.count("."), last.endswith(("State", "Traces")), name.rpartition(".")[0], last.lower())
+    return (
+        name.count("."),
+        last.endswith(("State", "Traces")),
+        name.rpartition(".")[0],
+        last.lower(),
+    )
 
 
 def page(topic, names):
