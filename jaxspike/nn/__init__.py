@@ -13,6 +13,8 @@ from .layers import (
     AvgPool as AvgPool,
     BatchNormThroughTime as BatchNormThroughTime,
     Bidirectional as Bidirectional,
+    Delayed as Delayed,
+    DelayedState as DelayedState,
     DropConnectLinear as DropConnectLinear,
     Dropout as Dropout,
     Flatten as Flatten,
