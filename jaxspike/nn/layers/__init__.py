@@ -22,6 +22,7 @@ from .pool import (
     MaxPool as MaxPool,
     Upsample as Upsample,
 )
+from .qcfs import QCFS as QCFS
 from .rnn import (
     Bidirectional as Bidirectional,
     LSTMState as LSTMState,
