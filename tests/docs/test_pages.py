@@ -32,6 +32,7 @@ SLOW = {
     "silent.md": 4,
     "surrogates.md": 0,
     "sweeps.md": 0,
+    "time.md": 2,
     "two_walks.md": 0,
 }
 BOTH_ORDERS = {"index.md", "problems.md", "two_walks.md"}
@@ -45,6 +46,7 @@ PROMISES = {
     ],
     "silent.md": ["SILENT"],
     "surrogates.md": ["True"],
+    "time.md": ["sigma 0.5", "['Affine', 'Delay', 'Input', 'LIF', 'Output']"],
     "two_walks.md": ["layer ['tensor<400x16xf32>', 'tensor<400x8xf32>']"],
 }
 ELSEWHERE = {  # need files, optional packages or devices
