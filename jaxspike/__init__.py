@@ -24,6 +24,7 @@ from . import (
     field as field,
     learning as learning,
     losses as losses,
+    models as models,
     neurons as neurons,
     nir as nir,
     nn as nn,
@@ -82,8 +83,12 @@ if not _typing.TYPE_CHECKING:  # a type checker knows the names
     def __getattr__(name: str):
         rooms = (nn, neurons, field, surrogate, encode, readout, losses, learning)
         raise _elsewhere.no_attribute(
-            _sys.modules[__name__], name, (*rooms, data, train, debug, nir, convert, plot, _nnx)
+            _sys.modules[__name__],
+            name,
+            (*rooms, data, train, debug, nir, convert, models, plot, _nnx),
         )
 
 
-_completion.hide_files(convert, cost, data, debug, learning, losses, neurons, nir, nn, plot, train)
+_completion.hide_files(
+    convert, cost, data, debug, learning, losses, models, neurons, nir, nn, plot, train
+)
