@@ -175,8 +175,14 @@ class MaxFormer(SpikingModule):
             return DepthwiseBlock(owner, features, size, mlp(features), outer, rngs)
 
         sizes = (0, 3) if small_images else (7, 5)
-        for stage, features, size, depth in zip(STAGES[:2], dims[:2], sizes, depths[:2], strict=True):
-            make = functools.partial(depthwise, features, size) if size else functools.partial(mlp, features)
+        for stage, features, size, depth in zip(
+            STAGES[:2], dims[:2], sizes, depths[:2], strict=True
+        ):
+            make = (
+                functools.partial(depthwise, features, size)
+                if size
+                else functools.partial(mlp, features)
+            )
             setattr(self, stage, Sequential(*(make() for _ in range(depth))))
         blocks = []
         for _ in range(depths[2]):
@@ -228,7 +234,7 @@ class SmallEmbed(SpikingModule):
 
 
 class FirstEmbed(SpikingModule):
-    """Three convolutions, the first two of stride 2; the spikes of the first take a shortcut too."""
+    """Three convolutions, two of stride 2; the spikes of the first also take a shortcut."""
 
     conv_bn_pairs = ("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")
 

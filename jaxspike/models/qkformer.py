@@ -109,7 +109,18 @@ def qkformer_10_384(
     """
     return QKFormer(
         "qkformer_10_384",
-        *(classes, in_features, 384, (1, 2, 7), (6, 6, 6), 4.0, "token", neuron, attention_neuron, rngs),
+        *(
+            classes,
+            in_features,
+            384,
+            (1, 2, 7),
+            (6, 6, 6),
+            4.0,
+            "token",
+            neuron,
+            attention_neuron,
+            rngs,
+        ),
     )
 
 

@@ -29,11 +29,11 @@ def spike_driven_transformer(
     attention_neuron: Prototype = ATTENTION_LIF,
     rngs: nnx.Rngs,
 ) -> SpikingModule:
-    """Spike-driven Transformer: all that enters a convolution or a linear layer is spikes.
+    """Spike-driven Transformer: all linear layers and convolutions but the first take spikes.
 
-    Four convolutions make tokens of an image. A block is a
-    `jaxspike.nn.SpikeDrivenSelfAttention`, and ``x = x + bn(linear(neuron(bn(linear(neuron(x))))))``.
-    The stream is of currents. Heads would change nothing in this attention, so there are none.
+    Four convolutions make tokens of an image. A block is a `jaxspike.nn.SpikeDrivenSelfAttention`
+    and ``x = x + bn(linear(neuron(bn(linear(neuron(x))))))``. The stream is of currents. Heads
+    would change nothing in this attention, so there are none.
 
     It maps one step ``[N, H, W, in_features]`` to ``[N, classes]``, and a sequence ``[T, N, H, W,
     in_features]`` to ``[T, N, classes]``: currents, to be averaged over time
@@ -97,7 +97,17 @@ def sdt_8_384(
     """
     return SpikeDrivenTransformer(
         "sdt_8_384",
-        *(classes, in_features, 384, 8, 4.0, (True, True, True, True), neuron, attention_neuron, rngs),
+        *(
+            classes,
+            in_features,
+            384,
+            8,
+            4.0,
+            (True, True, True, True),
+            neuron,
+            attention_neuron,
+            rngs,
+        ),
     )
 
 

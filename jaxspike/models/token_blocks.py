@@ -10,7 +10,6 @@ from ..neurons import LIF
 from ..nn import MaxPool, SpikingModule
 from .building_blocks import Prototype, copy_of, norm
 
-
 #: The neurons of the attention in SpikingJelly; elsewhere, its transformers have `LIF()`.
 LIF_DETACHED = LIF(tau=2.0, detach_reset=True)
 ATTENTION_LIF = LIF(tau=2.0, v_threshold=0.5, detach_reset=True)

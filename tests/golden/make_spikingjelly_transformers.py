@@ -6,15 +6,16 @@ Made in the environment that `make_spikingjelly.py` describes, with `tests` on t
 
 The networks are SpikingJelly's own. Weights and inputs are `golden_files.uniform` of their names,
 so that the file has the results alone. Seeds are drawn until every spiking layer fires and no
-rounding can decide a spike: networks whose weights differ in the last digits give the same spikes.
+rounding can decide a spike: networks whose weights differ in the last digits give the same spikes,
+and the gradients in float64, which are kept, are those in float32 within 2e-6.
 
     info                JSON: `versions`, the `shapes` of the state dict of each case, its `seed`,
                         the range of its `biases` and the shape of its input, `x`
     <case>|y            the output in evaluation, [T, N, *], channels last; [N, *] if the network
                         averages over time
     <case>|<path>       the spikes of a layer of neurons in evaluation, channels last, as bits
-    <case>|grad_x       the gradient of the input in training for the loss sum(y * r), if small
-    <case>|grad|<name>  the gradient of a parameter
+    <case>|grad|<name>  the gradient of a parameter in training for the loss sum(y * r), or of the
+                        input, channels last: `x`
     <case>|stat|<name>  a running statistic before it, the only arrays that are no `uniform`
     <case>|train        the output in training
 """
@@ -28,6 +29,7 @@ import golden_files
 import numpy as np
 import torch
 from spikingjelly.activation_based import functional, layer, neuron
+from spikingjelly.activation_based.layer.attention import SpikeDrivenSelfAttention
 from spikingjelly.activation_based.model.maxformer import MaxFormer
 from spikingjelly.activation_based.model.qkformer import QKFormer
 from spikingjelly.activation_based.model.spike_driven_transformer import SpikeDrivenTransformer
@@ -40,13 +42,23 @@ IMAGE = {"img_size_h": 16, "img_size_w": 16, "patch_size": 4}
 #: A network, the shape of its input [T, N, C, *], the range of its biases, and the parameters whose
 #: gradients are kept.
 CASES = {
-    "token": (lambda: layer.TokenQKAttention(8, 2), (4, 3, 8, 6), (0.0, 0.8), ["qk_conv_bn.0.weight"]),
-    "channel": (lambda: layer.ChannelQKAttention(8, 2), (4, 3, 8, 6), (0.0, 0.8), ["qk_conv_bn.0.weight"]),
+    "token": (
+        lambda: layer.TokenQKAttention(8, 2),
+        (4, 3, 8, 6),
+        (0.0, 0.8),
+        ["qk_conv_bn.0.weight"],
+    ),
+    "channel": (
+        lambda: layer.ChannelQKAttention(8, 2),
+        (4, 3, 8, 6),
+        (0.0, 0.8),
+        ["qk_conv_bn.0.weight"],
+    ),
     "sdsa": (
         lambda: layer.SpikeDrivenSelfAttention(8, 2),
         (4, 3, 8, 2, 3),
         (0.3, 1.0),
-        ["q_conv.weight", "v_conv.weight", "proj_conv.bias"],
+        ["q_conv.weight", "v_conv.weight", "proj_bn.bias"],
     ),
     "spikformer": (
         lambda: Spikformer(embed_dims=16, num_heads=2, depths=1, **IMAGE, **SMALL),
@@ -72,7 +84,11 @@ CASES = {
         lambda: MaxFormer(embed_dims=32, depths=(1, 1, 1), **SMALL),
         (4, 2, 2, 32, 32),
         (-0.5, 0.4),
-        ["patch_embed1.conv1.weight", "stage2.0.dwconv.weight", "stage3.0.attn.qkv_conv_bn.1.weight"],
+        [
+            "patch_embed1.conv1.weight",
+            "stage2.0.dwconv.weight",
+            "stage3.0.attn.qkv_conv_bn.1.weight",
+        ],
     ),
     "maxformer_small": (
         lambda: MaxFormer(embed_dims=32, depths=(1, 1, 1), cifar=True, **SMALL),
@@ -95,6 +111,9 @@ def run(net, x):
         if isinstance(module, neuron.BaseNode):
 
             def keep(module, args, y, name=name):
+                owner = net.get_submodule(name.rpartition(".")[0])
+                if name.endswith("attn_lif") and y.ndim > 4:  # by heads
+                    y = y.flatten(2, 4 if isinstance(owner, SpikeDrivenSelfAttention) else 3)
                 spikes[name] = y.detach().clone()
 
             hooks.append(module.register_forward_hook(keep))
@@ -138,6 +157,18 @@ def with_statistics(net, state, x):
     return {k: v.clone() for k, v in net.state_dict().items()}
 
 
+def gradients(net, case, x, kept):
+    """The output in training, and the gradients of the loss sum(y * r)."""
+    net.zero_grad()
+    x = x.clone().requires_grad_()
+    y, _ = run(net, x)
+    r = torch.tensor(golden_files.uniform(f"{case}:r", last(y).shape, -1.0, 1.0))
+    (y * (r.movedim(-1, 2) if y.ndim > 3 else r)).sum().backward()
+    parameters = dict(net.named_parameters())
+    found = {k: parameters[k].grad.numpy().copy() for k in kept}
+    return last(y), found | ({"x": last(x.grad)} if x[0].numel() < 1000 else {})
+
+
 def record(case, make, shape, biases, kept):
     """The arrays of a case, its seed, and the shapes of its state dict."""
     torch.manual_seed(0)
@@ -148,24 +179,23 @@ def record(case, make, shape, biases, kept):
         x = torch.tensor(golden_files.uniform(f"{case}{seed}:x", shape, 0.0, 1.5))
         state = with_statistics(net, {k: torch.tensor(v) for k, v in arrays.items()}, x)
         rng = np.random.default_rng(seed)
-        if is_stable(net.eval(), x, state, rng) and is_stable(net.train(), x, state, rng):
+        if not (is_stable(net.eval(), x, state, rng) and is_stable(net.train(), x, state, rng)):
+            continue
+        net.load_state_dict(state)
+        _, single = gradients(net, case, x, kept)
+        y_train, grads = gradients(net.double(), case, x.double(), kept)
+        net.float()
+        if all(np.abs(single[k] - g).max() < 2e-6 * np.abs(g).max() for k, g in grads.items()):
             break
     else:
         raise RuntimeError(case)
     net.eval().load_state_dict(state)
     y, spikes = run(net, x)
     out = {"y": last(y)} | {k: np.packbits(last(s).astype(bool)) for k, s in spikes.items()}
-    net.train()
-    x.requires_grad_()
-    y, _ = run(net, x)
-    r = golden_files.uniform(f"{case}:r", last(y).shape, -1.0, 1.0)
-    r = torch.tensor(r).movedim(-1, 2) if y.ndim > 3 else torch.tensor(r)
-    (y * r).sum().backward()
-    parameters = dict(net.named_parameters())
-    out |= {"train": last(y)} | ({"grad_x": last(x.grad)} if x[0].numel() < 1000 else {})
+    out |= {"train": y_train.astype(np.float32)}
     stats = {k: v for k, v in state.items() if "running" in k}
     out |= {f"stat|{k}": v.numpy() for k, v in stats.items()}
-    out |= {f"grad|{k}": parameters[k].grad.numpy() for k in kept}
+    out |= {f"grad|{k}": g.astype(np.float32) for k, g in grads.items()}
     print(case, seed, {k: round(s.mean().item(), 2) for k, s in spikes.items()}, flush=True)
     return {f"{case}|{k}": v for k, v in out.items()}, seed, shapes
 

@@ -1,6 +1,6 @@
 """What attention layers share: neurons of their own, normalized projections, and heads."""
 
-import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from ..._check import instance, integer
@@ -45,7 +45,6 @@ def copy_of(owner: str, argument: str, neuron: Prototype) -> SpikingModule:
 
 
 def split(x: Array, parts: int, num_heads: int) -> list[Array]:
-    """The parts of ``[..., L, parts * C]`` by heads, each ``[..., L, num_heads, C / num_heads]``."""
-    size = x.shape[-1] // (parts * num_heads)
-    heads = x.reshape(*x.shape[:-1], parts, num_heads, size)
-    return [jax.lax.index_in_dim(heads, i, heads.ndim - 3, keepdims=False) for i in range(parts)]
+    """The parts of ``[..., L, parts * C]``, each ``[..., L, num_heads, C / num_heads]``."""
+    shape = *x.shape[:-1], num_heads, x.shape[-1] // (parts * num_heads)
+    return [part.reshape(shape) for part in jnp.split(x, parts, axis=-1)]

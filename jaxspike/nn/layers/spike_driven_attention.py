@@ -61,7 +61,8 @@ class SpikeDrivenSelfAttention(SpikingModule):
         for part in ("q", "k", "v", "proj"):
             linear = nnx.Linear(features, features, use_bias=part == "proj", rngs=rngs)
             setattr(self, f"{part}_conv", linear)
-            setattr(self, f"{part}_bn", nnx.BatchNorm(features, momentum=0.9, rngs=rngs))
+            exact = {"use_fast_variance": False}  # of currents far from zero, because of the biases
+            setattr(self, f"{part}_bn", nnx.BatchNorm(features, momentum=0.9, **exact, rngs=rngs))
 
     def _current(self, part: str, x: Array) -> Array:
         return getattr(self, f"{part}_bn")(fold_batch(getattr(self, f"{part}_conv"), x))
