@@ -142,3 +142,14 @@ def test_missing_data(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert "train-images-idx3-ubyte" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_sweep(tmp_path):
+    out = run_script("sweep", "--seeds", "1", "--compare", "--save", tmp_path / "sweep.png")
+    accuracies = re.search(
+        r"^16 networks in [\d.]+ s, test accuracy ([\d.]+)% to ([\d.]+)%$", out, re.M
+    )
+    assert 5 < float(accuracies[1]) < float(accuracies[2])
+    assert float(re.search(r"differ by up to ([\d.]+)%", out)[1]) < 5
+    assert (tmp_path / "sweep.png").stat().st_size > 5000

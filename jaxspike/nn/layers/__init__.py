@@ -9,6 +9,7 @@ from .batch_norm import (
     TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm,
     ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,
 )
+from .delayed import Delayed as Delayed, DelayedState as DelayedState
 from .drop_connect import DropConnectLinear as DropConnectLinear
 from .dropout import Dropout as Dropout
 from .flatten import Flatten as Flatten
@@ -25,6 +26,7 @@ from .qk_attention import (
     ChannelQKAttention as ChannelQKAttention,
     TokenQKAttention as TokenQKAttention,
 )
+from .qcfs import QCFS as QCFS
 from .rnn import (
     Bidirectional as Bidirectional,
     LSTMState as LSTMState,
