@@ -1,5 +1,7 @@
 """QKFormer: a hierarchy of stages with attention that is linear in tokens, then one with SSA."""
 
+from typing import Any
+
 from flax import nnx
 
 from .._check import one_of
@@ -146,7 +148,7 @@ class QKFormer(SpikingModule):
         check_stages(owner, depths=depths, num_heads=num_heads)
         one_of(f"`{owner}(attention=...)`", attention, ("token", "channel"))
         outer, inner = (LIF(), LIF_DETACHED) if neuron is None else (neuron, neuron)
-        neurons = {"neuron": inner, "attention_neuron": attention_neuron, "rngs": rngs}
+        neurons: dict[str, Any] = {"neuron": inner, "attention_neuron": attention_neuron}
         inputs = in_features
         for i, features in enumerate((dim // 4, dim // 2, dim)):
             embed = Embed if i else FirstEmbed
@@ -155,11 +157,11 @@ class QKFormer(SpikingModule):
             for _ in range(depths[i]):
                 attn: SpikingModule
                 if i == 2:
-                    attn = SpikingSelfAttention(features, num_heads[i], **neurons)
+                    attn = SpikingSelfAttention(features, num_heads[i], **neurons, rngs=rngs)
                 elif attention == "token":
-                    attn = TokenQKAttention(features, num_heads[i], **neurons)
+                    attn = TokenQKAttention(features, num_heads[i], **neurons, rngs=rngs)
                 else:
-                    attn = ChannelQKAttention(features, **neurons)
+                    attn = ChannelQKAttention(features, **neurons, rngs=rngs)
                 blocks.append(Block(attn, PostNeuronMLP(owner, features, hidden, outer, rngs)))
             setattr(self, STAGES[i], Sequential(*blocks))
             inputs = features

@@ -44,7 +44,8 @@ def max_pool() -> MaxPool:
 
 def tokens(x: Array) -> Array:
     """Images ``[..., H, W, C]`` as tokens ``[..., H * W, C]``."""
-    return x.reshape(*x.shape[:-3], -1, x.shape[-1])
+    *batch, height, width, features = x.shape
+    return x.reshape(*batch, height * width, features)
 
 
 def set_normal_weights(net: nnx.Module, stddev: float, rngs: nnx.Rngs) -> None:

@@ -13,12 +13,9 @@ from .layers import (
     AvgPool as AvgPool,
     BatchNormThroughTime as BatchNormThroughTime,
     Bidirectional as Bidirectional,
-<<<<<<< HEAD
     ChannelQKAttention as ChannelQKAttention,
-=======
     Delayed as Delayed,
     DelayedState as DelayedState,
->>>>>>> main
     DropConnectLinear as DropConnectLinear,
     Dropout as Dropout,
     Flatten as Flatten,

@@ -134,3 +134,46 @@ def test_gradients_in_training(case):
 def alias(name):
     """The name here of a parameter of SpikingJelly: a container less."""
     return name.replace(".block.", ".")
+
+
+@pytest.mark.parametrize(
+    ("net", "arguments", "error"),
+    [
+        ("spikformer", {"dim": 20}, "`spikformer(dim=...)` must be a multiple of 8, got 20."),
+        (
+            "spikformer",
+            {"patch_size": 8},
+            "`spikformer(patch_size=...)` must be one of (4, 16), got 8.",
+        ),
+        (
+            "spike_driven_transformer",
+            {"pools": (True, False)},
+            "`spike_driven_transformer(pools=...)` must be four of True or False, got "
+            "(True, False).",
+        ),
+        (
+            "qkformer",
+            {"depths": 2},
+            "`qkformer(depths=...)` must be three, one for each stage, got 2.",
+        ),
+        (
+            "qkformer",
+            {"attention": "row"},
+            "`qkformer(attention=...)` must be one of ('token', 'channel'), got 'row'.",
+        ),
+        (
+            "maxformer",
+            {"depths": (1, 0, 1)},
+            "`maxformer(depths=...)` must be at least 1, got 0.",
+        ),
+        (
+            "maxformer",
+            {"mlp_ratio": 0.0},
+            "`maxformer(mlp_ratio=...)` must be greater than 0, got 0.0.",
+        ),
+    ],
+)
+def test_errors(net, arguments, error):
+    with pytest.raises(ValueError) as caught:
+        getattr(js.models, net)(**{"dim": 8} | arguments, rngs=nnx.Rngs(0))
+    assert str(caught.value) == error

@@ -22,11 +22,11 @@ from .pool import (
     MaxPool as MaxPool,
     Upsample as Upsample,
 )
+from .qcfs import QCFS as QCFS
 from .qk_attention import (
     ChannelQKAttention as ChannelQKAttention,
     TokenQKAttention as TokenQKAttention,
 )
-from .qcfs import QCFS as QCFS
 from .rnn import (
     Bidirectional as Bidirectional,
     LSTMState as LSTMState,

@@ -23,7 +23,7 @@ class LinearNorm(nnx.Sequential):
         linear = nnx.Linear(features, outputs, use_bias=bias, rngs=rngs)
         super().__init__(linear, nnx.BatchNorm(outputs, momentum=0.9, rngs=rngs))
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array) -> Array:  # type: ignore[override]
         """The normalized currents, ``[..., L, outputs]``."""
         return self.layers[1](fold_batch(self.layers[0], x))
 

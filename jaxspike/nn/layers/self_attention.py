@@ -22,7 +22,7 @@ class _SpikeProduct(nnx.Module):
         summary = jnp.einsum("...lhi,...lhj->...hij", k, v)
         y = jnp.einsum("...lhi,...hij->...lhj", q, summary)
         scale = jax.lax.stop_gradient(self.scale[...]).astype(y.dtype)
-        return scale * y.reshape(*qkv.shape[:-1], -1)
+        return scale * y.reshape(*qkv.shape[:-1], qkv.shape[-1] // 3)
 
 
 class SpikingSelfAttention(SpikingModule):

@@ -55,14 +55,16 @@ class SpikeDrivenSelfAttention(SpikingModule):
         name = "SpikeDrivenSelfAttention"
         self.features = integer(f"`{name}(features=...)`", features, low=1)
         self.shortcut_lif = copy_of(name, "neuron", neuron)
-        for part, lif in (("q", neuron), ("k", neuron), ("v", neuron), ("attn", attention_neuron)):
-            argument = "attention_neuron" if part == "attn" else "neuron"
-            setattr(self, f"{part}_lif", copy_of(name, argument, lif))
+        self.q_lif = copy_of(name, "neuron", neuron)
+        self.k_lif = copy_of(name, "neuron", neuron)
+        self.v_lif = copy_of(name, "neuron", neuron)
+        self.attn_lif = copy_of(name, "attention_neuron", attention_neuron)
         for part in ("q", "k", "v", "proj"):
             linear = nnx.Linear(features, features, use_bias=part == "proj", rngs=rngs)
+            # because of the biases, currents may be far from zero, compared with their deviation
+            norm = nnx.BatchNorm(features, momentum=0.9, use_fast_variance=False, rngs=rngs)
             setattr(self, f"{part}_conv", linear)
-            exact = {"use_fast_variance": False}  # of currents far from zero, because of the biases
-            setattr(self, f"{part}_bn", nnx.BatchNorm(features, momentum=0.9, **exact, rngs=rngs))
+            setattr(self, f"{part}_bn", norm)
 
     def _current(self, part: str, x: Array) -> Array:
         return getattr(self, f"{part}_bn")(fold_batch(getattr(self, f"{part}_conv"), x))
@@ -70,11 +72,10 @@ class SpikeDrivenSelfAttention(SpikingModule):
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step ``[N, L, C]``, or a sequence ``[T, N, L, C]``."""
         check_features(self, "features", x)
-        new, spikes = {}, {}
+        new: dict[str, Tree] = {}
         new["shortcut_lif"], s = self.shortcut_lif(state["shortcut_lif"], x)
-        for part in "qkv":
-            lif = f"{part}_lif"
-            new[lif], spikes[part] = getattr(self, lif)(state[lif], self._current(part, s))
-        total = (spikes["k"] * spikes["v"]).sum(-2)
-        new["attn_lif"], a = self.attn_lif(state["attn_lif"], total)
-        return new, x + self._current("proj", spikes["q"] * a[..., None, :])
+        new["q_lif"], q = self.q_lif(state["q_lif"], self._current("q", s))
+        new["k_lif"], k = self.k_lif(state["k_lif"], self._current("k", s))
+        new["v_lif"], v = self.v_lif(state["v_lif"], self._current("v", s))
+        new["attn_lif"], a = self.attn_lif(state["attn_lif"], (k * v).sum(-2))
+        return new, x + self._current("proj", q * a[..., None, :])
