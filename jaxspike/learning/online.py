@@ -1,6 +1,7 @@
 """`online`: a step that returns its gradient, with memory that does not grow with time."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +11,7 @@ from jax import lax
 
 from .. import _check
 from .._types import Array, Tree
+from ..engine.program import has_convolution, with_fast_convolutions
 from .plan import Plan, zeros_like
 from .traced import check_loss, check_params, check_places, paths, trace
 from .window import Window, zeros
@@ -94,6 +96,11 @@ class OnlineStep:
         self, planned: "Planned", params: Tree, state: OnlineState, x: Tree
     ) -> tuple[OnlineState, tuple[Tree, Tree]]:
         """The same with a plan that is known."""
+        run = functools.partial(self._follow, planned)
+        fast = has_convolution(planned.plan.step.eqns)
+        return (with_fast_convolutions(run) if fast else run)(params, state, x)
+
+    def _follow(self, planned: "Planned", params: Tree, state: OnlineState, x: Tree):
         plan, consts, aux = planned
         _check_traces(plan, state.traces)
         window = Window(plan, consts, jax.tree.leaves(params), jax.tree.leaves(state.state), x)
