@@ -14,9 +14,10 @@ from .._types import Array, Tree
 from ..engine.program import has_convolution, with_fast_convolutions
 from .plan import Plan, zeros_like
 from .traced import check_loss, check_params, check_places, paths, trace
-from .window import Window, zeros
+from .window import Window, size_of, zeros
 
 Credit = Literal["full", "layer", "local", "none"] | tuple[str, str]
+MOST_GIB = 16
 CREDITS = ("full", "layer", "local", "none", *(("full", c) for c in ("layer", "local", "none")))
 
 
@@ -52,8 +53,25 @@ class OnlineStep:
             params: The parameters.
             state: The first state of the network.
             x: The input of one time step; only its shapes matter.
+
+        Raises:
+            ValueError: If the derivatives of all states by all parameters would take more than 16
+                GiB.
         """
-        return OnlineState(state, zeros(self.plan(params, state, x).plan))
+        plan = self.plan(params, state, x).plan
+        gib = size_of(plan) / 2**30
+        if plan.is_dense and gib > MOST_GIB:
+            raise ValueError(
+                f"`online(step, credit={self._credit!r})` must have derivatives of states by "
+                f"parameters of at most {MOST_GIB} GiB, got {gib:,.0f} GiB. Use `jax.vmap` over "
+                'samples, the credit "local" or ("full", "local"), or `cut` in reverse mode.'
+            )
+        return OnlineState(state, zeros(plan))
+
+    @property
+    def _credit(self) -> Credit:
+        within, across = self.credit
+        return self.credit if within != across else within  # type: ignore[return-value]
 
     def reset(self, state: OnlineState, done: Array, rest: Tree) -> OnlineState:
         """Restart some samples of the batch.
@@ -122,7 +140,7 @@ class OnlineStep:
         plan = Plan(
             step, len(names), window=self.window, within=within, across=across, decay=self.decay
         )
-        where = f"`online(step, credit={self.credit if within != across else within!r})`"
+        where = f"`online(step, credit={self._credit!r})`"
         if across in ("layer", "local"):
             learned = plan.reached_by(set(plan.parameters))
             learns = [k for k in sorted(plan.remembered) if step.state[k] in learned]
