@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 from flax import nnx
+from safetensors.numpy import save_file
 
 import jaxspike as js
 
@@ -21,6 +22,7 @@ def arguments(doc, *, epochs, batch, lr, weight_decay=0.0):
     parser.add_argument("--weight-decay", type=float, default=weight_decay)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--checkpoints", type=Path, help="folder to save in and resume from")
+    parser.add_argument("--save", type=Path, help="folder for the weights, SEED.safetensors")
     return parser
 
 
@@ -82,6 +84,11 @@ def run(options, make, train, test, encode, *, readout=js.readout.rate, learning
             f"{seconds:.0f} s",
             flush=True,
         )
+        if options.save:
+            x = encode(jax.random.key(seed), test[0][:1], False)
+            options.save.mkdir(parents=True, exist_ok=True)
+            weights = js.convert.to_torch(net, x.shape[1:])
+            save_file(weights, options.save / f"{seed}.safetensors")
     means = np.mean(rows, 0)
     print(
         f"{len(rows)} seeds: test accuracy {means[0]:.2f} +- {np.std(rows, 0)[0]:.2f} %, "

@@ -24,6 +24,7 @@ from . import (
     field as field,
     learning as learning,
     losses as losses,
+    models as models,
     neurons as neurons,
     nir as nir,
     nn as nn,
@@ -39,6 +40,7 @@ from .debug import summary as summary
 from .engine import Policy as Policy, scan as scan
 from .neurons import (
     ALIF as ALIF,
+    BRF as BRF,
     CLIF as CLIF,
     EIF as EIF,
     IF as IF,
@@ -49,7 +51,9 @@ from .neurons import (
     LIF as LIF,
     PSN as PSN,
     QIF as QIF,
+    TCLIF as TCLIF,
     AdEx as AdEx,
+    AdLIF as AdLIF,
     Alpha as Alpha,
     CubaLIF as CubaLIF,
     Delay as Delay,
@@ -63,7 +67,9 @@ from .neurons import (
     Quantized as Quantized,
     Refractory as Refractory,
     ResonateAndFire as ResonateAndFire,
+    SEAdLIF as SEAdLIF,
     SequenceNeuron as SequenceNeuron,
+    SiLIF as SiLIF,
     SlidingPSN as SlidingPSN,
     SynapseFilter as SynapseFilter,
     TernaryIF as TernaryIF,
@@ -82,8 +88,12 @@ if not _typing.TYPE_CHECKING:  # a type checker knows the names
     def __getattr__(name: str):
         rooms = (nn, neurons, field, surrogate, encode, readout, losses, learning)
         raise _elsewhere.no_attribute(
-            _sys.modules[__name__], name, (*rooms, data, train, debug, nir, convert, plot, _nnx)
+            _sys.modules[__name__],
+            name,
+            (*rooms, data, train, debug, nir, convert, models, plot, _nnx),
         )
 
 
-_completion.hide_files(convert, cost, data, debug, learning, losses, neurons, nir, nn, plot, train)
+_completion.hide_files(
+    convert, cost, data, debug, learning, losses, models, neurons, nir, nn, plot, train
+)

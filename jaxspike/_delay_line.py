@@ -23,10 +23,55 @@ def push(buffer: Array, following: Array, x: Array) -> tuple[Array, Array, Array
     Returns:
         The new buffer, the new positions, and what comes out: the ``x`` of n steps ago.
     """
-    place = following.astype(jnp.int32)[..., None]
-    out = jnp.take_along_axis(buffer, place, -1, mode="clip")[..., 0]
+    place, out = _read(buffer, following.astype(jnp.int32)[..., None])
     buffer = jnp.put_along_axis(buffer, place, x[..., None], -1, inplace=False, mode="clip")
-    return buffer, after(following, 1, buffer.shape[-1]), out
+    return buffer, after(following, 1, buffer.shape[-1]), out[..., 0]
+
+
+def _read(buffer: Array, place: Array) -> tuple[Array, Array]:
+    """The places and what is there. The places come out so that a write at them comes later.
+
+    If nothing orders the two, XLA:CPU copies the whole buffer. It ignores a barrier in some
+    versions, but not a branch.
+    """
+
+    def read(place):
+        return place, jnp.take_along_axis(buffer, place, -1, mode="clip")
+
+    if jax.default_backend() != "cpu":
+        return read(place)
+    zeros = jnp.zeros_like(buffer, shape=place.shape)
+    return lax.cond(jnp.all(place >= 0), read, lambda place: (place + 1, zeros), place)
+
+
+def insert(buffer: Array, following: Array, x: Array) -> tuple[Array, Array]:
+    """Put ``x`` in the place of what has waited longest; the new buffer and positions.
+
+    Args:
+        buffer: The waiting rows, ``[*, n]``.
+        following: As in `push`.
+        x: What goes in, ``[*]``.
+    """
+    place = following.astype(jnp.int32)[..., None]
+    buffer = jnp.put_along_axis(buffer, place, x[..., None], -1, inplace=False, mode="clip")
+    return buffer, after(following, 1, buffer.shape[-1])
+
+
+def look_back(buffer: Array, following: Array, ages: Array) -> Array:
+    """What went in some steps ago.
+
+    Args:
+        buffer: The waiting rows, ``[*, n]``.
+        following: Their positions, after the last `insert`.
+        ages: Whole numbers from 0, the last to go in, to n - 1. They broadcast into ``[*, k]``.
+
+    Returns:
+        The values, ``[*, k]``.
+    """
+    n = buffer.shape[-1]
+    last = following.astype(jnp.int32)[..., None] + (n - 1)
+    places = lax.rem(*jnp.broadcast_arrays(last - ages.astype(jnp.int32), jnp.int32(n)))
+    return jnp.take_along_axis(buffer, places, -1, mode="clip")
 
 
 def after(following: Array, steps: int, n: int) -> Array:

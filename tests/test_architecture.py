@@ -78,12 +78,13 @@ MAY_IMPORT = {
     "nir": {*BASE, *NEURONS, "_hdf5", "nn", "nir"},
     "nir.reading": {*BASE, *NEURONS, "nn", "nir", "nir.reading"},
     "nir.writing": {*BASE, *NEURONS, "nn", "nir", "nir.writing"},
+    "models": {"_types", "_check", "neurons", "surrogate", "nn", "models"},
     "demo": {"", "data", "encode", "losses", "nn", "plot", "readout", "train", "demo"},
 }
 NO_FLAX = {
     room
     for room in MAY_IMPORT
-    if room.split(".")[0] not in {"nn", "debug", "train", "convert", "nir", "demo"}
+    if room.split(".")[0] not in {"nn", "debug", "train", "convert", "models", "nir", "demo"}
 } - {"learning.feedback"}  # what it makes of a layer is a layer
 
 # Modules that a room offers to others, beside what its `__init__` exports.
@@ -198,6 +199,7 @@ def test_importing_touches_no_device_and_changes_no_setting():
 SPACES = (
     *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.statistics, js.cost),
     *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
+    js.models,
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
     *(js.presets.bindsnet, js.presets.izhikevich, js.presets.loihi, js.presets.spikingjelly),
 )

@@ -34,6 +34,7 @@ def measured(tmp_path_factory):
     return json.loads((folder / "here" / "mlp.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_run_compares_and_measures(measured):
     for name, equal in (("layer", 1e-5), ("half", 1e-2), ("loop", 1e-5)):
         first, ours = (measured["cases"][name][row] for row in ("lax.scan", "jaxspike"))
@@ -352,6 +353,7 @@ def test_the_small_table():
     assert text.splitlines()[-1] == "| T=1 | 5 (7) | 123 | **4.56** | - | - | - | - | - | 0.5 |"
 
 
+@pytest.mark.slow
 def test_the_full_table(measured):
     text = table.full([measured])
     assert "| jaxspike | AttributeError" in text and "`SOME=thing`" in text
@@ -360,6 +362,7 @@ def test_the_full_table(measured):
     assert f"## {table.TITLES['mlp']}: half\n\nOn another day.\n\n| |" in text
 
 
+@pytest.mark.slow
 def test_the_results_of_a_folder_are_of_one_machine(measured):
     other = measured | {"table": "other", "date": "2000-01-01"}
     assert f"; 2000-01-01 and {measured['date']}; " in table.about([measured, other])

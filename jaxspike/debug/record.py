@@ -33,8 +33,8 @@ def record(
     It runs a copy of the network whose layers keep their outputs, so ``net`` does not change, not
     even the statistics of a BatchNorm or the counts of its random keys. It is as pure as the
     network: call it in `flax.nnx.jit` or in a scan, or differentiate it. A module may call it in
-        its ``__call__``, to return what its layers did, for use in a loss; in training, with
-        ``update=True``.
+    its ``__call__``, to return what its layers did, for use in a loss; in training, with
+    ``update=True``.
 
     Args:
         net: The network.

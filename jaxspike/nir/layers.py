@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from .._delay_line import insert, look_back
+from .._state import compute_dtype
 from .._types import Array, Param, Shape
 from ..field import count
 from ..neurons import Neuron
@@ -78,9 +80,10 @@ class Threshold(nnx.Module):
 
 
 class DelaysState(NamedTuple):
-    """The inputs in transit, the oldest first: ``longest`` arrays ``[N, *]``."""
+    """A ring buffer ``[N, *, longest + 1]``, and for each neuron the position of its next value."""
 
-    queue: tuple[Array, ...]
+    buffer: Array
+    next: Array
 
 
 class Delays(Neuron):
@@ -95,11 +98,9 @@ class Delays(Neuron):
     steps: Param = 1.0
 
     def init_state(self, shape: Shape, dtype=jnp.float32) -> DelaysState:
-        return DelaysState(tuple(jnp.zeros(shape, dtype) for _ in range(self.longest)))
+        buffer = jnp.zeros((*shape, self.longest + 1), dtype)
+        return DelaysState(buffer, jnp.zeros(shape, compute_dtype([buffer.dtype])))
 
     def step(self, state: DelaysState, x: Array) -> tuple[DelaysState, Array]:
-        queue = (*state.queue, x)  # the oldest first
-        y = jnp.zeros_like(x)
-        for age, value in enumerate(reversed(queue)):
-            y = jnp.where(self.steps == age, value, y)
-        return DelaysState(queue[1:]), y
+        state = DelaysState(*insert(*state, x.astype(state.buffer.dtype)))
+        return state, look_back(*state, jnp.asarray(self.steps)[..., None])[..., 0]

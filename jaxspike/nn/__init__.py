@@ -8,10 +8,13 @@ from flax import nnx as _nnx
 from .. import _elsewhere, neurons as _neurons
 from .empty_state import EmptyState as EmptyState
 from .layers import (
+    QCFS as QCFS,
     AdaptiveAvgPool as AdaptiveAvgPool,
     AvgPool as AvgPool,
     BatchNormThroughTime as BatchNormThroughTime,
     Bidirectional as Bidirectional,
+    Delayed as Delayed,
+    DelayedState as DelayedState,
     DropConnectLinear as DropConnectLinear,
     Dropout as Dropout,
     Flatten as Flatten,

@@ -75,6 +75,7 @@ def test_it_trains_and_reports(tmp_path, script, make, options):
     assert re.match(rf"{len(each)} seeds: {accuracy} \+- \d+\.\d\d %, firing rate \d", both)
 
 
+@pytest.mark.slow
 def test_digits_without_labels(tmp_path):
     images(tmp_path)
     small = ["--neurons", "20", "--images", "30", "--every", "20", "--test", "10"]
@@ -102,6 +103,7 @@ def run_script(script, *options):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_accuracy_against_operations(tmp_path):
     out = run_script("operations", "--prices", "0", "0.003", "--save", tmp_path / "front.png")
     counts = re.findall(r"test accuracy [\d.]+ %, ([\d,]+) accumulations", out)
@@ -110,6 +112,7 @@ def test_accuracy_against_operations(tmp_path):
     assert (tmp_path / "front.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_few_bits():
     pytest.importorskip("qwix")
     table = run_script("quantization").split("\n\n")[1].splitlines()
@@ -139,3 +142,14 @@ def test_missing_data(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert "train-images-idx3-ubyte" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_sweep(tmp_path):
+    out = run_script("sweep", "--seeds", "1", "--compare", "--save", tmp_path / "sweep.png")
+    accuracies = re.search(
+        r"^16 networks in [\d.]+ s, test accuracy ([\d.]+)% to ([\d.]+)%$", out, re.M
+    )
+    assert 5 < float(accuracies[1]) < float(accuracies[2])
+    assert float(re.search(r"differ by up to ([\d.]+)%", out)[1]) < 5
+    assert (tmp_path / "sweep.png").stat().st_size > 5000

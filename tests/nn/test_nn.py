@@ -119,6 +119,7 @@ LAYERS = {
         ),
         (C,),
     ),
+    "delays": (js.nn.Delayed(nnx.Linear(C, 5, rngs=RNGS), max_delay=3, rngs=RNGS), (C,)),
     "plastic": (
         js.nn.Plastic(nnx.Linear(C, 5, rngs=RNGS), js.IF(v_threshold=0.5), js.learning.STDP()),
         (C,),

@@ -232,9 +232,9 @@ def _run_span_back(plan, reads, deferred, span, cotangents):
             states.append(barrier(state) if plan.barrier else state)
         for j in reversed(steps):
             now = span.start + t + j
-            lines, late = read(lines, now)
+            lines, late, slots = read(lines, now)
             g, row, parts, found = pull(consts, states[j], x[j], outputs[j], g, [*gy[j], *late])
-            lines, row = write(lines, row[n_xs:], now), row[:n_xs]
+            lines, row = write(lines, row[n_xs:], slots), row[:n_xs]
             acc = [_add(a, b) for a, b in zip(acc, parts, strict=True)]
             gx = window.write(gx, row, now)
             rows = window.write(rows, select(new, found), t + j)

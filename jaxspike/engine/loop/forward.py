@@ -173,11 +173,11 @@ def run_span(
             starts = window.write(starts, state, i)
         for j in range(k):
             now = span.start + t + j
-            lines, late = read(lines, now)
+            lines, late, slots = read(lines, now)
             late = late or read_past(past, now)
             state, out = step(consts, state, [*window.read(xs, now), *late])
             ys = window.write(ys, out[:n_ys], now)
-            lines = write(lines, out[first_line : first_line + len(lines)], now)
+            lines = write(lines, out[first_line : first_line + len(lines)], slots)
             if stored is not None:
                 stored = window.write(stored, out[n_ys:], t + j)
             if plan.barrier and (j + 1) % plan.barrier == 0 and j < k - 1:

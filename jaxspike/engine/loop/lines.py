@@ -14,18 +14,19 @@ from .buffers import EVERYTHING, Index
 Past = tuple[Array, Array]
 
 
-def read(lines: Sequence[Array], t: Index) -> tuple[list[Array], list[Array]]:
-    """The lines, and the row that comes out of each at step ``t``, before another is written."""
+def read(lines: Sequence[Array], t: Index) -> tuple[list[Array], list[Array], list[Index]]:
+    """The lines, the row that comes out of each at step ``t``, and the place of each to `write`."""
     if not lines:
-        return [], []
-    kept, rows = barrier((list(lines), [_read(a, _place(a, t)) for a in lines]))
-    return kept, rows
+        return [], [], []
+    places, rows = zip(*[_read(a, _place(a, t)) for a in lines], strict=True)
+    kept, rows = barrier((list(lines), list(rows)))
+    return kept, rows, list(places)
 
 
-def write(lines: Sequence[Array], rows: Sequence[Array], t: Index) -> list[Array]:
-    """The lines after a row has entered each at step ``t``."""
-    pairs = zip(lines, rows, strict=True)
-    return [EVERYTHING.write([a], [row], _place(a, t))[0] for a, row in pairs]
+def write(lines: Sequence[Array], rows: Sequence[Array], places: Sequence[Index]) -> list[Array]:
+    """The lines after a row has entered each at its place."""
+    triples = zip(lines, rows, places, strict=True)
+    return [EVERYTHING.write([a], [row], i)[0] for a, row, i in triples]
 
 
 def in_order(line: Array, t: int) -> Array:
@@ -59,11 +60,12 @@ def _place(line: Array, t: Index) -> Index:
     return t % n if isinstance(t, int) else lax.rem(t, lax.full_like(t, n))
 
 
-def _read(line: Array, i: Index) -> Array:
-    def row(i):
-        return EVERYTHING.read([line], i)[0]
+def _read(line: Array, i: Index) -> tuple[Index, Array]:
+    def read(i):
+        return i, EVERYTHING.read([line], i)[0]
 
     if isinstance(i, int) or not device.on_cpu() or device.jaxlib_minor() >= (0, 11):
-        return row(i)
-    # jaxlib 0.10 copies a buffer for each row that one operation reads and another writes
-    return lax.cond(i >= 0, row, lambda i: jnp.zeros_like(line[0]), i)
+        return read(i)
+    # jaxlib 0.10 copies a buffer for each row that one operation reads and another writes, unless
+    # the place to write comes from the reading
+    return lax.cond(i >= 0, read, lambda i: (i + 1, jnp.zeros_like(line[0])), i)

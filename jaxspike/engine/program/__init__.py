@@ -29,5 +29,5 @@ from .jaxpr import (
     value as value,
 )
 from .linear import has_gradient as has_gradient, scales as scales
-from .location import location as location
+from .location import line_of as line_of, location as location
 from .step import Step as Step, flatten as flatten

@@ -28,7 +28,7 @@ from ..shapes import (
     weight_of,
 )
 
-LONGEST = 10_000  # steps of a Delay, each of which is an array of its state
+LONGEST = 10_000  # steps of a Delay, each of which is a row of its state
 
 
 def layer_of(

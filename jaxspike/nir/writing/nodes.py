@@ -4,7 +4,7 @@ import numpy as np
 from flax import nnx
 
 from ...neurons import Neuron, SequenceNeuron
-from ...nn import AvgPool, Flatten, MaxPool, Recurrent, SparseLinear, Spiking
+from ...nn import AvgPool, Delayed, Flatten, MaxPool, Recurrent, SparseLinear, Spiking
 from ..file import Tree
 from ..graph import Node
 from ..graph_module import Graph
@@ -57,6 +57,8 @@ class NodeWriter:
         name = name or type(layer).__name__.lower()
         if isinstance(layer, Recurrent):
             return self._recurrent(layer, name, wire)
+        if isinstance(layer, Delayed):
+            return self._delayed(layer, name, wire)
         if isinstance(layer, Flatten):
             if layer.axes != len(wire.sample):
                 raise self.refusal(name, f"Flatten({layer.axes}) of {wire.sample}", "Flatten all.")
@@ -161,6 +163,21 @@ class NodeWriter:
             return wire
         weight = np.eye(len(wire.order), dtype=np.float32)[wire.order]
         return self.add("channels_last", {"type": "Linear", "weight": weight}, wire)
+
+    def _delayed(self, layer: Delayed, name: str, wire: Wire) -> Wire:
+        if layer.kernel != "whole":
+            fix = "Round them: `layer.round()`."
+            raise self.refusal(name, "a Delayed whose delays are not whole", fix)
+        if layer.kind == "synaptic":
+            raise self.refusal(
+                name, "a Delayed with a delay per weight", "Delay inputs or outputs."
+            )
+        axonal = layer.kind == "axonal"
+        if not axonal:
+            wire = self.node(layer.layer, f"{name}.layer", wire)
+        node = NeuronNode("Delay", {"delay": np.asarray(layer.delays, np.float64) * self.dt})
+        wire = self.add(f"{name}.delay", self.tree(node, name, wire), wire, wire.order)
+        return self.node(layer.layer, f"{name}.layer", wire) if axonal else wire
 
     def _recurrent(self, layer: Recurrent, name: str, wire: Wire) -> Wire:
         if not isinstance(layer.neuron, Spiking):

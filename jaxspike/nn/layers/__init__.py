@@ -9,6 +9,7 @@ from .batch_norm import (
     TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm,
     ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,
 )
+from .delayed import Delayed as Delayed, DelayedState as DelayedState
 from .drop_connect import DropConnectLinear as DropConnectLinear
 from .dropout import Dropout as Dropout
 from .flatten import Flatten as Flatten
@@ -21,6 +22,7 @@ from .pool import (
     MaxPool as MaxPool,
     Upsample as Upsample,
 )
+from .qcfs import QCFS as QCFS
 from .rnn import (
     Bidirectional as Bidirectional,
     LSTMState as LSTMState,

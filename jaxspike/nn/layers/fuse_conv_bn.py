@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ..module import SpikingModule
-from ..paths import Key, locate
+from ..paths import Key, locate, named_layers
 from ..sequential import Sequential
 
 Net = TypeVar("Net", bound=nnx.Module)
@@ -23,9 +23,11 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
     ``kernel * g`` and ``(bias - mean) * g + norm.bias`` with ``g = norm.scale / sqrt(var +
     epsilon)`` compute what the two layers did, up to rounding. A pair is found automatically where
     an `nnx.BatchNorm` follows an `nnx.Conv`, `nnx.ConvTranspose` or `nnx.Linear` in a `Sequential`
-    or `nnx.Sequential`, at any depth; elsewhere the order of the calls is unknown, so name the
-    pairs. An `nnx.Dropout` with a rate of 0, which does nothing, takes the place of the
-    normalization: the state of the network and the paths of all other layers do not change.
+    or `nnx.Sequential`, at any depth, and where the class of a module names the attributes, as
+    ``conv_bn_pairs = ("conv1", "bn1"), ("conv2", "bn2")``, which those of `jaxspike.models` do;
+    elsewhere the order of the calls is unknown, so name the pairs. An `nnx.Dropout` with a rate of
+    0, which does nothing, takes the place of the normalization: the state of the network and the
+    paths of all other layers do not change.
 
     Args:
         net: The network, after ``net.eval()``.
@@ -52,7 +54,7 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
     net = nnx.clone(net)
     places = Counter(id(child) for _, m in nnx.iter_modules(net) for child in _children(m))
     found = list(_neighbors(net, places))
-    for names in pairs:
+    for names in (*_declared(net), *pairs):
         found.append(_named(net, names, places))
     if not found:
         raise ValueError(
@@ -92,6 +94,13 @@ def _neighbors(net: nnx.Module, places: Counter[int]) -> Iterator[tuple[Any, int
                 alone = all(places[id(layer)] == 1 for layer in pair)
                 if _is_conv(pair[0]) and _is_norm(pair[1]) and alone:
                     yield layers, i, i + 1
+
+
+def _declared(net: nnx.Module) -> Iterator[tuple[str, ...]]:
+    """The pairs that the classes of modules name, by their paths."""
+    for path, module in named_layers(net).items():
+        for pair in getattr(type(module), "conv_bn_pairs", ()):
+            yield pair if module is net else tuple(f"{path}.{name}" for name in pair)
 
 
 class _Places:

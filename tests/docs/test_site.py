@@ -1,0 +1,69 @@
+"""The source of the site: every public name is in the reference, every page has a place."""
+
+import importlib.util
+import json
+import re
+
+import pages
+import pytest
+from test_architecture import PUBLIC
+
+SITE = pages.ROOT / "docs" / "site"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"site_{name}", SITE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return load("reference").topics()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    target = tmp_path_factory.mktemp("site") / "source"
+    load("stage").stage(target)
+    return target
+
+
+def test_every_public_name_is_in_the_reference_once(reference):
+    listed = [name for names in reference.values() for name in names]
+    assert len(listed) == len(set(listed))
+    again = {n for n in PUBLIC if n.startswith("jaxspike.neurons.")}  # `js.LIF`, listed as that
+    assert {n for n in PUBLIC if n not in again} - set(listed) == set()
+    assert {n.replace(".neurons", "") for n in again - set(listed)} <= set(listed)
+
+
+def test_every_page_has_a_place_and_is_in_the_table_of_contents(source):
+    start = (source / "index.md").read_text()
+    trees = re.findall(r"```{toctree}\n(.*?)```", start, re.DOTALL)
+    listed = {line for tree in trees for line in tree.splitlines() if line and line[0] != ":"}
+    there = {str(p.relative_to(source).with_suffix("")) for p in source.rglob("*.md")}
+    there |= {str(p.relative_to(source).with_suffix("")) for p in source.rglob("*.ipynb")}
+    assert listed == there - {"index"} | {"reference/index"}
+
+
+def test_links_lead_to_pages_of_the_site_or_to_the_repository(source):
+    for page in source.rglob("*.md"):
+        for path, _ in pages.links(page):
+            assert path.exists() or "reference" in path.parts, (page.name, path)
+    ideas = (source / "ideas.md").read_text()
+    assert "](notebooks/01_first_network.ipynb)" in ideas
+    assert (
+        "](https://github.com/jaxspike/jaxspike/blob/main/docs/seeing.py)"
+        in (source / "seeing.md").read_text()
+    )
+
+
+def test_the_gallery_has_a_picture_of_each_notebook(source):
+    start = (source / "index.md").read_text()
+    images = re.findall(r":img-top: (.*)", start)
+    assert len(images) == len(pages.NOTEBOOKS)
+    for image in images:
+        assert (source / image).read_bytes().startswith(b"\x89PNG")
+    notebook = json.loads((source / "notebooks" / pages.NOTEBOOKS[0].name).read_text())
+    assert any(cell.get("outputs") for cell in notebook["cells"])
