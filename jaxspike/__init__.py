@@ -40,6 +40,7 @@ from .debug import summary as summary
 from .engine import Policy as Policy, scan as scan
 from .neurons import (
     ALIF as ALIF,
+    BRF as BRF,
     CLIF as CLIF,
     EIF as EIF,
     IF as IF,
@@ -50,7 +51,9 @@ from .neurons import (
     LIF as LIF,
     PSN as PSN,
     QIF as QIF,
+    TCLIF as TCLIF,
     AdEx as AdEx,
+    AdLIF as AdLIF,
     Alpha as Alpha,
     CubaLIF as CubaLIF,
     Delay as Delay,
@@ -64,7 +67,9 @@ from .neurons import (
     Quantized as Quantized,
     Refractory as Refractory,
     ResonateAndFire as ResonateAndFire,
+    SEAdLIF as SEAdLIF,
     SequenceNeuron as SequenceNeuron,
+    SiLIF as SiLIF,
     SlidingPSN as SlidingPSN,
     SynapseFilter as SynapseFilter,
     TernaryIF as TernaryIF,

@@ -189,6 +189,16 @@ def test_training_curves(ax):
     assert (ax.get_yscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "epoch", "loss")
 
 
+def test_accuracy_against_steps_beside_the_ann(ax):
+    curves = {"default": [0.5, 0.75, 0.9, 0.95, 0.97], "max": jnp.array([0.25, 0.5])}
+    assert js.plot.accuracy(curves, ann=0.98, ax=ax) is ax
+    drawn = lines(ax)
+    np.testing.assert_allclose(drawn["default  97.0%"], [range(1, 6), [50, 75, 90, 95, 97]])
+    np.testing.assert_allclose(drawn["max  50.0%"], [[1, 2], [25, 50]])
+    np.testing.assert_allclose(drawn["ANN  98.0%"][1], 98)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2", "4"]
+
+
 def test_a_single_step_and_a_single_neuron_are_seen():
     one = np.ones((1, 1))
     for draw in (js.plot.membrane, js.plot.spike_counts, js.plot.raster):
@@ -424,6 +434,16 @@ SHAPE = "got the shape"
             lambda: js.plot.training_curves({"loss": [1.0, np.nan]}),
             ValueError,
             "`training_curves(curves=...)['loss']` must be finite, got a NaN or an infinity.",
+        ),
+        (
+            lambda: js.plot.accuracy({"a": [50.0]}),
+            ValueError,
+            "`accuracy(curves=...)['a']` must be between 0 and 1, got [50.].",
+        ),
+        (
+            lambda: js.plot.accuracy({"a": [0.5]}, ann=98),
+            ValueError,
+            "`accuracy(ann=...)` must be between 0 and 1, got 98.0.",
         ),
         (
             lambda: js.plot.membrane(ONES((3, 2, 4))),

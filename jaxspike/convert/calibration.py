@@ -1,6 +1,6 @@
 """Thresholds of the neurons of a converted ANN, from its activations on data."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import jax
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _check
-from .._types import Array
+from .._types import Array, Shape
+from .spiking_ann import SpikingANN, rectify
 
 Average = Literal["all"] | float
 EPS = 1e-6  # the smallest threshold
@@ -27,8 +28,8 @@ def statistic(threshold: str | float) -> Callable[[Array], Array]:
             number = np.nan
         if not threshold.endswith("%") or not 0 < number <= 100:
             raise ValueError(
-                f"{where} must be 'max', a percentile or a fraction of the maximum, got "
-                f"{threshold!r}. Give '99%' or 0.5."
+                f"{where} must be 'max', 'balanced', a percentile or a fraction of the maximum, "
+                f"got {threshold!r}. Give '99%' or 0.5."
             )
         return lambda a: jnp.quantile(a, number / 100, axis=0)
     fraction = _check.number(where, threshold, above=0.0)
@@ -38,22 +39,39 @@ def statistic(threshold: str | float) -> Callable[[Array], Array]:
 
 
 def calibrate(
-    activations: Callable[[Array], list[Array]],
-    batches: Iterable[Any],
+    snn: SpikingANN,
+    batches: Iterable[Array],
     threshold: str | float,
     per: str,
     average: Average,
 ) -> list[Array]:
-    """The threshold of each activation: a number, or one for each channel.
+    """The threshold of each population of neurons: a number, or one for each channel.
 
     Args:
-        activations: A function of a batch.
-        batches: Inputs.
+        snn: The network.
+        batches: Inputs, at least one batch.
         threshold: See `spiking`.
         per: "channel" or "layer".
         average: Over batches; "all" for their mean, of maxima the maximum; or the weight of a new
             batch in a moving average.
     """
+    if threshold == "balanced":
+        total = _balance(snn, batches, per, average)
+    else:
+        total = _average(snn, batches, threshold, per, average)
+    return [jnp.maximum(a, EPS) for a in total]
+
+
+def _columns(a: Array, per: str) -> Array:
+    """Activations ``[N, *]`` as ``[entries, channels]``, or ``[entries, 1]``."""
+    a = a.astype(jnp.promote_types(a.dtype, jnp.float32))
+    return jnp.maximum(a, 0).reshape(-1, a.shape[-1] if per == "channel" and a.ndim > 1 else 1)
+
+
+def _average(
+    snn: SpikingANN, batches: Iterable[Array], threshold: str | float, per: str, average: Average
+) -> list[Array]:
+    """Each threshold from the activations of a batch, then over batches."""
     of = statistic(threshold)
     if average != "all":
         weight = _check.number("`spiking(average=...)`", average, above=0.0)
@@ -61,20 +79,12 @@ def calibrate(
 
     @jax.jit
     def measure(x: Array) -> list[Array]:
-        out = []
-        for a in activations(x):
-            a = a.astype(jnp.promote_types(a.dtype, jnp.float32))
-            columns = a.shape[-1] if per == "channel" and a.ndim > 1 else 1
-            entries = jnp.maximum(a, 0).reshape(-1, columns)
-            found = of(entries)
-            out.append(found if per == "channel" else found[0])
-        return out
+        found = [of(_columns(a, per)) for a in snn.activations(x)]
+        return found if per == "channel" else [theta[0] for theta in found]
 
     total: list[Array] = []
-    n = 0
-    for x in batches:
-        new = measure(_checked(x))
-        n += 1
+    for n, x in enumerate(batches, 1):
+        new = measure(x)
         if n == 1:
             total = new
         elif average != "all":
@@ -84,12 +94,76 @@ def calibrate(
             total = [jnp.maximum(a, b) for a, b in zip(total, new, strict=True)]
         else:
             total = [a + (b - a) / n for a, b in zip(total, new, strict=True)]
+    return total
+
+
+def _balance(snn: SpikingANN, batches: Iterable[Array], per: str, average: Average) -> list[Array]:
+    """Local threshold balancing: each batch raises a threshold by twice the mean excess over it.
+
+    Layers see activations that are clipped at the thresholds before them.
+    """
+    if average != "all":
+        raise ValueError(
+            f"`spiking(average=...)` must be 'all' with threshold='balanced', got {average!r}. "
+            "Balanced thresholds grow with every batch."
+        )
+
+    @jax.jit
+    def update(thresholds: list[Array] | None, x: Array) -> list[Array]:
+        def activate(k: int, site: Any, a: Array, sign: int, learned: Array | None) -> Any:
+            a = rectify(site, a, sign, learned)
+            entries = _columns(a, per)
+            theta = jnp.zeros(entries.shape[1]) if thresholds is None else thresholds[k]
+            excess = jnp.maximum(entries - theta, 0).mean(0)
+            theta = jnp.maximum(theta + 2 * excess, EPS)
+            return theta, jnp.minimum(a, theta.astype(a.dtype))
+
+        return snn.evaluate(x, activate)[0]
+
+    thresholds = None
+    for x in batches:
+        thresholds = update(thresholds, x)
+    assert thresholds is not None
+    return thresholds if per == "channel" else [theta[0] for theta in thresholds]
+
+
+def checked(call: str, batches: Any, features: Shape | None, progress: bool) -> Iterator[Array]:
+    """Batches as arrays; one that is not ``[N, *]`` of finite numbers is refused.
+
+    Args:
+        call: The function that they were given to, for errors.
+        batches: The batches.
+        features: The shape of a sample; None for that of the first batch.
+        progress: Whether to show a bar.
+    """
+    where = f"`{call}(batches=...)`"
+    if not hasattr(batches, "__iter__"):
+        got = _check.shown(batches)
+        raise TypeError(f"{where} must be batches of inputs, got {got}. Give `[x]`.")
+    if hasattr(batches, "ndim"):
+        got = f"an array of shape {batches.shape}"
+        raise TypeError(f"{where} must be batches, got {got}. Give `[x]`.")
+    n, shown = 0, _shown(call, batches) if progress else batches
+    for x in shown:
+        if not hasattr(x, "shape"):
+            got = _check.kind(x)
+            raise TypeError(f"{where} must be arrays of inputs, got {got}.")
+        if not x.size or not x.ndim:
+            raise ValueError(f"{where} must be [N, *] with samples, got the shape {x.shape}.")
+        features = x.shape[1:] if features is None else features
+        if x.shape[1:] != features:
+            want = ", ".join(["N", *map(str, features)])
+            raise ValueError(f"{where} must all be [{want}], got the shape {x.shape}.")
+        if not _check.all_known(x, np.isfinite):
+            raise ValueError(f"{where} must be finite, got a NaN or an infinity.")
+        n += 1
+        yield jnp.asarray(x)
     if not n:
-        raise ValueError("`spiking(batches=...)` must have at least one batch, got none.")
-    return [jnp.maximum(a, EPS) for a in total]
+        raise ValueError(f"{where} must have at least one batch, got none. Give `[x]`.")
 
 
-def _checked(x: Any) -> Array:
-    if not _check.all_known(x, np.isfinite):
-        raise ValueError("`spiking(batches=...)` must be finite, got a NaN or an infinity.")
-    return jnp.asarray(x)
+def _shown(call: str, batches: Iterable[Any]) -> Iterable[Any]:
+    """Batches with a progress bar."""
+    fix = ", or give `progress=False`"
+    tqdm = _check.package(f"`{call}(progress=True)`", "tqdm.auto", "train", fix)
+    return tqdm.tqdm(batches, desc=call, unit="batch")

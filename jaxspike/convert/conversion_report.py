@@ -13,10 +13,10 @@ class Activation(NamedTuple):
         line: Where its activation stands in the user's code.
         neurons: The number of neurons for one sample.
         threshold: The mean threshold.
-        rate: The mean number of spikes per step.
+        rate: The mean number of spikes per step, of either sign.
         clipped: The fraction of the ANN's activations above the threshold, which no rate reaches.
-        error: The mean distance between rate times threshold and the activation, divided by the
-            mean activation.
+        error: The mean distance between the value of the spikes (rate times threshold) and the
+            activation, divided by the mean activation.
     """
 
     line: str
@@ -34,14 +34,18 @@ class ConversionReport:
     Attributes:
         activations: One `Activation` for each population of neurons.
         steps: The number of steps.
-        error: The largest distance between the mean output and that of the ANN.
+        error: The largest distance between the output, as estimated after all steps, and that of
+            the ANN.
         operations: The operations on these steps, see `jaxspike.cost.operations`.
+        analog: What is computed without spikes and is not affine: equations of the input alone,
+            and those that ``strict=False`` kept.
     """
 
     activations: tuple[Activation, ...]
     steps: int
     error: float
     operations: Operations
+    analog: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers as plain Python values."""
@@ -50,6 +54,7 @@ class ConversionReport:
             "steps": self.steps,
             "error": self.error,
             "operations": self.operations.to_dict(),
+            "analog": list(self.analog),
         }
 
     def __str__(self) -> str:
@@ -69,7 +74,12 @@ class ConversionReport:
         samples = self.operations.samples
         kinds = ("ac", "multi", "mac")
         counts = (f"{getattr(self.operations, k) / samples:,.0f} {k.upper()}" for k in kinds)
-        error = f"largest error of the mean output over {self.steps} steps: {self.error:.3g}"
-        return "\n".join([*lines, error, f"operations per sample: {', '.join(counts)}"])
+        lines += [
+            f"largest error of the output after {self.steps} steps: {self.error:.3g}",
+            f"operations per sample: {', '.join(counts)}",
+        ]
+        if self.analog:
+            lines.append(f"without spikes: {', '.join(self.analog)}")
+        return "\n".join(lines)
 
     __repr__ = __str__

@@ -1,11 +1,11 @@
 """`spiking`: any ANN as a spiking network, by its equations."""
 
 import copy
+import itertools
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -13,14 +13,14 @@ from .. import _check
 from .._types import Array
 from ..neurons import IF, Neuron
 from ..nn import Spiking, SpikingModule
-from .calibration import EPS, Average, calibrate
-from .sites import Program
+from .calibration import EPS, Average, calibrate, checked
+from .sites import Site
 from .spiking_ann import SpikingANN, populations
 
 
 def spiking(
     ann: Callable[[Array], Array],
-    batches: Iterable[Array],
+    batches: Iterable[Array] = (),
     *,
     threshold: str | float = "99%",
     per: Literal["channel", "layer"] = "channel",
@@ -29,6 +29,7 @@ def spiking(
     neuron: Neuron | None = None,
     pool: Literal["before", "refuse"] = "before",
     strict: bool = True,
+    progress: bool = False,
 ) -> SpikingANN:
     r"""A trained ANN as a spiking network, by rate coding.
 
@@ -40,12 +41,15 @@ def spiking(
       ``jnp.where(x > 0, x, 0)``;
     - one with a largest value: `jax.nn.relu6`, ``jnp.clip(x, 0, high)``;
     - one with a slope below zero, `jax.nn.leaky_relu`, or `jnp.abs`, by positive and negative
-      spikes of two populations.
+      spikes of two populations;
+    - `jaxspike.nn.QCFS`, whose learned threshold is the neuron's.
 
     Everything between them must be affine in the activations, which linear layers, convolutions,
     normalization in evaluation mode, average pooling, residual sums and `jax.lax.scan` over layers
     are. Max pooling next to an activation is exact too: the neurons get what the pooled sum of all
-    inputs so far gains in a step.
+    inputs so far gains in a step. What depends on the input alone, such as its layer norm, may be
+    anything: it is computed at every step as it is, without spikes, and listed in
+    ``preprocessing``.
 
     For a constant input, T steps, :math:`a` the input of the activations of the first layer and
     ``v_init=0.5``, the number of spikes is exactly
@@ -57,9 +61,11 @@ def spiking(
         ann: A Flax module, converted in evaluation mode, or a function of ``[N, *]``. The arrays
             in a `functools.partial` or another pytree stay parameters; those that a plain function
             closes over are constants.
-        batches: Inputs ``[N, *]`` on which thresholds are found.
+        batches: Inputs ``[N, *]`` on which thresholds are found, at least one batch.
         threshold: The threshold of an activation: ``"max"``, its largest value; ``"99%"``, a
-            percentile over all its values; a fraction of the largest value.
+            percentile over all its values; a fraction of the largest value; or ``"balanced"``,
+            which starts at 0 and grows with each batch by twice the mean excess over it, for
+            hundreds of batches (local threshold balancing).
         per: A threshold for each channel, the last axis, or one for the layer.
         v_init: The first membrane potential in units of the threshold.
         average: Over batches: ``"all"`` for the maximum of maxima and the mean of percentiles,
@@ -70,14 +76,17 @@ def spiking(
         pool: ``"before"`` moves max pooling before the neurons; ``"refuse"`` refuses it.
         strict: Refuse what is neither an activation nor affine. If False it stays as it is, acts
             on every step, and is listed in ``islands``.
+        progress: Show a bar over the batches.
 
     Returns:
         A `SpikingANN`, a network ``(state, x) -> (state, y)``.
 
     Raises:
         TypeError: If ``ann`` is not a function, is spiking already, or does not return an array.
-        ValueError: If there is no batch or no activation, if an input is not finite, or if an
-            equation is neither an activation nor affine.
+        ValueError: If there is no batch or no activation, if a batch has no samples, another shape
+            than the first or a number that is not finite, or if an equation is neither an
+            activation nor affine.
+        ImportError: If ``progress`` needs a package of ``jaxspike[train]`` that is not installed.
 
     Warns:
         UserWarning: If an activation is zero on all data.
@@ -95,23 +104,30 @@ def spiking(
 
     Source: Rueckauer et al., "Conversion of continuous-valued deep networks to efficient
     event-driven networks for image classification", Frontiers in Neuroscience 11, 2017; the first
-    potential: Bu et al., "Optimal ANN-SNN conversion", ICLR 2022. SpikingJelly's
+    potential: Bu et al., "Optimal ANN-SNN conversion", ICLR 2022; balanced thresholds: Bu, Li, Yu,
+    "Inference-scale complexity in ANN-SNN conversion", CVPR 2025. SpikingJelly's
     ``RateCodingRecipe`` is ``spiking(ann, batches, threshold="max", per="layer", v_init=0.0,
-    average=0.1)``.
+    average=0.1)``, its ``LocalThresholdBalancingRecipe`` is ``threshold="balanced"``.
     """
-    _refuse_arguments(ann, batches, per, pool)
+    refuse_ann("spiking", ann)
+    _check.one_of("`spiking(per=...)`", per, ("channel", "layer"))
+    _check.one_of("`spiking(pool=...)`", pool, ("before", "refuse"))
+    _check.one_of("`spiking(progress=...)`", progress, (True, False))
     prototype = _prototype(neuron)
     v_init = _check.number("`spiking(v_init=...)`", v_init)
-    first, batches = _first(batches)
-    snn = SpikingANN(ann, first.shape, v_init)
-    program, _ = snn._program(jax.ShapeDtypeStruct(first.shape, first.dtype))
-    _refuse_equations(program, pool, strict)
-    snn.islands = tuple(program.islands)
-    thresholds = calibrate(snn.activations, batches, threshold, per, average)
+    batches = checked("spiking", batches, None, progress)
+    first = next(batches)
+    snn = traced("spiking", ann, first, "rate", strict)
+    sites = [site for site, _ in populations(snn.program(first))]
+    _refuse_pooling(sites, pool)
+    found = calibrate(snn, itertools.chain([first], batches), threshold, per, average)
+    learned = snn.learned_thresholds(first)
+    thresholds = [a if b is None else b for a, b in zip(found, learned, strict=True)]
     snn.thresholds = nnx.List([nnx.Param(theta) for theta in thresholds])
+    snn.v_init = nnx.List([nnx.Variable(jnp.asarray(v_init)) for _ in thresholds])
     snn.neurons = nnx.List([Spiking(copy.copy(prototype)) for _ in thresholds])
-    pairs = zip(thresholds, populations(program), strict=True)
-    silent = [site.line for theta, (site, _) in pairs if bool((theta <= EPS).all())]
+    pairs = zip(found, sites, strict=True)
+    silent = [site.line for theta, site in pairs if bool((theta <= EPS).all())]
     if silent:
         warnings.warn(
             f"`spiking`: the activations at {', '.join(silent)} are zero on all data.", stacklevel=2
@@ -119,8 +135,34 @@ def spiking(
     return snn
 
 
-def _refuse_arguments(ann: Any, batches: Any, per: str, pool: str) -> None:
-    _check.function("`spiking(ann)`", ann, "Give a Flax module or a function.", "an array")
+def traced(
+    call: str, ann: Callable[[Array], Array], x: Array, code: str, strict: bool
+) -> SpikingANN:
+    """A network without neurons yet, of an ANN that can be converted."""
+    _check.one_of(f"`{call}(strict=...)`", strict, (True, False))
+    snn = SpikingANN(ann, x, code)
+    program = snn.program(x)
+    if not program.sites:
+        raise ValueError(
+            f"`{call}(ann)` must have an activation, got none. Activations are relu, relu6, "
+            "`jnp.clip(x, 0, high)`, leaky_relu, `jnp.abs` and `jaxspike.nn.QCFS`."
+        )
+    if program.islands and strict:
+        raise ValueError(
+            f"`{call}(ann)` must be affine between its activations, got "
+            f"{', '.join(program.islands)}. Replace it, or keep it with `strict=False`."
+        )
+    snn.islands, snn.preprocessing = tuple(program.islands), tuple(program.preprocessing)
+    return snn
+
+
+def refuse_ann(call: str, ann: Any) -> None:
+    """Refuse what is not a function, and networks that spike."""
+    where, fix = f"`{call}(ann)`", "Give a Flax module or a function."
+    if isinstance(ann, type):
+        got = f"the class {ann.__name__}"
+        raise TypeError(f"{where} must be a function of an array, got {got}. Give an instance.")
+    _check.function(where, ann, fix, "an array")
     is_spiking = isinstance(ann, SpikingModule | Neuron)
     if is_spiking or (
         isinstance(ann, nnx.Module)
@@ -128,14 +170,9 @@ def _refuse_arguments(ann: Any, batches: Any, per: str, pool: str) -> None:
     ):
         got = type(ann).__name__
         raise TypeError(
-            f"`spiking(ann)` must be a network without spikes, got a {got} with spiking layers. "
-            "Give the ANN that it was made from."
+            f"{where} must be a network without spikes, got a {got} with spiking layers. "
+            "Convert the ANN alone, and put the result beside them in a `jaxspike.nn.Sequential`."
         )
-    if hasattr(batches, "ndim"):
-        got = f"an array of shape {batches.shape}"
-        raise TypeError(f"`spiking(batches=...)` must be batches, got {got}. Give `[x]`.")
-    _check.one_of("`spiking(per=...)`", per, ("channel", "layer"))
-    _check.one_of("`spiking(pool=...)`", pool, ("before", "refuse"))
 
 
 def _prototype(neuron: Neuron | None) -> Neuron:
@@ -150,38 +187,10 @@ def _prototype(neuron: Neuron | None) -> Neuron:
     return neuron
 
 
-def _first(batches: Iterable[Array]) -> tuple[Array, Iterable[Array]]:
-    """The first batch, and all of them."""
-    iterator = iter(batches)
-    try:
-        first = next(iterator)
-    except StopIteration:
-        raise ValueError("`spiking(batches=...)` must have at least one batch, got none.") from None
-    if not hasattr(first, "shape"):
-        got = _check.kind(first)
-        raise TypeError(f"`spiking(batches=...)` must be arrays of inputs, got {got}.")
-
-    def again():
-        yield first
-        yield from iterator
-
-    return jnp.asarray(first), again()
-
-
-def _refuse_equations(program: Program, pool: str, strict: bool) -> None:
-    if not program.sites:
-        raise ValueError(
-            "`spiking(ann)` must have an activation, got none. Activations are relu, relu6, "
-            "`jnp.clip(x, 0, high)`, leaky_relu and `jnp.abs`."
-        )
-    pooled = [site.line for site in program.sites if site.pools]
+def _refuse_pooling(sites: Sequence[Site], pool: str) -> None:
+    pooled = [site.line for site in sites if site.pools]
     if pooled and pool == "refuse":
         raise ValueError(
             f"`spiking(pool='refuse')` must not find max pooling, got it after {pooled[0]}. Use "
             "average pooling, or `pool='before'`."
-        )
-    if program.islands and strict:
-        raise ValueError(
-            "`spiking(ann)` must be affine between its activations, got "
-            f"{', '.join(program.islands)}. Replace it, or keep it with `strict=False`."
         )

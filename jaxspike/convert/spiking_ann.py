@@ -14,13 +14,15 @@ from .._types import Array, DType, Tree
 from ..cost import operations
 from ..debug.record import record
 from ..engine.program import trace_context_error, type_of
-from ..nn import Spiking, SpikingModule
+from ..nn import QCFS, Spiking, SpikingModule
 from .conversion_report import Activation, ConversionReport
+from .program import Program, read
 from .scaled import Scaled, plain, scaled
-from .sites import Program, Site, read
+from .sites import Site
 
 _TO_EVALUATION = "Call `net.eval()`: statistics and random numbers of training cannot be converted."
 _TINY = 1e-12
+_NO_BRANCHES = "`spiking(ann)` must not choose a Python branch by the values of x. Use `jnp.where`."
 
 
 class SiteState(NamedTuple):
@@ -43,25 +45,35 @@ class SpikingANN(SpikingModule):
 
     .. math:: y_t = \theta z_t, \quad z_t = \text{neuron}(a_t / \theta).
 
+    With signed spikes the output is the sum of all spikes so far, :math:`y_t = \theta / L
+    \sum_{s \le t} z_s`, and so :math:`a_t` is the input for all of them.
+
     Attributes:
         ann: The Flax module that was converted, in evaluation mode; None for a function.
+        code: "rate" or "signed".
         thresholds: An `nnx.Param` for each population of neurons: a number, or one per channel.
+        v_init: An `nnx.Variable` for each population: the first potential in units of the
+            threshold, a number or one per neuron.
         neurons: The layers of neurons, `Spiking`. An activation that is not zero below zero has
             two: one for positive spikes, then one for negative ones.
         islands: What is neither a neuron nor affine, with ``strict=False``: it acts on every step.
+        preprocessing: What depends on the input alone and is not affine: it acts on every step.
     """
 
-    def __init__(self, ann: Callable[..., Any], shape: tuple[int, ...], v_init: float):
+    def __init__(self, ann: Callable[..., Any], x: Array, code: str):
         module = nnx.clone(ann) if isinstance(ann, nnx.Module) else None
         if module is not None:
             module.eval()
         self.ann = module
         arrays, self._call = _split(ann)
         self.arguments = nnx.List([nnx.Param(a) for a in arrays])
-        self.features, self.v_init = shape[1:], v_init
+        self.code, self.features = code, x.shape[1:]
+        self._integer = None if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype.name
         self.thresholds: nnx.List[nnx.Param[Array]] = nnx.List([])
+        self.v_init: nnx.List[nnx.Variable[Array]] = nnx.List([])
         self.neurons: nnx.List[Spiking] = nnx.List([])
         self.islands: tuple[str, ...] = ()
+        self.preprocessing: tuple[str, ...] = ()
 
     def init_state(self, shape, dtype: DType = jnp.float32) -> list[Any]:
         """The state before the first step: ``v_init`` of the threshold, for an input of a shape."""
@@ -72,23 +84,47 @@ class SpikingANN(SpikingModule):
                 f"`SpikingANN.init_state(shape)` must be ({want}), the shape of one step of the "
                 f"inputs that it was calibrated on, got {shape}."
             )
-        program, _ = self._program(jax.ShapeDtypeStruct(shape, dtype))
-        layers = zip(self.neurons, populations(program), strict=True)
-        return [self._at_rest(layer, site, dtype) for layer, (site, _) in layers]
+        program, _ = self._program(jax.ShapeDtypeStruct(shape, self._integer or dtype))
+        found = populations(program)
+        return [self._at_rest(k, site, dtype) for k, (site, _) in enumerate(found)]
 
-    def _at_rest(self, layer: Spiking, site: Site, dtype: DType) -> Any:
+    def _at_rest(self, k: int, site: Site, dtype: DType) -> Any:
+        layer = self.neurons[k]
         state = layer.init_state(type_of(site.out).shape, dtype)
-        v = jnp.full(state.v.shape, self.v_init * layer.neuron.v_threshold, state.v.dtype)
+        if self.code == "signed":
+            return SiteState(state, None)
+        v = self.v_init[k][...].astype(state.v.dtype) * layer.neuron.v_threshold
         total = jnp.zeros(type_of(site.x).shape, state.v.dtype) if site.pools else None
+        v = jnp.broadcast_to(v, state.v.shape).astype(state.v.dtype)
         return SiteState(state._replace(v=v), total)
 
     def __call__(self, state: Any, x: Array) -> tuple[Any, Array]:
-        new, y = self._run(x, functools.partial(self._fire, state))
+        new, y = self.evaluate(x, functools.partial(self._fire, state))
         return new, y
 
     def is_sequence(self, state: Any, x: Array) -> bool:
         """Whether ``x`` is ``[T, N, *]``."""
         return x.ndim == len(self.features) + 2
+
+    def estimates(self, y_seq: Array, *, skip: int = 0) -> Array:
+        """The output of the ANN as estimated after each step.
+
+        Rates are averaged over the steps so far; the output for signed spikes is a sum already.
+
+        Args:
+            y_seq: The outputs ``[T, N, *]``.
+            skip: The number of first steps to leave out, from 0 to T - 1: deep layers are silent or
+                uneven in them.
+
+        Returns:
+            ``[T - skip, N, *]``, the last of which is the best.
+        """
+        skip = _check.integer("`estimates(skip=...)`", skip, low=0, high=len(y_seq) - 1)
+        y_seq = y_seq[skip:]
+        if self.code == "signed":
+            return y_seq
+        steps = jnp.arange(1, len(y_seq) + 1, dtype=y_seq.dtype)
+        return jnp.cumsum(y_seq, 0) / steps.reshape(-1, *[1] * (y_seq.ndim - 1))
 
     def activations(self, x: Array) -> list[Array]:
         """The activations of the ANN, at most the largest value of a capped one.
@@ -100,26 +136,45 @@ class SpikingANN(SpikingModule):
             The values that each population of neurons stands for, none below zero.
         """
 
-        def activate(k: int, site: Site, a: Array, sign: int) -> tuple[Array, Array]:
-            rectified = _rectify(site, a, sign)
-            return rectified, rectified
+        def activate(k: int, site: Site, a: Array, sign: int, theta: Array | None) -> Any:
+            return (rectify(site, a, sign, theta),) * 2
 
-        return self._run(x, activate)[0]
+        return self.evaluate(x, activate)[0]
+
+    def learned_thresholds(self, x: Array) -> list[Array | None]:
+        """For each population the threshold that the ANN has learned, of `QCFS`; else None.
+
+        Args:
+            x: One batch, ``[N, *]``, whose values do not matter.
+        """
+        found = populations(self.program(x))
+        if all(site.threshold is None for site, _ in found):
+            return [None] * len(found)
+
+        def activate(k: int, site: Site, a: Array, sign: int, theta: Array | None) -> Any:
+            return theta, rectify(site, a, sign, theta)
+
+        return self.evaluate(x, activate)[0]
 
     def rate_limit(self, x: Array, *, clip: bool = True) -> Array:
-        """The mean output for a constant input as T grows: activations clipped at thresholds.
+        """The output that `estimates` approach for a constant input as T grows.
+
+        That is the ANN with activations clipped at thresholds, of `QCFS` without levels; or, with
+        signed spikes, the ANN itself.
 
         Args:
             x: One batch, ``[N, *]``.
             clip: False for the output of the ANN itself.
         """
 
-        def activate(k: int, site: Site, a: Array, sign: int) -> tuple[Array, Array]:
-            a = _rectify(site, a, sign)
-            theta = self.thresholds[k][...].astype(a.dtype)
-            return a, jnp.minimum(a, theta) if clip else a
+        def activate(k: int, site: Site, a: Array, sign: int, theta: Array | None) -> Any:
+            y = rectify(site, a, sign, theta)
+            if clip and self.code == "rate":
+                limit = self.thresholds[k][...].astype(a.dtype)
+                y = jnp.minimum(jnp.maximum(site.pool(a), 0) if site.levels else y, limit)
+            return y, y
 
-        return self._run(x, activate)[1]
+        return self.evaluate(x, activate)[1]
 
     def report(self, x: Array, steps: int = 32) -> ConversionReport:
         """What the neurons do for a constant input, beside the activations of the ANN.
@@ -134,33 +189,46 @@ class SpikingANN(SpikingModule):
         steps = _check.integer("`report(steps=...)`", steps, low=1)
         x_seq = jnp.broadcast_to(x, (steps, *x.shape))
         state = self.init_state(x.shape)
-        program, _ = self._program(x)
+        sites = [site for site, _ in populations(self._program(x)[0])]
 
         @nnx.jit
         def measure(snn: SpikingANN) -> Any:
             _, y, records = record(snn, state, x_seq)
             found = snn.activations(x)
             thresholds = [t[...] for t in snn.thresholds]
-            rates = [records[f"neurons.{k}"]["output"].mean(0) for k in range(len(found))]
-            rows = [
-                (t.mean(), r.mean(), (a > t).mean(), abs(r * t - a).mean() / (a.mean() + _TINY))
-                for t, r, a in zip(thresholds, rates, found, strict=True)
-            ]
-            return rows, abs(y.mean(0) - snn.rate_limit(x, clip=False)).max()
+            rows = []
+            for k, (t, a) in enumerate(zip(thresholds, found, strict=True)):
+                spikes = records[f"neurons.{k}"]["output"]
+                value = self._decoded(k, sites[k], spikes.mean(0) * steps, steps)
+                error = abs(value - a).mean() / (a.mean() + _TINY)
+                rows.append((t.mean(), abs(spikes).mean(), (a > t).mean(), error))
+            last = snn.estimates(y)[-1]
+            return rows, abs(last - snn.rate_limit(x, clip=False)).max()
 
         rows, error = measure(self)
-        found = populations(program)
-        sizes = [math.prod(type_of(site.out).shape[1:]) for site, _ in found]
-        lines = [site.line for site, _ in found]
+        sizes = [math.prod(type_of(site.out).shape[1:]) for site in sites]
         activations = tuple(
-            Activation(line, size, *map(float, row))
-            for line, size, row in zip(lines, sizes, rows, strict=True)
+            Activation(site.line, size, *map(float, row))
+            for site, size, row in zip(sites, sizes, rows, strict=True)
         )
-        return ConversionReport(activations, steps, float(error), operations(self, state, x_seq))
+        counted = operations(self, state, x_seq)
+        analog = self.preprocessing + self.islands
+        return ConversionReport(activations, steps, float(error), counted, analog)
 
-    def _fire(self, state: Any, k: int, site: Site, a: Array, sign: int) -> tuple[Any, Scaled]:
+    def _decoded(self, k: int, site: Site, count: Array, steps: int) -> Array:
+        """The activation that a number of spikes in so many steps stands for."""
+        unit = site.levels if self.code == "signed" and site.levels else steps
+        return count * (self.thresholds[k][...] / unit)
+
+    def _fire(
+        self, state: Any, k: int, site: Site, a: Array, sign: int, _: Array | None
+    ) -> tuple[Any, Scaled]:
         layer, theta = self.neurons[k], self.thresholds[k][...].astype(a.dtype)
         before, total = state[k]
+        if self.code == "signed":
+            assert site.levels is not None
+            new, _ = layer(before, site.pool(a) * (site.levels / theta))
+            return SiteState(new, None), scaled(new.level.astype(a.dtype), theta / site.levels)
         if site.pools:  # what the sum of inputs, pooled, gained: pooling the mean, not each step
             old, total = total, total + a.astype(total.dtype)
             a = (site.pool(total) - site.pool(old)).astype(a.dtype)
@@ -168,22 +236,37 @@ class SpikingANN(SpikingModule):
         new, z = layer(before, (a if sign > 0 else -a) * (unit / theta))
         return SiteState(new, total), scaled(z, theta)
 
-    def _run(self, x: Array, activate: Callable[..., tuple[Any, Any]]) -> tuple[list[Any], Array]:
-        """What ``activate`` gives of every population, and the output of the ANN."""
+    def evaluate(
+        self, x: Array, activate: Callable[..., tuple[Any, Any]]
+    ) -> tuple[list[Any], Array]:
+        """Evaluate the equations of the ANN with other activations.
+
+        Args:
+            x: One batch, ``[N, *]``.
+            activate: ``activate(k, site, a, sign, threshold)`` returns what to keep of population
+                ``k`` and its output, for the input ``a`` before max pooling.
+
+        Returns:
+            What was kept of every population, and the output.
+        """
         program, args = self._program(x)
         kept: list[Any] = []
 
-        def site(site: Site, a: Array, slope: Array | None) -> Any:
-            one, y = activate(len(kept), site, a, 1)
+        def site(site: Site, a: Array, slope: Array | None, theta: Array | None) -> Any:
+            one, y = activate(len(kept), site, a, 1, theta)
             kept.append(one)
             if slope is None:
                 return y
-            other, below = activate(len(kept), site, a, -1)
+            other, below = activate(len(kept), site, a, -1, theta)
             kept.append(other)
             return plain(y) - jnp.asarray(slope, a.dtype) * plain(below)
 
         (y,) = program([*args, x], site)
         return kept, y
+
+    def program(self, x: Array) -> Program:
+        """The equations of the ANN for a batch, its activations, and what lies between them."""
+        return self._program(x)[0]
 
     def _program(self, x: Any) -> tuple[Program, list[Array]]:
         held: Any = [a[...] for a in self.arguments]
@@ -202,6 +285,9 @@ class SpikingANN(SpikingModule):
             raise ValueError(
                 f"`spiking(ann)` must be in evaluation mode, got {got}. {_TO_EVALUATION}"
             ) from e
+        except jax.errors.ConcretizationTypeError as e:
+            e.add_note(_NO_BRANCHES)
+            raise
         if len(jax.tree.leaves(out)) != 1:
             raise TypeError("`spiking(ann)` must return one array. Take one output of it.")
         return program, [*consts, *jax.tree.leaves(held)]
@@ -212,16 +298,24 @@ def populations(program: Program) -> list[tuple[Site, int]]:
     return [(s, sign) for s in program.sites for sign in ((1,) if s.slope is None else (1, -1))]
 
 
-def _rectify(site: Site, a: Array, sign: int) -> Array:
+def rectify(site: Site, a: Array, sign: int, theta: Array | None) -> Array:
+    """The activation of the ANN that a population of positive or negative spikes stands for."""
     a = site.pool(a)
+    if site.levels is not None:
+        return QCFS.function(a, theta, float(site.levels))
     value = jnp.maximum(a if sign > 0 else -a, 0)
     return value if site.high is None else jnp.minimum(value, site.high)
+
+
+def _of_attribute(arrays: Sequence[Array], x: Array) -> Array:
+    """Of a module, which is an attribute; one function for all, so that `nnx.jit` compiles once."""
+    return x
 
 
 def _split(ann: Any) -> tuple[list[Array], Callable[..., Any]]:
     """The arrays that a function holds as a pytree, and the function of them and of x."""
     if isinstance(ann, nnx.Module):
-        return [], lambda arrays, x: x  # a module is an attribute
+        return [], _of_attribute
     is_partial = isinstance(ann, functools.partial)
     held: Tree = (ann.args, ann.keywords) if is_partial else ann
     leaves, tree = jax.tree.flatten(held)

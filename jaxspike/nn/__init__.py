@@ -8,10 +8,12 @@ from flax import nnx as _nnx
 from .. import _elsewhere, neurons as _neurons
 from .empty_state import EmptyState as EmptyState
 from .layers import (
+    QCFS as QCFS,
     AdaptiveAvgPool as AdaptiveAvgPool,
     AvgPool as AvgPool,
     BatchNormThroughTime as BatchNormThroughTime,
     Bidirectional as Bidirectional,
+    ChannelQKAttention as ChannelQKAttention,
     Delayed as Delayed,
     DelayedState as DelayedState,
     DropConnectLinear as DropConnectLinear,
@@ -22,12 +24,14 @@ from .layers import (
     MultiDimensionalAttention as MultiDimensionalAttention,
     NeuNorm as NeuNorm,
     SparseLinear as SparseLinear,
+    SpikeDrivenSelfAttention as SpikeDrivenSelfAttention,
     SpikingGRU as SpikingGRU,
     SpikingLSTM as SpikingLSTM,
     SpikingSelfAttention as SpikingSelfAttention,
     TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm,
     TemporalWiseAttention as TemporalWiseAttention,
     ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,
+    TokenQKAttention as TokenQKAttention,
     Upsample as Upsample,
     WSConv as WSConv,
     WSLinear as WSLinear,

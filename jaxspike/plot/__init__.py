@@ -6,6 +6,7 @@ are shown unchanged; time steps are counted from 0. Install it with
 ``pip install 'jaxspike[plot]'``; matplotlib is imported at the first plot.
 """
 
+from .accuracies import accuracy as accuracy
 from .activity import membrane as membrane, raster as raster, spike_counts as spike_counts
 from .curves import training_curves as training_curves
 from .events import event_animation as event_animation, event_frames as event_frames

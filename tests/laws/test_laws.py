@@ -13,9 +13,12 @@ from neurons import ROWS, C, N, T, channels, inputs, named, parameters, scaled
 
 import jaxspike as js
 
-every_neuron = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+CASES = [
+    pytest.param(row, id=name, marks=[pytest.mark.slow] * row.slow) for name, row in ROWS.items()
+]
+every_neuron = pytest.mark.parametrize("row", CASES)
 every_neuron_with_parameters = pytest.mark.parametrize(
-    "row", [pytest.param(row, id=name) for name, row in ROWS.items() if parameters(row.neuron)]
+    "row", [case for case in CASES if parameters(case.values[0].neuron)]
 )
 
 

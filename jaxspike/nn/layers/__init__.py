@@ -22,6 +22,11 @@ from .pool import (
     MaxPool as MaxPool,
     Upsample as Upsample,
 )
+from .qcfs import QCFS as QCFS
+from .qk_attention import (
+    ChannelQKAttention as ChannelQKAttention,
+    TokenQKAttention as TokenQKAttention,
+)
 from .rnn import (
     Bidirectional as Bidirectional,
     LSTMState as LSTMState,
@@ -30,4 +35,5 @@ from .rnn import (
 )
 from .self_attention import SpikingSelfAttention as SpikingSelfAttention
 from .sparse import SparseLinear as SparseLinear
+from .spike_driven_attention import SpikeDrivenSelfAttention as SpikeDrivenSelfAttention
 from .weight_standardization import WSConv as WSConv, WSLinear as WSLinear
