@@ -79,7 +79,7 @@ from .neurons import (
     TernaryLIF as TernaryLIF,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __dir__() -> list[str]:
