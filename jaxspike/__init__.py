@@ -34,12 +34,14 @@ from . import (
     statistics as statistics,
     surrogate as surrogate,
     train as train,
+    units as units,
 )
 from ._types import Param as Param
 from .debug import summary as summary
 from .engine import Policy as Policy, scan as scan
 from .neurons import (
     ALIF as ALIF,
+    BRF as BRF,
     CLIF as CLIF,
     EIF as EIF,
     IF as IF,
@@ -50,7 +52,9 @@ from .neurons import (
     LIF as LIF,
     PSN as PSN,
     QIF as QIF,
+    TCLIF as TCLIF,
     AdEx as AdEx,
+    AdLIF as AdLIF,
     Alpha as Alpha,
     CubaLIF as CubaLIF,
     Delay as Delay,
@@ -60,18 +64,22 @@ from .neurons import (
     Izhikevich as Izhikevich,
     Izhikevich2003 as Izhikevich2003,
     MaskedPSN as MaskedPSN,
+    MembraneNoise as MembraneNoise,
     Neuron as Neuron,
     Quantized as Quantized,
     Refractory as Refractory,
     ResonateAndFire as ResonateAndFire,
+    SEAdLIF as SEAdLIF,
     SequenceNeuron as SequenceNeuron,
+    SiLIF as SiLIF,
     SlidingPSN as SlidingPSN,
+    Stochastic as Stochastic,
     SynapseFilter as SynapseFilter,
     TernaryIF as TernaryIF,
     TernaryLIF as TernaryLIF,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __dir__() -> list[str]:
@@ -85,7 +93,7 @@ if not _typing.TYPE_CHECKING:  # a type checker knows the names
         raise _elsewhere.no_attribute(
             _sys.modules[__name__],
             name,
-            (*rooms, data, train, debug, nir, convert, models, plot, _nnx),
+            (*rooms, units, data, train, debug, nir, convert, models, plot, _nnx),
         )
 
 

@@ -19,6 +19,7 @@ class Row:
     scale: float = 1.5
     spikes: tuple[float, ...] = (0.0, 1.0)  # what it puts out; empty if not spikes
     flat: tuple[str, ...] = ()  # leaves of the state that no gradient reaches
+    slow: bool = False  # whether its laws are among the slow tests; its oracle never is
 
 
 ROWS = {
@@ -78,8 +79,16 @@ ROWS = {
     "FixedPoint": Row(js.FixedPoint(js.CubaLIF(v_reset=None), fraction_bits=6, state_bits=24)),
     "Alpha": Row(js.Alpha(exc_decay=0.8, inh_decay=0.5), scale=2.5),
     "LIAF": Row(js.LIAF(jax.nn.tanh), scale=3.0, spikes=()),
+    "AdLIF": Row(js.AdLIF(0.5, a=0.1), scale=3.0, slow=True),
+    "SiLIF": Row(js.SiLIF(150.0, a=0.1), scale=3.0, slow=True),
+    "SEAdLIF": Row(js.SEAdLIF(0.5, a=1.0, b=2.0), scale=3.0, slow=True),
+    "BRF": Row(js.BRF(30.0), scale=80.0, slow=True),
+    "TCLIF": Row(js.TCLIF(), slow=True),
     "GatedLIF": Row(js.GatedLIF(), scale=1.0),
 }
+
+
+RANDOM = {"MembraneNoise", "Stochastic"}  # with keys in their state: laws of their own
 
 
 @functools.cache

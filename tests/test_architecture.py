@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "encode": {"_types", "_check", "surrogate"},
     "readout": {"_types", "_check"},
     "statistics": {"_types", "_check"},
+    "units": {"_check"},
     "losses": {"_types", "_check", "readout", "losses"},
     "data": {"_types", "_check", "_hdf5", "data"},
     "neurons.equations": {"_types", "_check", "_state", "surrogate"},
@@ -78,7 +79,7 @@ MAY_IMPORT = {
     "nir": {*BASE, *NEURONS, "_hdf5", "nn", "nir"},
     "nir.reading": {*BASE, *NEURONS, "nn", "nir", "nir.reading"},
     "nir.writing": {*BASE, *NEURONS, "nn", "nir", "nir.writing"},
-    "models": {"_types", "_check", "neurons", "surrogate", "nn", "models"},
+    "models": {"_types", "_check", "engine", "neurons", "surrogate", "nn", "models"},
     "demo": {"", "data", "encode", "losses", "nn", "plot", "readout", "train", "demo"},
 }
 NO_FLAX = {
@@ -197,7 +198,7 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 
 SPACES = (
-    *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.statistics, js.cost),
+    *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.statistics, js.cost, js.units),
     *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
     js.models,
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),

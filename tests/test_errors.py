@@ -57,6 +57,11 @@ def raises(kind, sentence, f, *args, **kwargs):
             {"b": 0.2},
             "`ResonateAndFire(b=...)` must be less than 0, got 0.2.",
         ),
+        (
+            js.BRF,
+            {"omega": 101.0},
+            "`BRF(omega=...)` must be at most 1 / dt, with dt=0.01, got 101.0. Give a smaller dt.",
+        ),
         (js.Delay, {"steps": 0}, "`Delay(steps=...)` must be at least 1, got 0."),
         (
             js.Alpha,

@@ -15,7 +15,7 @@ from .plan import Entry, Plan
 from .trace import Trace
 from .traced import paths
 from .ways import CONSTANT, LINEAR
-from .window import zeros
+from .window import size_of, zeros
 
 STORED = {"neuron": "per neuron", "synapse": "per synapse", "operand": "operand"}
 ORDER = (*STORED.values(), "factored", "Jacobian")
@@ -143,9 +143,7 @@ def explain(
         name: _memory(plan, uncut, {v for v in plan.parameters if i in plan.sources[v]}, of_states)
         for i, name in enumerate(names)
     }
-    kept = jax.tree.leaves(jax.eval_shape(lambda: zeros(plan)))
-    total = sum(a.size * a.dtype.itemsize for a in kept)
-    return Explanation(found, total, _residuals(step, params, state, x))
+    return Explanation(found, size_of(plan), _residuals(step, params, state, x))
 
 
 def _memory(plan: Plan, uncut: "_Uncut", mine: set[Var], names: list[str]) -> Memory:

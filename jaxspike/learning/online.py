@@ -1,6 +1,7 @@
 """`online`: a step that returns its gradient, with memory that does not grow with time."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -10,11 +11,13 @@ from jax import lax
 
 from .. import _check
 from .._types import Array, Tree
+from ..engine.program import has_convolution, with_fast_convolutions
 from .plan import Plan, zeros_like
 from .traced import check_loss, check_params, check_places, paths, trace
-from .window import Window, zeros
+from .window import Window, size_of, zeros
 
 Credit = Literal["full", "layer", "local", "none"] | tuple[str, str]
+MOST_GIB = 16
 CREDITS = ("full", "layer", "local", "none", *(("full", c) for c in ("layer", "local", "none")))
 
 
@@ -50,8 +53,25 @@ class OnlineStep:
             params: The parameters.
             state: The first state of the network.
             x: The input of one time step; only its shapes matter.
+
+        Raises:
+            ValueError: If the derivatives of all states by all parameters would take more than 16
+                GiB.
         """
-        return OnlineState(state, zeros(self.plan(params, state, x).plan))
+        plan = self.plan(params, state, x).plan
+        gib = size_of(plan) / 2**30
+        if plan.is_dense and gib > MOST_GIB:
+            raise ValueError(
+                f"`online(step, credit={self._credit!r})` must have derivatives of states by "
+                f"parameters of at most {MOST_GIB} GiB, got {gib:,.0f} GiB. Use `jax.vmap` over "
+                'samples, the credit "local" or ("full", "local"), or `cut` in reverse mode.'
+            )
+        return OnlineState(state, zeros(plan))
+
+    @property
+    def _credit(self) -> Credit:
+        within, across = self.credit
+        return self.credit if within != across else within  # type: ignore[return-value]
 
     def reset(self, state: OnlineState, done: Array, rest: Tree) -> OnlineState:
         """Restart some samples of the batch.
@@ -94,6 +114,11 @@ class OnlineStep:
         self, planned: "Planned", params: Tree, state: OnlineState, x: Tree
     ) -> tuple[OnlineState, tuple[Tree, Tree]]:
         """The same with a plan that is known."""
+        run = functools.partial(self._follow, planned)
+        fast = has_convolution(planned.plan.step.eqns)
+        return (with_fast_convolutions(run) if fast else run)(params, state, x)
+
+    def _follow(self, planned: "Planned", params: Tree, state: OnlineState, x: Tree):
         plan, consts, aux = planned
         _check_traces(plan, state.traces)
         window = Window(plan, consts, jax.tree.leaves(params), jax.tree.leaves(state.state), x)
@@ -115,7 +140,7 @@ class OnlineStep:
         plan = Plan(
             step, len(names), window=self.window, within=within, across=across, decay=self.decay
         )
-        where = f"`online(step, credit={self.credit if within != across else within!r})`"
+        where = f"`online(step, credit={self._credit!r})`"
         if across in ("layer", "local"):
             learned = plan.reached_by(set(plan.parameters))
             learns = [k for k in sorted(plan.remembered) if step.state[k] in learned]

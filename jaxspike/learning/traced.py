@@ -31,7 +31,9 @@ def trace(call: str, step: Callable[..., Any], params: Tree, state: Tree, x: Tre
             f"`{call}(step)` must have a step that changes no Flax variables, got one that does "
             "(BatchNorm in training mode). Call `net.eval()`."
         ) from e
-    _check_form(call, state, out)
+    before = jax.eval_shape(lambda s: s, state)
+    _check.step_form(f"{call}(step=...)", before, out, "x")
+    _check.step_dtypes(f"{call}(step=...)", before, out)
     n_consts, n_state = len(consts) + len(jax.tree.leaves(params)), len(jax.tree.leaves(state))
     invars, outvars = jaxpr.invars, jaxpr.outvars
     rest = invars[n_consts:]
@@ -40,20 +42,6 @@ def trace(call: str, step: Callable[..., Any], params: Tree, state: Tree, x: Tre
     traced = Step(invars[:n_consts], rest[:n_state], rest[n_state:], new, ys, eqns)
     _check_samples(call, traced)
     return traced, consts, out
-
-
-def _check_form(call: str, state: Tree, out: Tree) -> None:
-    where = f"`{call}(step)` must have a step that"
-    if not isinstance(out, tuple | list) or len(out) != 2:
-        got = "an array" if hasattr(out, "shape") else _check.kind(out)
-        raise TypeError(
-            f"{where} returns a pair, got {got}. Return the new state and then the loss or output."
-        )
-    before, after = (
-        jax.tree.map(lambda a: (jnp.shape(a), jnp.result_type(a)), t) for t in (state, out[0])
-    )
-    if before != after:
-        raise TypeError(f"{where} keeps its state, got {after} for {before}. Return one like it.")
 
 
 def _check_samples(call: str, step: Step) -> None:

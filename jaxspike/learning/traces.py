@@ -22,6 +22,7 @@ from .plan import (
     Rates,
     advance,
     first,
+    shifts_of,
     start_of,
     zeros_like,
 )
@@ -218,6 +219,8 @@ def move(plan: Plan, env: Env, record: Env, traces: Traces) -> Traces:
 
 
 def _rows(plan: Plan, pool: Pool, env: Env, record: Env, rates: Rates) -> list[_Row]:
+    if plan.window > 1 and _filters_alike(pool):
+        return _constant_rows(plan, pool, env, rates)
     names = [v for v in pool.f.inputs if v in record]
     values = [record[v] for v in names]
 
@@ -238,6 +241,36 @@ def _rows(plan: Plan, pool: Pool, env: Env, record: Env, rates: Rates) -> list[_
         _Row(*diagonal(functools.partial(after, r), start, shifts), near[r])
         for r in range(len(pool.leaves))
     ]
+
+
+def _filters_alike(pool: Pool) -> bool:
+    """Whether all neurons have the same derivatives at all times."""
+    alike = all(kind != "own" for row in pool.by_leaf for kind in row)
+    return alike and all(e.shared.issuperset(e.leaves) for e in pool.entries)
+
+
+def _constant_rows(plan: Plan, pool: Pool, env: Env, rates: Rates) -> list[_Row]:
+    """The same, from powers of the small matrix of the derivatives of one step."""
+    seen = {**env, **{v: zeros_like(v) for v in pool.f.inputs if plan.flow.varies(v)}}
+    start, shifts = start_of(pool, seen), shifts_of(pool)
+
+    def after(r, leaves, shifts):
+        return advance(pool, seen, leaves, shifts, rates)[r]
+
+    def numbers(found):
+        return jnp.stack([jnp.stack([first(a) for a in row]) for row in found])
+
+    found = [diagonal(functools.partial(after, r), start, shifts) for r in range(len(start))]
+    by_leaf, by_entry = map(numbers, zip(*found, strict=True))
+
+    def times(a, b):
+        return (a[:, :, None] * b).sum(1)
+
+    unit = jnp.eye(len(start), dtype=by_leaf.dtype)
+    last, powers = lax.scan(lambda p, _: (times(by_leaf, p), p), unit, length=plan.window)
+    entered = jax.vmap(lambda p: times(p, by_entry))(powers[::-1])
+    near = _near(pool, plan.window)
+    return [_Row(list(last[r]), list(entered[:, r].T), near[r]) for r in range(len(pool.leaves))]
 
 
 def _near(pool: Pool, window: int) -> list[set[int]]:

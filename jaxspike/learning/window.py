@@ -38,6 +38,12 @@ def zeros(plan: Plan) -> Tree:
     return jacobian.zeros(plan.flow, plan.groups) if plan.is_dense else traces.zeros(plan)
 
 
+def size_of(plan: Plan) -> int:
+    """The bytes of the memory."""
+    kept = jax.tree.leaves(jax.eval_shape(lambda: zeros(plan)))
+    return sum(a.size * a.dtype.itemsize for a in kept)
+
+
 class Window:
     """A window, given the values of the constants, the parameters, the state and the inputs."""
 

@@ -90,7 +90,7 @@ class Run:
 
     def _train(self, x_seq, labels, truncate, carry):
         (length, samples), state = x_seq.shape[:2], self._first(x_seq, labels)
-        update.check_window(self.learning, length)
+        update.check_steps(self.learning, length, labels)
         sums, times = dict(self.sums), range(0, length, truncate or length)
         for t in times:
             before = snapshot(self.net, self.optimizer)

@@ -1,5 +1,6 @@
 """One update of a network: from the gradient of a sequence, or forward in time."""
 
+import functools
 from typing import Any
 
 import jax
@@ -39,7 +40,8 @@ def _forward(net, optimizer, state, x_seq, labels, *, of, placement, learning):
     by_window = learning.update == "window"
     steps = learning.window if by_window else len(x_seq)
     online = _online_step(net, optimizer, labels, of, learning, steps)
-    state = _at_rest(online, net, optimizer, x_seq) if state is None else state
+    inputs = _inputs(learning, x_seq, labels)
+    state = _at_rest(online, net, optimizer, x_seq, inputs) if state is None else state
     learn = online if by_window else _learning.accumulate(online)
     graph, arrays = nnx.split((net, optimizer))
 
@@ -54,16 +56,29 @@ def _forward(net, optimizer, state, x_seq, labels, *, of, placement, learning):
 
     if by_window:
         length, parts = learning.window, len(x_seq) // learning.window
-        windows = x_seq if length == 1 else x_seq.reshape(parts, length, *x_seq.shape[1:])
-        (arrays, state), (losses, y, wrong) = jax.lax.scan(one, (arrays, state), windows)
+        if length > 1:
+            cut = functools.partial(_in_windows, parts, length)
+            inputs = jax.tree.map(cut, inputs)
+        (arrays, state), (losses, y, wrong) = jax.lax.scan(one, (arrays, state), inputs)
         y = jax.tree.map(lambda a: a if length == 1 else a.reshape(-1, *a.shape[2:]), y)
         value, wrong = losses.mean(), jax.tree.map(lambda a: a.any(0), wrong)
     else:
-        (arrays, state), (value, y, wrong) = one((arrays, state), x_seq)
+        (arrays, state), (value, y, wrong) = one((arrays, state), inputs)
     nnx.update((net, optimizer), arrays)
     found = {"loss": value, **of.of(y, labels)}
     wrong = _wrong(net, optimizer, before, value, state.state, wrong)
     return state, found, wrong, _any(wrong)
+
+
+def _inputs(learning: Online, x_seq, labels):
+    """The inputs of all steps: with each, its labels, if every step has its own."""
+    if learning.labels == "sequence":
+        return x_seq, None
+    return x_seq, jax.tree.map(jnp.asarray, labels)
+
+
+def _in_windows(parts: int, length: int, a: Array) -> Array:
+    return a.reshape(parts, length, *a.shape[1:])
 
 
 def _online_step(net, optimizer, labels, of, learning: Online, steps: int):
@@ -72,9 +87,11 @@ def _online_step(net, optimizer, labels, of, learning: Online, steps: int):
     graph, _, rest = parts
 
     def step(params, state, x):
+        x, mine = x
         state, y = nnx.merge(graph, params, rest)(state, x)
-        one = jax.tree.map(lambda a: a[None], y)
-        return state, (of.value("loss", of.loss, one, labels) / steps, y)
+        one, mine = jax.tree.map(lambda a: a[None], (y, mine))  # a sequence of one step
+        shown = labels if learning.labels == "sequence" else mine
+        return state, (of.value("loss", of.loss, one, shown) / steps, y)
 
     return _learning.online(
         step,
@@ -86,9 +103,9 @@ def _online_step(net, optimizer, labels, of, learning: Online, steps: int):
     )
 
 
-def _at_rest(online, net, optimizer, x_seq):
+def _at_rest(online, net, optimizer, x_seq, inputs):
     params, state = nnx.state(net, optimizer.wrt), net.init_state(x_seq.shape[1:])
-    return online.init_state(params, state, x_seq[0])
+    return online.init_state(params, state, jax.tree.map(lambda a: a[0], inputs))
 
 
 def _not_finite(net, grads) -> dict[str, Array]:
@@ -121,7 +138,7 @@ def rest_of(net, optimizer, x_seq, labels, *, of, learning: Online | None) -> Tr
         if learning is None:
             return net.init_state(x_seq.shape[1:])
         online = _online_step(net, optimizer, labels, of, learning, 1)
-        return _at_rest(online, net, optimizer, x_seq)
+        return _at_rest(online, net, optimizer, x_seq, _inputs(learning, x_seq, labels))
 
     return jax.eval_shape(at_rest)
 
@@ -147,9 +164,17 @@ def check_learning(net: SpikingModule, learning: object, truncate: int | None) -
         )
 
 
-def check_window(learning: Online | None, steps: int) -> None:
-    """Refuse a window that does not divide the number of time steps."""
-    if learning is not None and steps % learning.window:
+def check_steps(learning: Online | None, steps: int, labels: Tree) -> None:
+    """Refuse a window that does not divide the number of time steps, and labels of other steps."""
+    if learning is None:
+        return
+    for a in jax.tree.leaves(labels) if learning.labels == "step" else ():
+        if jnp.shape(a)[:1] != (steps,):
+            raise ValueError(
+                f'`fit(learning=Online(labels="step"))` must have labels of {steps} time steps, '
+                f"got the shape {jnp.shape(a)}. Give labels with time as axis 0."
+            )
+    if steps % learning.window:
         raise ValueError(
             f"`fit(learning=Online(window={learning.window}))` must divide the number of time "
             f"steps of a batch, got {steps}. Pad the batch or change the window."

@@ -164,3 +164,25 @@ def test_sweep(tmp_path):
     assert 5 < float(accuracies[1]) < float(accuracies[2])
     assert float(re.search(r"differ by up to ([\d.]+)%", out)[1]) < 5
     assert (tmp_path / "sweep.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_neuroscience(tmp_path):
+    small = ["--duration", "60", "--neurons", "500"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "examples" / "neuroscience.py",
+            *small,
+            "--write",
+            tmp_path / "n.npz",
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    rates = [float(r) for r in re.findall(r"([.\d]+) spikes per second", done.stdout)]
+    assert len(rates) == 2 and all(1 < rate < 30 for rate in rates)
+    with np.load(tmp_path / "n.npz") as data:
+        assert {"weights", "noise", "sources", "targets", "v", "duration"} <= set(data.files)

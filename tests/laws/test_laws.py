@@ -9,13 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from neurons import ROWS, C, N, T, channels, inputs, named, parameters, scaled
+from neurons import RANDOM, ROWS, C, N, T, channels, inputs, named, parameters, scaled
 
 import jaxspike as js
 
-every_neuron = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+CASES = [
+    pytest.param(row, id=name, marks=[pytest.mark.slow] * row.slow) for name, row in ROWS.items()
+]
+every_neuron = pytest.mark.parametrize("row", CASES)
 every_neuron_with_parameters = pytest.mark.parametrize(
-    "row", [pytest.param(row, id=name) for name, row in ROWS.items() if parameters(row.neuron)]
+    "row", [case for case in CASES if parameters(case.values[0].neuron)]
 )
 
 
@@ -41,7 +44,7 @@ def test_every_model_has_a_row():
         for name, value in vars(js).items()
         if inspect.isclass(value) and issubclass(value, js.Neuron) and value is not js.Neuron
     }
-    assert models == {type(row.neuron).__name__ for row in ROWS.values()}
+    assert models - RANDOM == {type(row.neuron).__name__ for row in ROWS.values()}
 
 
 @every_neuron

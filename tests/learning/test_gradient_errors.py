@@ -115,8 +115,8 @@ def first_call(f, w=W, state=STATE, x=X, **options):
         (
             TypeError,
             lambda: first_call(lambda w, s, x: (x @ w).mean()),
-            "`online(step)` must have a step that returns a pair, got an array. "
-            "Return the new state and then the loss or output.",
+            "`online(step=...)` must have a step that returns a pair `(state, y)`, got an array. "
+            "Return the new state first.",
         ),
         (
             TypeError,
@@ -127,8 +127,9 @@ def first_call(f, w=W, state=STATE, x=X, **options):
         (
             TypeError,
             lambda: first_call(lambda w, s, x: (s.v[0], (x @ w).mean()), state=STATE),
-            "`online(step)` must have a step that keeps its state, got ((4,), dtype('float32')) "
-            "for LIFState(v=((2, 4), dtype('float32'))). Return one like it.",
+            "`online(step=...)` must have a step that keeps the structure of its state, got "
+            "PyTreeDef(*) for PyTreeDef(CustomNode(namedtuple[LIFState], [*])). Return a state "
+            "like the one it is given.",
         ),
         (
             TypeError,
@@ -250,9 +251,10 @@ def test_batch_norm_in_training_and_sequence_neurons_are_refused():
     )
 
 
-def test_a_scan_inside_a_step_is_refused_by_its_line():
+@pytest.mark.parametrize("scan", [jax.lax.scan, js.scan])
+def test_a_scan_inside_a_step_is_refused_by_its_line(scan):
     def inner(w, state, x):
-        state, y = jax.lax.scan(LIF, state, jnp.stack([x @ w] * 3))
+        state, y = scan(lambda s, u: LIF(s, u), state, jnp.stack([x @ w] * 20))
         return state, y.mean()
 
     with pytest.raises(ValueError) as caught:
@@ -262,6 +264,18 @@ def test_a_scan_inside_a_step_is_refused_by_its_line():
         f"memory, got state.v, which `scan` at {line_of(inner, 1)} moves. "
         'Use the credit "full" or "none".'
     )
+
+
+def test_too_large_a_jacobian_is_refused_and_explained():
+    w, state, x = jnp.ones((1000, 1000)), LIF.init_state((8, 1000)), jnp.ones((8, 1000))
+    with pytest.raises(ValueError) as caught:
+        online(step, credit="full").init_state(w, state, x)
+    assert str(caught.value) == (
+        "`online(step, credit='full')` must have derivatives of states by parameters of at most 16 "
+        'GiB, got 30 GiB. Use `jax.vmap` over samples, the credit "local" or '
+        '("full", "local"), or `cut` in reverse mode.'
+    )
+    assert explain(step, w, state, x, credit="full").bytes == 4 * 8 * 1000**3
 
 
 def test_a_state_of_another_network_is_refused():

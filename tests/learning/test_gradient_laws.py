@@ -56,10 +56,11 @@ def recurrent(neuron, scale, *, feed_back):
     return step, params, (at_rest[0], jnp.zeros((N, H)), at_rest[1])
 
 
-NAMES = [name for name in ROWS if name != "Delay"]  # is refused
+NAMES = [name for name, row in ROWS.items() if name != "Delay" and not row.slow]  # is refused
+SLOW = pytest.param([name for name, row in ROWS.items() if row.slow], marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("names", [NAMES[i::5] for i in range(5)], ids=" ".join)
+@pytest.mark.parametrize("names", [*[NAMES[i::5] for i in range(5)], SLOW], ids=" ".join)
 def test_local_is_exact_but_for_spikes_fed_back(names):
     """Several neurons beside each other in one step, each with weights and a loss of its own."""
     step, params, state = beside(names, feed_back=lambda z: z)
@@ -259,7 +260,8 @@ def test_convolutions_with_pooling():
     xs = jnp.abs(normal(4, T, N, 4, 4, 2)), sequence()[1]
     state = tuple(SOFT.init_state((N, *s), jnp.float64) for s in ((2, 2, 4), (1, 2, 2)))
     want = in_reverse(cut(step), params, state, xs)
-    assert error(forward(online(step), params, state, xs), want) < 1e-12
+    for window in (1, 4):
+        assert error(forward(online(step, window=window), params, state, xs), want) < 1e-12
     assert error(want[1], in_reverse(step, params, state, xs)[1]) > 0.05
 
 

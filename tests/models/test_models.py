@@ -10,6 +10,12 @@ PARAMETERS = {
     "sew_resnet18": 11_689_512,
     "sew_resnet34": 21_797_672,
     "sew_resnet50": 25_557_032,
+    "spikformer_ti": 4_400_392,
+    "spikformer_cifar10": 9_310_906,
+    "sdt_8_384": 16_816_744,
+    "qkformer_10_384": 16_472_584,
+    "maxformer_10_384": 16_236_616,
+    "maxformer_cifar": 6_602_932,
 }
 
 

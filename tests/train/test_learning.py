@@ -57,6 +57,18 @@ def test_where_a_credit_is_exact_it_is_backpropagation(learning, truncate):
     assert history[0][0] == pytest.approx(reported[0][0], rel=1e-5)
 
 
+def test_every_step_has_its_own_labels():
+    """A target for every step is a mean squared error over the sequence."""
+    targets = [(x, rng.normal(size=(T, N, 3)).astype("f")) for x, _ in DATA]
+    options = {"data": targets, "loss": lambda y, wanted: ((y - wanted) ** 2).mean()}
+    options |= {"accuracy": None}
+    found, history = trained(Online(window=3, labels="step"), **options)
+    want, reported = trained(None, **options)
+    for a, b in zip(found, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert history[0][0] == pytest.approx(reported[0][0], rel=1e-5)
+
+
 def test_it_resumes_bit_for_bit_with_its_traces(tmp_path):
     """Stopped between batches that are pieces of a stream, whose traces are carried over."""
     pytest.importorskip("orbax.checkpoint")
@@ -94,6 +106,11 @@ def test_it_resumes_bit_for_bit_with_its_traces(tmp_path):
             {"learning": Online(window=4)},
             "`fit(learning=Online(window=4))` must divide the number of time steps of a batch, got "
             "6. Pad the batch or change the window.",
+        ),
+        (
+            {"learning": Online(labels="step")},
+            '`fit(learning=Online(labels="step"))` must have labels of 6 time steps, got the shape '
+            "(4,). Give labels with time as axis 0.",
         ),
     ],
 )

@@ -190,6 +190,56 @@ def delay(n, x):
         yield received[t], np.inf, (ring, np.full(x.shape[1:], (t + 1.0) % n.steps))
 
 
+def adlif(n, x):
+    """Bittar & Garner 2022, equations 9 and 10, with the spikes of the step before."""
+    u, w, s = np.zeros((3, *x.shape[1:]))
+    for current in x:
+        w = n.w_decay * w + n.a * u + n.b * s
+        u = n.v_decay * (u - n.v_threshold * s) + (1 - n.v_decay) * (current - w)
+        s = (u >= n.v_threshold).astype(float)
+        ahead = n.w_decay * w + n.a * u + n.b * s
+        yield s, u - n.v_threshold, (u - n.v_threshold * s, ahead)
+
+
+def silif(n, x):
+    """Fabre et al. 2025: those of an AdLIF, the decays discretized from rates."""
+    v_decay, w_decay = np.exp(-n.v_rate * n.dt), np.exp(-n.w_rate * n.dt)
+    yield from adlif(js.AdLIF(v_decay, w_decay=w_decay, a=n.a, b=n.b, v_threshold=n.v_threshold), x)
+
+
+def se_adlif(n, x):
+    """Baronig et al. 2025: the adaptation current follows the membrane after its reset."""
+    u, w = np.zeros((2, *x.shape[1:]))
+    for current in x:
+        u = n.v_decay * u + (1 - n.v_decay) * (current - w)
+        margin, s = u - n.v_threshold, (u >= n.v_threshold).astype(float)
+        u = u * (1 - s)
+        w = n.w_decay * w + (1 - n.w_decay) * (n.a * u + n.b * s)
+        yield s, margin, (u, w)
+
+
+def brf(n, x):
+    """Higuchi et al. 2024, in complex numbers."""
+    z, q = np.zeros(x.shape[1:], complex), np.zeros(x.shape[1:])
+    boundary = (-1 + np.sqrt(1 - (n.dt * n.omega) ** 2)) / n.dt
+    for current in x:
+        z = z + n.dt * ((boundary - n.b_offset - q + 1j * n.omega) * z + current)
+        margin = z.real - n.v_threshold - q
+        s = (margin >= 0).astype(float)
+        q = n.q_decay * q + s
+        yield s, margin, (z.real, z.imag, q)
+
+
+def tclif(n, x):
+    """Zhang et al. 2024, equations 9 and 10, with the spikes of the step before."""
+    d, u, s = np.zeros((3, *x.shape[1:]))
+    for current in x:
+        d = d - n.gamma * s - n.beta1 * (u - n.v_threshold * s) + current
+        u = u - n.v_threshold * s + n.beta2 * d
+        s = (u >= n.v_threshold).astype(float)
+        yield s, u - n.v_threshold, (d - n.gamma * s, u - n.v_threshold * s)
+
+
 PAPERS = {  # reference, neuron, (shift, scale) of the input, time steps
     "ALIF": (alif, js.ALIF(), (0.3, 0.5), 60),
     "ALIF-strong": (alif, js.ALIF(v_decay=0.8, a_decay=0.9, beta=1.6), (0.5, 0.8), 60),
@@ -213,6 +263,11 @@ PAPERS = {  # reference, neuron, (shift, scale) of the input, time steps
     "Alpha-other": (alpha, js.Alpha(exc_decay=0.7, inh_decay=0.3), (0.5, 0.6), 60),
     "Refractory": (refractory, js.Refractory(js.LIF(tau=3.0), steps=3), (1.5, 1.5), 60),
     "Delay": (delay, js.Delay(steps=4), (0.0, 1.0), 20),
+    "AdLIF": (adlif, js.AdLIF(a=0.05, b=0.5), (5.0, 8.0), 60),
+    "SiLIF": (silif, js.SiLIF(a=0.05), (5.0, 8.0), 60),
+    "SEAdLIF": (se_adlif, js.SEAdLIF(), (5.0, 8.0), 60),
+    "BRF": (brf, js.BRF(30.0), (0.0, 60.0), 60),
+    "TCLIF": (tclif, js.TCLIF(0.4, beta2=0.3), (0.2, 0.7), 60),
 }
 
 

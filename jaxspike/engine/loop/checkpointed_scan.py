@@ -11,6 +11,7 @@ from jax.custom_derivatives import SymbolicZero
 from ..._types import Array, Tree
 from ..policy import Plan
 from ..program.compat import effects
+from ..program.convolutions import has_convolution, with_fast_convolutions
 from ..program.derivatives import as_differentiated, reached, without_gradient
 from ..program.loop import Loop
 from .backward import Cotangents, pull_back
@@ -75,7 +76,9 @@ def checkpointed_scan(
         g_state = _instantiated(needs.state, g[0], [a[0] for a in starts])
         g_lines = _instantiated(needs.lines, g[2], [first for first, _ in lines])
         g = Cotangents(g_state, g_lines, select(needs.ys, g[1]))
-        gradients = pull_back(differentiated(found), plan, needs, residuals[0], g)
+        pull = functools.partial(pull_back, differentiated(found), plan, needs)
+        fast = has_convolution(loop.step.eqns)
+        gradients = (with_fast_convolutions(pull) if fast else pull)(residuals[0], g)
         flags = needs.consts, needs.state, needs.xs, needs.lines
         return tuple(combine(f, a, [None] * len(f)) for f, a in zip(flags, gradients, strict=True))
 
@@ -85,7 +88,9 @@ def checkpointed_scan(
         return reached(loop, select(flags, inputs))
 
     run.defvjp(forward, backward, symbolic_zeros=True)
-    return _without_gradient(loop, run(list(consts), list(state), list(xs), list(lines)))
+    with jax.named_scope("scan"):  # the name of the call in the errors of other transformations
+        out = run(list(consts), list(state), list(xs), list(lines))
+    return _without_gradient(loop, out)
 
 
 def _without_gradient(loop: Loop, out: Results) -> Results:

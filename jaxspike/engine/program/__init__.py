@@ -11,6 +11,10 @@ from .axis import (
 )
 from .compat import scan_arity as scan_arity, trace_context_error as trace_context_error
 from .contractions import CONTRACTIONS as CONTRACTIONS
+from .convolutions import (
+    has_convolution as has_convolution,
+    with_fast_convolutions as with_fast_convolutions,
+)
 from .elementwise import body_of as body_of, is_elementwise as is_elementwise
 from .jaxpr import (
     Atom as Atom,

@@ -85,8 +85,8 @@ class Delayed(SpikingModule):
         ...     max_delay=4, delays=1.75, rngs=rngs,
         ... )
         >>> _, y = layer(layer.init_state((1, 1)), jnp.zeros((5, 1, 1)).at[0].set(1.0))
-        >>> y[:, 0, 0].round(3)
-        Array([0.  , 0.25, 0.75, 0.  , 0.  ], dtype=float32)
+        >>> (100 * y[:, 0, 0]).round()
+        Array([ 0., 25., 75.,  0.,  0.], dtype=float32)
         >>> whole = layer.round()
         >>> whole(whole.init_state((1, 1)), jnp.zeros((5, 1, 1)).at[0].set(1.0))[1][:, 0, 0]
         Array([0., 0., 1., 0., 0.], dtype=float32)
