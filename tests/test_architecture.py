@@ -79,7 +79,9 @@ MAY_IMPORT = {
     "nir": {*BASE, *NEURONS, "_hdf5", "nn", "nir"},
     "nir.reading": {*BASE, *NEURONS, "nn", "nir", "nir.reading"},
     "nir.writing": {*BASE, *NEURONS, "nn", "nir", "nir.writing"},
-    "models": {"_types", "_check", "engine", "neurons", "surrogate", "nn", "models"},
+    "models": {
+        *("_types", "_check", "engine", "neurons", "surrogate", "nn", "convert", "models"),
+    },
     "demo": {"", "data", "encode", "losses", "nn", "plot", "readout", "train", "demo"},
 }
 NO_FLAX = {

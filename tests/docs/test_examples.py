@@ -113,6 +113,17 @@ def test_accuracy_against_operations(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_trained_networks_with_spikes(tmp_path):
+    images(tmp_path)
+    options = ["--data", tmp_path, "--net", "cnn", "--batch", "10", "--save", tmp_path / "weights"]
+    out = run_script("convert_ann", *options)
+    head, _, *rows = out.split("\ncnn:\n")[1].strip().splitlines()
+    assert head.startswith("| recipe | T = 4 | T = 8 |") and len(rows) == 9
+    assert all(re.match(r"\| [^|]+ \| \d+\.\d\d ± 0\.00 \|", row) for row in rows)
+    assert len(list((tmp_path / "weights").glob("cnn-*-0.npz"))) == 2
+
+
 def test_few_bits():
     pytest.importorskip("qwix")
     table = run_script("quantization").split("\n\n")[1].splitlines()
