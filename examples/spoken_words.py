@@ -100,6 +100,11 @@ def network(rngs, neuron, delays, hidden):
         layer = nnx.Linear(n_in, n_out, rngs=rngs)
         return js.nn.Delayed(layer, max_delay=MAX_DELAY, rngs=rngs) if delays else layer
 
+    def norm():
+        """Wide, for neurons that take a share of the input per step to fire."""
+        scale = nnx.initializers.constant(4.0)
+        return nnx.BatchNorm(hidden, momentum=0.9, scale_init=scale, rngs=rngs)
+
     def neurons():
         tau, slow = (
             jax.random.uniform(rngs.params(), (hidden,), minval=low, maxval=high)
@@ -116,11 +121,11 @@ def network(rngs, neuron, delays, hidden):
 
     return js.nn.Sequential(
         linear(BINS, hidden),
-        nnx.BatchNorm(hidden, momentum=0.9, rngs=rngs),
+        norm(),
         neurons(),
         js.nn.Dropout(0.2, rngs=rngs),
         linear(hidden, hidden),
-        nnx.BatchNorm(hidden, momentum=0.9, rngs=rngs),
+        norm(),
         neurons(),
         js.nn.Dropout(0.2, rngs=rngs),
         nnx.Linear(hidden, 20, rngs=rngs),
