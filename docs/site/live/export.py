@@ -5,6 +5,7 @@ one time step of the network, and `expected.json`: for a drawing and 20 digits t
 the spikes of every neuron, as jaxspike computes them.
 """
 
+import itertools
 import json
 import pathlib
 
@@ -73,7 +74,7 @@ def drawing():
     """A seven of a few strokes, 32 x 32 binary pixels."""
     ink = np.zeros((32, 32), int)
     corners = np.array([(8, 6), (24, 6), (14, 26)])  # x, y
-    for start, end in zip(corners[:-1], corners[1:], strict=True):
+    for start, end in itertools.pairwise(corners):
         for share in np.linspace(0, 1, 60):
             x, y = np.rint(start + share * (end - start)).astype(int)
             ink[y - 1 : y + 2, x - 1 : x + 2] = 1
