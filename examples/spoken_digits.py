@@ -69,10 +69,13 @@ def network(rngs, hidden=256):
 
 def online(rngs, hidden=128):
     """A layer of adaptive neurons, recurrent, and leaky readouts: the network of e-prop."""
+    damped = js.surrogate.Triangle(0.3)  # steeper ones make gradients explode in 100 steps
+    strong = nnx.initializers.variance_scaling(9.0, "fan_in", "normal")
     return js.nn.Sequential(
-        nnx.Linear(2 * CHANNELS, hidden, use_bias=False, rngs=rngs),
+        nnx.Linear(2 * CHANNELS, hidden, use_bias=False, kernel_init=strong, rngs=rngs),
         js.nn.Recurrent(
-            js.ALIF(detach_reset=True), nnx.Linear(hidden, hidden, use_bias=False, rngs=rngs)
+            js.ALIF(surrogate=damped, detach_reset=True),
+            nnx.Linear(hidden, hidden, use_bias=False, rngs=rngs),
         ),
         nnx.Linear(hidden, 10, rngs=rngs),
         js.LI(tau=20.0),
