@@ -46,21 +46,21 @@ class Attention(js.nn.SpikingModule):
     """Attention as one writes it: heads are split off, and merged again."""
 
     def __init__(self, c, heads):
-        self.qkv = js.nn.Sequential(linear(c, 3 * c), norm(3 * c), lif())
+        self.qkv_conv_bn = js.nn.Sequential(linear(c, 3 * c), norm(3 * c), lif())
         self.attention = lif(0.5)
-        self.proj = js.nn.Sequential(linear(c, c), norm(c), lif())
+        self.proj_conv_bn = js.nn.Sequential(linear(c, c), norm(c), lif())
         self.heads = heads
 
     def __call__(self, state, x):
-        qkv, y = self.qkv(state["qkv"], x)
+        qkv, y = self.qkv_conv_bn(state["qkv_conv_bn"], x)
         q, k, v = (
             z.reshape(*x.shape[:-1], self.heads, -1).swapaxes(-3, -2)
             for z in jnp.split(y, 3, axis=-1)
         )
         y = 0.125 * (q @ k.swapaxes(-1, -2)) @ v  # [..., heads, L, C / heads]
         attention, y = self.attention(state["attention"], y.swapaxes(-3, -2).reshape(x.shape))
-        proj, y = self.proj(state["proj"], y)
-        return {"qkv": qkv, "attention": attention, "proj": proj}, y
+        proj, y = self.proj_conv_bn(state["proj_conv_bn"], y)
+        return {"qkv_conv_bn": qkv, "attention": attention, "proj_conv_bn": proj}, y
 
 
 class Block(js.nn.SpikingModule):
@@ -96,14 +96,7 @@ class Spikformer(js.nn.SpikingModule):
 
 
 NAMES = {"patch_embed.stages": "stages", "patch_embed.positional_encoding": "position"} | {
-    f"blocks.{i}.{there}": f"blocks.{i}.{here}"
-    for i in range(2)
-    for there, here in (
-        ("attn.qkv_conv_bn", "attn.qkv"),
-        ("attn.proj_conv_bn", "attn.proj"),
-        ("mlp.fc1", "fc1"),
-        ("mlp.fc2", "fc2"),
-    )
+    f"blocks.{i}.mlp.{name}": f"blocks.{i}.{name}" for i in range(2) for name in ("fc1", "fc2")
 }
 
 

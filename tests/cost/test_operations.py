@@ -330,9 +330,9 @@ def test_a_spikformer_shows_its_attention():
     x_seq = (jax.random.uniform(jax.random.key(0), (3, 2, 5, 8)) < 0.5).astype(jnp.float32)
     state = net.init_state((2, 5, 8))
     report = js.cost.operations(net, state, x_seq)
-    after = "activations after qkv.0.kernel: dot_general at self_attention.py:"
+    after = "activations after qkv_conv_bn.0.kernel: dot_general at self_attention.py:"
     products = [row for row in report.rows() if row.name.startswith(after)]
-    _, qkv = nnx.jit(lambda layer: layer(state["qkv"], x_seq))(net.qkv)
+    _, qkv = nnx.jit(lambda net: net.qkv_lif(state["qkv_lif"], net.qkv_conv_bn(x_seq)))(net)
     qkv = np.asarray(qkv).reshape(3, 2, 5, 3, 2, 4)
     q, k, v = np.moveaxis(qkv, 3, 0)  # [T, N, L, heads, 4]
     between = np.einsum("tnlhc,tnlhd->tnhcd", k, v) != 0
@@ -340,7 +340,7 @@ def test_a_spikformer_shows_its_attention():
     assert sorted(row.ac for row in products) == sorted(expected) and min(expected) > 0
     assert [row.dense for row in products] == 2 * [3 * 2 * 2 * 5 * 4 * 4]
     names = [row.name for row in report.rows() if row not in products]
-    assert names == ["qkv.0.kernel", "proj.0.kernel"]
+    assert names == ["qkv_conv_bn.0.kernel", "proj_conv_bn.0.kernel"]
 
 
 @pytest.mark.parametrize(

@@ -272,5 +272,5 @@ def test_scaling_reaches_into_attention():
     scaled = js.train.scale_to_firing_rate(net, x_seq, rate=0.2)
     assert scaled[0].product.scale[...] > before == net[0].product.scale[...] == 0.125
     report = js.debug.firing_rates(scaled, state, x_seq)
-    assert list(report.layers) == ["0.qkv.2", "0.attention", "0.proj.2", "2"]
+    assert list(report.layers) == ["0.qkv_lif", "0.attn_lif", "0.proj_lif", "2"]
     assert all(0.1 < layer.rate < 0.3 for layer in report.layers.values())

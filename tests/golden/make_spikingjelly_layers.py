@@ -185,10 +185,10 @@ def attention(out):
     record(out, "MDA", module, normal(T, 2, 6, 3, 2), parameters)
     module = layer.SpikingSelfAttention(8, 2)
     parameters = {
-        "qkv.layers.0.kernel": ([module.qkv_conv_bn[0].weight], transposed),
-        "proj.layers.0.kernel": ([module.proj_conv_bn[0].weight], transposed),
-        **norm("qkv.layers.1.", module.qkv_conv_bn[1]),
-        **norm("proj.layers.1.", module.proj_conv_bn[1]),
+        "qkv_conv_bn.layers.0.kernel": ([module.qkv_conv_bn[0].weight], transposed),
+        "proj_conv_bn.layers.0.kernel": ([module.proj_conv_bn[0].weight], transposed),
+        **norm("qkv_conv_bn.layers.1.", module.qkv_conv_bn[1]),
+        **norm("proj_conv_bn.layers.1.", module.proj_conv_bn[1]),
     }
     for bn in (module.qkv_conv_bn[1], module.proj_conv_bn[1]):
         bn.weight.data += 1.0

@@ -147,6 +147,19 @@ CASES = [
         "`SpikingSelfAttention(num_heads=...)` must divide the features, got 3 for 8.",
     ),
     (
+        lambda: js.nn.TokenQKAttention(8, 3, rngs=RNGS),
+        "`TokenQKAttention(num_heads=...)` must divide the features, got 3 for 8.",
+    ),
+    (
+        lambda: js.nn.ChannelQKAttention(0, rngs=RNGS),
+        "`ChannelQKAttention(features=...)` must be at least 1, got 0.",
+    ),
+    (
+        lambda: js.nn.SpikeDrivenSelfAttention(8, attention_neuron=0.5, rngs=RNGS),
+        "`SpikeDrivenSelfAttention(attention_neuron=...)` must be a neuron, got 0.5. Give "
+        "`jaxspike.LIF()`.",
+    ),
+    (
         lambda: js.nn.SpikingSelfAttention(8, 2, neuron=js.LIF, rngs=RNGS),
         "`SpikingSelfAttention(neuron=...)` must be a neuron, got <class "
         "'jaxspike.neurons.lif.LIF'>. Give `jaxspike.LIF()`.",

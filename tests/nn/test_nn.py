@@ -72,6 +72,7 @@ LAYERS = {
             nnx.LayerNorm(96, rngs=RNGS),
             jax.nn.relu,
             js.LI(),
+            js.nn.Voting(2),
         ),
         IMAGE,
     ),
@@ -125,8 +126,13 @@ LAYERS = {
         (C,),
     ),
     "tokens": (
-        js.nn.SpikingSelfAttention(
-            C, 2, neuron=js.IF(v_threshold=0.3), attention_neuron=js.IF(), rngs=RNGS
+        js.nn.Sequential(
+            js.nn.SpikingSelfAttention(
+                C, 2, neuron=js.IF(v_threshold=0.3), attention_neuron=js.IF(), rngs=RNGS
+            ),
+            js.nn.TokenQKAttention(C, 2, neuron=js.IF(v_threshold=0.3), rngs=RNGS),
+            js.nn.ChannelQKAttention(C, neuron=js.IF(v_threshold=0.3), rngs=RNGS),
+            js.nn.SpikeDrivenSelfAttention(C, neuron=js.IF(v_threshold=0.3), rngs=RNGS),
         ),
         (6, C),
     ),

@@ -23,6 +23,10 @@ from .pool import (
     Upsample as Upsample,
 )
 from .qcfs import QCFS as QCFS
+from .qk_attention import (
+    ChannelQKAttention as ChannelQKAttention,
+    TokenQKAttention as TokenQKAttention,
+)
 from .rnn import (
     Bidirectional as Bidirectional,
     LSTMState as LSTMState,
@@ -31,4 +35,6 @@ from .rnn import (
 )
 from .self_attention import SpikingSelfAttention as SpikingSelfAttention
 from .sparse import SparseLinear as SparseLinear
+from .spike_driven_attention import SpikeDrivenSelfAttention as SpikeDrivenSelfAttention
+from .voting import Voting as Voting
 from .weight_standardization import WSConv as WSConv, WSLinear as WSLinear

@@ -4,12 +4,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._check import instance, integer
+from ..._check import integer
 from ..._types import Array, Tree
-from ...neurons import LIF, Neuron
 from ..module import Gain, SpikingModule
-from ..sequential import Sequential
 from ..whole_sequence import check_features
+from .heads import ATTENTION_NEURON, NEURON, LinearNorm, Prototype, check_heads, copy_of, split
 
 
 class _SpikeProduct(nnx.Module):
@@ -19,13 +18,11 @@ class _SpikeProduct(nnx.Module):
         self.num_heads, self.scale = num_heads, Gain(jnp.asarray(scale, jnp.float32))
 
     def __call__(self, qkv: Array) -> Array:
-        size = qkv.shape[-1] // 3
-        heads = qkv.reshape(*qkv.shape[:-1], 3, self.num_heads, size // self.num_heads)
-        q, k, v = (heads[..., i, :, :] for i in range(3))
+        q, k, v = split(qkv, 3, self.num_heads)
         summary = jnp.einsum("...lhi,...lhj->...hij", k, v)
         y = jnp.einsum("...lhi,...hij->...lhj", q, summary)
         scale = jax.lax.stop_gradient(self.scale[...]).astype(y.dtype)
-        return scale * y.reshape(*qkv.shape[:-1], size)
+        return scale * y.reshape(*qkv.shape[:-1], qkv.shape[-1] // 3)
 
 
 class SpikingSelfAttention(SpikingModule):
@@ -44,8 +41,9 @@ class SpikingSelfAttention(SpikingModule):
         features: Size of the last axis, C; the one before counts the tokens, ``[T, N, L, C]``.
         num_heads: Number of heads; it divides C.
         scale: Factor of the products.
-        neuron: The neuron after each linear layer; ``LIF(tau=2.0, detach_reset=True)`` if None.
-        attention_neuron: The neuron after the products; the same with ``v_threshold=0.5`` if None.
+        neuron: The neuron after each linear layer, or a layer such as ``js.nn.Spiking(js.LIF(),
+            learn=("tau",))``, which each place copies.
+        attention_neuron: The neuron after the products.
         rngs: Source of keys for the weights.
 
     Raises:
@@ -63,7 +61,7 @@ class SpikingSelfAttention(SpikingModule):
         (4, 2, 9, 16)
 
     Source: Zhou et al., "Spikformer: when spiking neural network meets transformer", ICLR 2023;
-    SpikingJelly ``layer.SpikingSelfAttention``. The batch normalizations have its momentum.
+    SpikingJelly ``layer.SpikingSelfAttention``, whose state dict loads into it.
     """
 
     def __init__(
@@ -72,39 +70,25 @@ class SpikingSelfAttention(SpikingModule):
         num_heads: int = 8,
         *,
         scale: float = 0.125,
-        neuron: Neuron | None = None,
-        attention_neuron: Neuron | None = None,
+        neuron: Prototype = NEURON,
+        attention_neuron: Prototype = ATTENTION_NEURON,
         rngs: nnx.Rngs,
     ):
         name = "SpikingSelfAttention"
         self.features = integer(f"`{name}(features=...)`", features, low=1)
-        self.num_heads = integer(f"`{name}(num_heads=...)`", num_heads, low=1)
-        if features % num_heads:
-            raise ValueError(
-                f"`{name}(num_heads=...)` must divide the features, got {num_heads} for {features}."
-            )
-        if neuron is None:
-            neuron = LIF(tau=2.0, detach_reset=True)
-        if attention_neuron is None:
-            attention_neuron = LIF(tau=2.0, v_threshold=0.5, detach_reset=True)
-        for argument, value in (("neuron", neuron), ("attention_neuron", attention_neuron)):
-            instance(
-                f"`{name}({argument}=...)`", value, Neuron, "a neuron", "Give `jaxspike.LIF()`."
-            )
-
-        def projection(size):
-            linear = nnx.Linear(features, size, use_bias=False, rngs=rngs)
-            return Sequential(linear, nnx.BatchNorm(size, momentum=0.9, rngs=rngs), neuron)
-
-        self.qkv = projection(3 * features)
+        check_heads(name, features, num_heads)
+        self.num_heads = num_heads
+        self.qkv_conv_bn = LinearNorm(features, 3 * features, rngs=rngs)
+        self.qkv_lif = copy_of(name, "neuron", neuron)
         self.product = _SpikeProduct(num_heads, scale)
-        self.attention = attention_neuron
-        self.proj = projection(features)
+        self.attn_lif = copy_of(name, "attention_neuron", attention_neuron)
+        self.proj_conv_bn = LinearNorm(features, features, rngs=rngs)
+        self.proj_lif = copy_of(name, "neuron", neuron)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step ``[N, L, C]``, or a sequence ``[T, N, L, C]``."""
         check_features(self, "features", x)
-        qkv, y = self.qkv(state["qkv"], x)
-        attention, y = self.attention(state["attention"], self.product(y))
-        proj, y = self.proj(state["proj"], y)
-        return {"qkv": qkv, "attention": attention, "proj": proj}, y
+        qkv, y = self.qkv_lif(state["qkv_lif"], self.qkv_conv_bn(x))
+        attn, y = self.attn_lif(state["attn_lif"], self.product(y))
+        proj, y = self.proj_lif(state["proj_lif"], self.proj_conv_bn(y))
+        return {"qkv_lif": qkv, "attn_lif": attn, "proj_lif": proj}, y
