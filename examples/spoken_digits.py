@@ -10,6 +10,7 @@ sample_rate) works too. The accuracy is that of the last epoch on the whole test
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from training import arguments, run
 
 import jaxspike as js
