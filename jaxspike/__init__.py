@@ -98,5 +98,6 @@ if not _typing.TYPE_CHECKING:  # a type checker knows the names
 
 
 _completion.hide_files(
-    convert, cost, data, debug, learning, losses, models, neurons, nir, nn, plot, train
+    convert, cost, debug, learning, losses, models, neurons, nir, nn, plot, train
 )
+_completion.hide_files(data, but=(data.augment,))
