@@ -4,6 +4,7 @@ import gzip
 import os
 import pathlib
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -46,6 +47,18 @@ def spoken_digits(folder):
                 file.writeframes(RNG.integers(-9999, 9999, 1000).astype("<i2").tobytes())
 
 
+def spoken_words(folder):
+    h5py = pytest.importorskip("h5py")
+    for part, n in (("train", 40), ("test", 20)):
+        with h5py.File(folder / f"shd_{part}.h5", "w") as file:
+            for name, kind in (("times", "f8"), ("units", "u2")):
+                rows = file.create_dataset(f"spikes/{name}", n, h5py.vlen_dtype(kind))
+                for i in range(n):
+                    values = RNG.uniform(0, 1, 300) if kind == "f8" else RNG.integers(0, 700, 300)
+                    rows[i] = values.astype(kind)
+            file["labels"] = np.arange(n) % 20
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "make", "options"),
@@ -55,8 +68,13 @@ def spoken_digits(folder):
         ("images", images, ["--net", "online", "--credit", "local"]),
         ("nmnist", nmnist, []),
         ("spoken_digits", spoken_digits, []),
+        ("spoken_words", spoken_words, ["--delays", "--hidden", "8"]),
+        ("spoken_words", spoken_words, ["--neuron", "AdLIF", "--hidden", "8"]),
     ],
-    ids=["images-mlp", "images-cnn", "images-online", "nmnist", "spoken_digits"],
+    ids=[
+        *("images-mlp", "images-cnn", "images-online", "nmnist", "spoken_digits"),
+        *("spoken_words-delays", "spoken_words"),
+    ],
 )
 def test_it_trains_and_reports(tmp_path, script, make, options):
     make(tmp_path)
@@ -92,6 +110,22 @@ def test_digits_without_labels(tmp_path):
     assert [line.split()[0] for line in progress] == ["20", "30"]
     assert all(float(re.search(r"([.\d]+) spikes", line)[1]) > 1 for line in progress)
     assert re.fullmatch(r"test accuracy \d+\.\d\d % after 30 images", last)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+def test_words_are_made_in_the_format_of_shd(tmp_path):
+    code = (
+        "import pathlib, spoken_words as s; s.STYLES = s.STYLES[:1]; s.WORDS = {'de': ['acht']}; "
+        "s.make(pathlib.Path('words'), {'train': ('m1', 'f1'), 'test': ('m7',)})"
+    )
+    path = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
+    environment = {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment)
+    recordings, labels = js.data.read_shd(tmp_path / "words" / "shd_train.h5")
+    assert labels.tolist() == [0, 0]
+    assert all(500 < len(events.t) < 20_000 and events.x.max() < 700 for events in recordings)
+    assert any(map(np.any, (a[:500] != b[:500] for a, b in zip(*recordings, strict=True))))
 
 
 def cifar10(folder):
