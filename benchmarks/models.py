@@ -5,8 +5,10 @@
 ``PYTHON`` is that of an environment with SpikingJelly 2.0.0, torch and torchvision. Every row is a
 process; all start from the weights that SpikingJelly draws, and get the same images, 32 x 32, B =
 16, T = 4. First the spikes of all layers in training mode, the loss and the gradient are compared;
-then the processes take turns, and a row has the median time, the memory of a step (`worker.peak`)
-and the CPU time to trace and compile. A step is the forward and backward pass and an update by SGD.
+then the processes take turns, and a row has the median times, of the clock and of the CPU (the one
+to believe where others use the machine; pin it to one core then), the memory of a step
+(`worker.peak`) and the CPU time to trace and compile. A step is the forward and backward pass and
+an update by SGD.
 "by hand" is the same network with `jax.lax.scan` of each neuron and the gradient that JAX derives.
 """
 
@@ -38,7 +40,7 @@ def in_torch(name, folder):
     from spikingjelly.activation_based import functional, neuron, surrogate
     from spikingjelly.activation_based.model import sew_resnet, spikformer
 
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.manual_seed(0)
     size = SIZES[name]
     if name.startswith("spikformer"):
@@ -200,10 +202,12 @@ def work(row, name, folder):
     np.savez_compressed(folder / f"{row}.npz", **about.pop("spikes"))
     print(json.dumps(about), file=answers, flush=True)
     for line in sys.stdin:
-        begin = time.perf_counter()
-        answer = peak(step, 2) if line.strip() == "memory" else step()
-        if line.strip() != "memory":
-            answer = time.perf_counter() - begin
+        if line.strip() == "memory":
+            answer = peak(step, 2)
+        else:
+            begin = time.perf_counter(), time.process_time()
+            step()
+            answer = time.perf_counter() - begin[0], time.process_time() - begin[1]
         print(json.dumps(answer), file=answers, flush=True)
 
 
@@ -235,7 +239,7 @@ def compare(name, pythons, rounds):
             for row in order[i % len(order) :] + order[: i % len(order)]:
                 times[row].append(ask(row, "step"))
         for row, process in processes.items():
-            rows[row]["times_s"] = times[row]
+            rows[row]["times_s"], rows[row]["cpu_s"] = zip(*times[row], strict=True)
             rows[row]["peak_mib"] = ask(row, "memory")
             process.stdin.close()
             process.wait()
@@ -245,18 +249,29 @@ def compare(name, pythons, rounds):
 def show(name, rows):
     """A table, with the median of the ratios to SpikingJelly in the same round."""
     print(f"\n{name}: {rows['different spikes']} of {rows['spikes']} spikes differ, in training")
-    print("\n| | step, s | SpikingJelly / it | peak MiB | compile, CPU s | loss | gradient |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
-    theirs = rows["SpikingJelly"]["times_s"]
+    print(
+        "\n| | step, s | SpikingJelly / it | CPU, s | SpikingJelly / it | peak MiB "
+        "| compile, CPU s | loss | gradient |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for row in ("SpikingJelly", "jaxspike", "by hand"):
         r = rows[row]
-        ratio = statistics.median(a / b for a, b in zip(theirs, r["times_s"], strict=True))
+        times = [cell for kind in ("times_s", "cpu_s") for cell in compared(rows, row, kind)]
         compiled = "-" if r["compile_s"] is None else f"{r['compile_s']:.1f}"
         print(
-            f"| {row} | {statistics.median(r['times_s']):.2f} | {ratio:.2f} | {r['peak_mib']:.0f} "
+            f"| {row} | {' | '.join(times)} | {r['peak_mib']:.0f} "
             f"| {compiled} | {r['loss']:.6f} | {r['gradient']:.5f} |",
             flush=True,
         )
+
+
+def compared(rows, row, kind):
+    """The median seconds of a row, and the median of the ratios to it."""
+    pairs = zip(rows["SpikingJelly"][kind], rows[row][kind], strict=True)
+    return [
+        f"{statistics.median(rows[row][kind]):.2f}",
+        f"{statistics.median(a / b for a, b in pairs):.2f}",
+    ]
 
 
 def main():
