@@ -5,8 +5,7 @@
 FOLDER holds the four IDX files of MNIST or Fashion-MNIST (plain or .gz); an .npz with x_train,
 y_train, x_test, y_test works too. Each network is trained as an ANN with relu and with QCFS, is
 converted by several recipes, and sees every test image for 64 steps. Weights are read from the
-folder of ``--save`` if they are there. With ``--spikingjelly PYTHON``, a Python in which
-SpikingJelly 2.0.0 is installed, its recipes convert the same weights.
+folder of ``--save`` if they are there.
 """
 
 import argparse
@@ -26,13 +25,12 @@ STEPS, AT = 64, (4, 8, 16, 32, 64)
 LEVELS = 8  # of QCFS
 BATCH = 250  # test images at once
 CALIBRATION = 100, 20  # images in a batch, and batches
-PEER = Path(__file__).parents[1] / "benchmarks" / "conversion_spikingjelly.py"
 LAYER = {"per": "layer", "v_init": 0.0}
 RECIPES = {  # of relu
     "default": {},
     "balanced": {"threshold": "balanced"},
     "99.9 %, per layer": {"threshold": "99.9%", **LAYER},
-    "maximum, per layer": {"threshold": "max", **LAYER},
+    "SpikingJelly's RateCodingRecipe()": {"threshold": "max", "average": 0.1, **LAYER},
 }
 
 
@@ -63,12 +61,12 @@ class CNN(ANN):
     """Three convolutions."""
 
     def __init__(self, activation, rngs):
-        super().__init__((8, 16, 16), activation, rngs)
+        super().__init__((16, 16, 16), activation, rngs)
 
     def __call__(self, x):
         """Images to logits."""
-        x = halve(self.layer(1, self.layer(0, x)))
-        return self.linear(self.layer(2, x).reshape(len(x), -1))
+        x = halve(self.layer(0, x))
+        return self.linear(self.layer(2, self.layer(1, x)).reshape(len(x), -1))
 
 
 class Residual(ANN):
@@ -83,8 +81,8 @@ class Residual(ANN):
 
     def __call__(self, x):
         """Images to logits."""
-        x = halve(self.block(1, self.layer(0, x)))
-        return self.linear(self.block(3, x).reshape(len(x), -1))
+        x = halve(self.layer(0, x))
+        return self.linear(self.block(3, self.block(1, x)).reshape(len(x), -1))
 
 
 NETS = {"cnn": CNN, "residual": Residual}
@@ -202,11 +200,10 @@ def main():
     parser.add_argument("--lr", type=float, default=4e-3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--save", type=Path, default=Path("weights"), help="folder of the weights")
-    parser.add_argument("--spikingjelly", help="a Python in which SpikingJelly is installed")
     options = parser.parse_args()
     data, test = read(options.data)
     size, n = CALIBRATION
-    batches = [data[0][i * size : (i + 1) * size] for i in range(n)]
+    batches = np.split(data[0][: size * n], range(size, min(size * n, len(data[0])), size))
     for name in options.net:
         rows = {}
         for seed in options.seeds:

@@ -55,27 +55,6 @@ def mlp(rngs):
     )
 
 
-def cnn(rngs, width):
-    """Three convolutional layers with neurons, and a readout of currents."""
-
-    def block(inputs, outputs):
-        return (
-            nnx.Conv(inputs, outputs, (3, 3), use_bias=False, rngs=rngs),
-            nnx.BatchNorm(outputs, momentum=0.9, rngs=rngs),
-            js.LIF(tau=2.0, decay_input=False),
-        )
-
-    return js.nn.Sequential(
-        *block(1, width),
-        js.nn.MaxPool((2, 2)),
-        *block(width, 2 * width),
-        js.nn.MaxPool((2, 2)),
-        *block(2 * width, 2 * width),
-        js.nn.Flatten(),
-        nnx.Linear(49 * 2 * width, 10, rngs=rngs),
-    )
-
-
 def online(rngs, hidden=256):
     """Two hidden layers of neurons that all filter alike: the traces are filtered inputs (OTTT)."""
     neuron = js.LIF(tau=2.0, v_reset=None, decay_input=False, detach_reset=True)
@@ -115,7 +94,8 @@ def main():
     options = parser.parse_args()
     make, readout, learning = mlp, js.readout.count, None
     if options.net == "cnn":
-        make, readout = functools.partial(cnn, width=options.width), js.readout.rate
+        make = lambda rngs: js.models.conv_net(width=options.width, rngs=rngs)  # noqa: E731
+        readout = js.readout.rate
     if options.net == "online":
         make, readout, learning = online, js.readout.rate, CREDITS[options.credit or "local"]
     move = functools.partial(encode, shift=options.shift, flip=options.flip)

@@ -9,7 +9,6 @@ labels _y) works too. The accuracy is that of the last epoch on the whole test s
 
 import jax
 import numpy as np
-from flax import nnx
 from training import arguments, run
 
 import jaxspike as js
@@ -39,25 +38,9 @@ def read(path, part):
     return np.stack(frames), np.array(labels)
 
 
-def network(rngs, width=16):
+def network(rngs):
     """Three convolutional layers with neurons; the output is one current per digit."""
-
-    def block(inputs, outputs):
-        return (
-            nnx.Conv(inputs, outputs, (3, 3), use_bias=False, rngs=rngs),
-            nnx.BatchNorm(outputs, momentum=0.9, rngs=rngs),
-            js.LIF(tau=2.0, decay_input=False),
-            js.nn.AvgPool((2, 2)),
-        )
-
-    return js.nn.Sequential(
-        *block(2, width),
-        *block(width, 2 * width),
-        *block(2 * width, 2 * width),
-        js.nn.Flatten(),
-        js.nn.Dropout(0.3, rngs=rngs),
-        nnx.Linear(4 * 4 * 2 * width, 10, rngs=rngs),
-    )
+    return js.models.conv_net(10, 2, size=SIZE, pool="avg", dropout=0.3, rngs=rngs)
 
 
 def encode(key, x, train):

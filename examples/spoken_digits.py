@@ -10,7 +10,6 @@ sample_rate) works too. The accuracy is that of the last epoch on the whole test
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from training import arguments, run
 
 import jaxspike as js
@@ -46,20 +45,9 @@ def read(path):
     return (x[~test], digits[~test]), (x[test], digits[test])
 
 
-def network(rngs, hidden=256):
+def network(rngs):
     """Two layers of adaptive neurons, the second one recurrent, and a readout of currents."""
-    neuron = js.ALIF()
-    return js.nn.Sequential(
-        nnx.Linear(2 * CHANNELS, hidden, use_bias=False, rngs=rngs),
-        nnx.BatchNorm(hidden, momentum=0.9, rngs=rngs),
-        neuron,
-        js.nn.Dropout(0.2, rngs=rngs),
-        nnx.Linear(hidden, hidden, use_bias=False, rngs=rngs),
-        nnx.BatchNorm(hidden, momentum=0.9, rngs=rngs),
-        js.nn.Recurrent(neuron, nnx.Linear(hidden, hidden, use_bias=False, rngs=rngs)),
-        js.nn.Dropout(0.2, rngs=rngs),
-        nnx.Linear(hidden, 10, rngs=rngs),
-    )
+    return js.models.recurrent_net(10, 2 * CHANNELS, rngs=rngs)
 
 
 def encode(key, x, train):

@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import optax
 from flax import nnx
-from safetensors.numpy import save_file
 
 import jaxspike as js
 
@@ -22,11 +21,10 @@ def arguments(doc, *, epochs, batch, lr, weight_decay=0.0):
     parser.add_argument("--weight-decay", type=float, default=weight_decay)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--checkpoints", type=Path, help="folder to save in and resume from")
-    parser.add_argument("--save", type=Path, help="folder for the weights, SEED.safetensors")
     return parser
 
 
-def run(options, make, train, test, encode, *, readout=js.readout.rate, learning=None):
+def run(options, make, train, test, encode, *, readout=js.readout.rate, learning=None, done=None):
     """Train ``make(rngs)`` once per seed; print each result, and their mean and spread.
 
     Args:
@@ -37,6 +35,7 @@ def run(options, make, train, test, encode, *, readout=js.readout.rate, learning
         encode: ``encode(key, x, train)`` turns a batch into a sequence ``[T, N, *]``.
         readout: The readout of the output, for the loss and the accuracy.
         learning: How to learn online; None for backpropagation through time.
+        done: Called with the seed, the trained network, its score and the number of epochs.
     """
 
     def loss(out, labels):
@@ -84,11 +83,8 @@ def run(options, make, train, test, encode, *, readout=js.readout.rate, learning
             f"{seconds:.0f} s",
             flush=True,
         )
-        if options.save:
-            x = encode(jax.random.key(seed), test[0][:1], False)
-            options.save.mkdir(parents=True, exist_ok=True)
-            weights = js.convert.to_torch(net, x.shape[1:])
-            save_file(weights, options.save / f"{seed}.safetensors")
+        if done:
+            done(seed, net, score, len(history))
     means = np.mean(rows, 0)
     print(
         f"{len(rows)} seeds: test accuracy {means[0]:.2f} +- {np.std(rows, 0)[0]:.2f} %, "

@@ -34,6 +34,7 @@ from . import (
     statistics as statistics,
     surrogate as surrogate,
     train as train,
+    units as units,
 )
 from ._types import Param as Param
 from .debug import summary as summary
@@ -63,6 +64,7 @@ from .neurons import (
     Izhikevich as Izhikevich,
     Izhikevich2003 as Izhikevich2003,
     MaskedPSN as MaskedPSN,
+    MembraneNoise as MembraneNoise,
     Neuron as Neuron,
     Quantized as Quantized,
     Refractory as Refractory,
@@ -71,12 +73,13 @@ from .neurons import (
     SequenceNeuron as SequenceNeuron,
     SiLIF as SiLIF,
     SlidingPSN as SlidingPSN,
+    Stochastic as Stochastic,
     SynapseFilter as SynapseFilter,
     TernaryIF as TernaryIF,
     TernaryLIF as TernaryLIF,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __dir__() -> list[str]:
@@ -90,10 +93,11 @@ if not _typing.TYPE_CHECKING:  # a type checker knows the names
         raise _elsewhere.no_attribute(
             _sys.modules[__name__],
             name,
-            (*rooms, data, train, debug, nir, convert, models, plot, _nnx),
+            (*rooms, units, data, train, debug, nir, convert, models, plot, _nnx),
         )
 
 
 _completion.hide_files(
-    convert, cost, data, debug, learning, losses, models, neurons, nir, nn, plot, train
+    convert, cost, debug, learning, losses, models, neurons, nir, nn, plot, train
 )
+_completion.hide_files(data, but=(data.augment,))

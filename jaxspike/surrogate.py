@@ -74,6 +74,10 @@ class Surrogate(Pytree, abc.ABC):
     def __call__(self, x: Array) -> Array:
         """The pseudo-derivative at ``x``, the distance to threshold; same shape and dtype."""
 
+    def distance(self, x: Array) -> Array:
+        """The distance to threshold that `spike` compares with 0: ``x``, unless there is noise."""
+        return x
+
 
 def spike(x: Array, surrogate: Surrogate, *, strict: bool = False) -> Array:
     """Heaviside step with a surrogate derivative.
@@ -102,7 +106,8 @@ def spike(x: Array, surrogate: Surrogate, *, strict: bool = False) -> Array:
 
     Source: Neftci, Mostafa, Zenke, "Surrogate gradient learning in spiking neural networks", 2019.
     """
-    return _spike(_checked("spike", x, surrogate), surrogate, None, strict)
+    x = surrogate.distance(_checked("spike", x, surrogate))
+    return _spike(x, surrogate, None, strict)
 
 
 def spike_count(x: Array, most: int, surrogate: Surrogate) -> Array:

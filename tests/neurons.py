@@ -88,6 +88,9 @@ ROWS = {
 }
 
 
+RANDOM = {"MembraneNoise", "Stochastic"}  # with keys in their state: laws of their own
+
+
 @functools.cache
 def inputs(row: Row, shape=(T, N, C), seed=0):
     return row.scale * (0.3 + jax.random.normal(jax.random.key(seed), shape))

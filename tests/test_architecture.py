@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "encode": {"_types", "_check", "surrogate"},
     "readout": {"_types", "_check"},
     "statistics": {"_types", "_check"},
+    "units": {"_check"},
     "losses": {"_types", "_check", "readout", "losses"},
     "data": {"_types", "_check", "_hdf5", "data"},
     "neurons.equations": {"_types", "_check", "_state", "surrogate"},
@@ -78,7 +79,9 @@ MAY_IMPORT = {
     "nir": {*BASE, *NEURONS, "_hdf5", "nn", "nir"},
     "nir.reading": {*BASE, *NEURONS, "nn", "nir", "nir.reading"},
     "nir.writing": {*BASE, *NEURONS, "nn", "nir", "nir.writing"},
-    "models": {"_types", "_check", "engine", "neurons", "surrogate", "nn", "models"},
+    "models": {
+        *("_types", "_check", "engine", "neurons", "surrogate", "nn", "convert", "models"),
+    },
     "demo": {"", "data", "encode", "losses", "nn", "plot", "readout", "train", "demo"},
 }
 NO_FLAX = {
@@ -197,9 +200,22 @@ def test_importing_touches_no_device_and_changes_no_setting():
 
 
 SPACES = (
-    *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.statistics, js.cost),
-    *(js.field, js.neurons, js.convert, js.data, js.debug, js.learning, js.nir, js.plot, js.train),
+    *(js, js.nn, js.surrogate, js.encode, js.readout, js.losses, js.statistics, js.cost, js.units),
+    *(
+        js.field,
+        js.neurons,
+        js.convert,
+        js.data,
+        js.data.augment,
+        js.data.augment.frames,
+        js.debug,
+        js.learning,
+        js.nir,
+        js.plot,
+        js.train,
+    ),
     js.models,
+    *(js.data.augment, js.data.augment.frames),
     *(js.presets, js.presets.snntorch, js.presets.norse, js.presets.sinabs, js.presets.spyx),
     *(js.presets.bindsnet, js.presets.izhikevich, js.presets.loihi, js.presets.spikingjelly),
 )
@@ -220,7 +236,7 @@ def test_completion_shows_the_library_and_nothing_else(space):
         if name.startswith("_") or name == "jaxtyping" or value is js.Param:
             continue  # the import hook of the tests leaves the name of its own package
         if isinstance(value, types.ModuleType):
-            assert space in (js, js.presets)
+            assert space in (js, js.presets, js.data, js.data.augment)
             assert value.__name__ == f"{space.__name__}.{name}"
         elif hasattr(space, "__path__"):
             assert getattr(value, "__module__", type(value).__module__).startswith("jaxspike")

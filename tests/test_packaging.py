@@ -33,3 +33,21 @@ def test_the_citation_is_of_this_version():
     assert f"license: {PROJECT['license']}\n" in citation
     assert PROJECT["urls"]["Repository"] in citation
     assert PROJECT["authors"][0]["name"] in citation
+
+
+def test_the_changelog_has_this_version():
+    headings = re.findall(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", js.__version__]
+
+
+def test_links_of_the_readme_are_absolute_on_pypi():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    text = (ROOT / "README.md").read_text()
+    for rule in pyproject["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"][
+        "substitutions"
+    ]:
+        text = re.sub(rule["pattern"], rule["replacement"], text)
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(targets) > 20
+    assert all(target.startswith(("https://", "#")) for target in targets)
+    assert "![Two copies of a grid" in text and "(https://raw.githubusercontent.com/" in text

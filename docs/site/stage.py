@@ -117,6 +117,9 @@ def stage(target):
             out.write_text(translate((ROOT / path).read_text(), path, places))
     for picture in (*(ROOT / "docs").glob("*.png"), *(ROOT / "docs").glob("*.svg")):
         shutil.copy(picture, target)
+    live = target / "live.md"
+    widget = "```{raw} html\n" + (SITE / "live" / "live.html").read_text() + "```\n"
+    live.write_text(live.read_text().replace("<!-- live -->\n", widget))
     start, listed = target / "index.md", "\n".join(f"notebooks/{p.stem}" for p in notebooks())
     text = start.read_text().replace("<!-- gallery -->\n", grid(gallery(target)))
     start.write_text(text.replace("<!-- notebooks -->", listed))

@@ -117,7 +117,9 @@ def to_torch(
     """
     out: dict[str, np.ndarray] = {}
     for name, slots in _layers("to_torch", net, shape, channels or {}, False).items():
-        out |= {".".join((*name, key)): slot.value for key, slot in slots.items()}
+        # safetensors writes the memory of an array, whatever its strides
+        arrays = {key: np.asarray(slot.value, order="C") for key, slot in slots.items()}
+        out |= {".".join((*name, key)): array for key, array in arrays.items()}
         if "running_mean" in slots:
             out[".".join((*name, "num_batches_tracked"))] = np.zeros((), np.int64)
     return out

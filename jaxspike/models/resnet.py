@@ -1,7 +1,6 @@
 """What residual networks share: stem, stages of blocks and head, and the layers of a block."""
 
 import functools
-from collections.abc import Callable
 from typing import ClassVar
 
 from flax import nnx
@@ -9,10 +8,9 @@ from flax import nnx
 from .._check import one_of
 from .._types import Array, Tree
 from ..nn import MaxPool, Sequential, SpikingModule
-from .building_blocks import Prototype, check_sizes, conv, copy_of, norm
+from .building_blocks import NewNeuron, Prototype, check_sizes, conv, copy_of, norm
 
 STAGES = "layer1", "layer2", "layer3", "layer4"
-NewNeuron = Callable[[], SpikingModule]
 
 
 class ResNet(SpikingModule):

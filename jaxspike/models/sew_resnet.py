@@ -7,8 +7,8 @@ from flax import nnx
 from .._check import one_of
 from .._types import Array, Tree
 from ..nn import SpikingModule
-from .building_blocks import IF_ATAN, Prototype
-from .resnet import BasicBlock, Bottleneck, NewNeuron, ResNet
+from .building_blocks import IF_ATAN, NewNeuron, Prototype
+from .resnet import BasicBlock, Bottleneck, ResNet
 
 CONNECT: dict[str, Callable[[Array, Array], Array]] = {
     "add": lambda x, y: x + y,

@@ -32,6 +32,12 @@ from .li import LI as LI, LIState as LIState
 from .liaf import LIAF as LIAF, LIAFState as LIAFState
 from .lif import LIF as LIF, LIFState as LIFState
 from .masked_psn import MaskedPSN as MaskedPSN
+from .noise import (
+    MembraneNoise as MembraneNoise,
+    NoiseState as NoiseState,
+    Stochastic as Stochastic,
+    reseed as reseed,
+)
 from .psn import PSN as PSN
 from .qif import QIF as QIF, QIFState as QIFState
 from .quantized import Quantized as Quantized

@@ -33,6 +33,7 @@ from .layers import (
     ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,
     TokenQKAttention as TokenQKAttention,
     Upsample as Upsample,
+    Voting as Voting,
     WSConv as WSConv,
     WSLinear as WSLinear,
     fold_time as fold_time,

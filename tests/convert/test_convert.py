@@ -191,6 +191,13 @@ def test_the_inverse(loaded):
         np.testing.assert_array_equal(back[key], value)
 
 
+def test_the_arrays_of_the_inverse_can_be_written_as_they_are():
+    net = js.nn.Sequential(conv(3, 4, (3, 3)), linear(4, 2), js.nn.Spiking(js.LIF(), learn="tau"))
+    arrays = js.convert.to_torch(net)
+    assert all(a.flags["C_CONTIGUOUS"] for a in arrays.values())
+    assert arrays["2.w"].shape == ()
+
+
 def transposed(**kwargs):
     return nnx.Sequential(
         nnx.ConvTranspose(3, 5, (2, 3), padding="VALID", rngs=nnx.Rngs(0), **kwargs)

@@ -12,6 +12,8 @@ import wave
 import numpy as np
 import pytest
 
+import jaxspike as js
+
 ROOT = pathlib.Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 
@@ -92,6 +94,50 @@ def test_digits_without_labels(tmp_path):
     assert re.fullmatch(r"test accuracy \d+\.\d\d % after 30 images", last)
 
 
+def cifar10(folder):
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        records = RNG.integers(0, 256, (8, 1 + 3 * 32 * 32), np.uint8)
+        records[:, 0] = np.arange(8)
+        records.tofile(folder / f"{name}.bin")
+
+
+def cifar10_dvs(folder):
+    for kind in ("airplane", "bird"):
+        (folder / kind).mkdir()
+        for i in range(10):  # one to test
+            address = RNG.integers(0, 2**15, 40).astype(">u4")
+            time = np.arange(40).astype(">u4")
+            events = np.stack([address, time], 1).tobytes()
+            (folder / kind / f"{i}.aedat").write_bytes(b"#!AER-DAT2.0\r\n" + events)
+
+
+def dvs128_gesture(folder):
+    for part in ("train", "test"):
+        packet = np.array([1, 8, 4, 0, 60, 60, 60], "<u4").tobytes()
+        x, y = RNG.integers(0, 128, (2, 60))
+        events = np.stack([x << 17 | y << 2 | 3, np.arange(60)], 1).astype("<u4").tobytes()
+        content = b"#!AER-DAT3.1\r\n#!END-HEADER\r\n" + packet + events
+        (folder / f"{part}.aedat").write_bytes(content)
+        table = "".join(f"{i + 1},{10 * i},{10 * i + 10}\n" for i in range(6))
+        table = f"class,startTime_usec,endTime_usec\n{table}"
+        (folder / f"{part}_labels.csv").write_text(table)
+        (folder / f"trials_to_{part}.txt").write_text(f"{part}.aedat\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", [cifar10, cifar10_dvs, dvs128_gesture], ids=lambda f: f.__name__)
+def test_any_network_on_files_of_the_user(tmp_path, data):
+    data(tmp_path)
+    small = ["--batch", "2", "--steps", "2", "--arguments", '{"width": 1}']
+    saved = tmp_path / "saved"
+    options = [data.__name__, "conv_net", "--data", tmp_path, *small, "--save", saved]
+    assert re.match(r"seed 0: test accuracy \d", run_script("train_model", *options))
+    (name,) = js.models.list(saved)
+    card = js.models.card(name, saved)
+    assert card["data"] == data.__name__ and 0 <= card["accuracy"] <= 100
+    assert js.models.load(name, saved)[0].kernel.shape[-1] == 1
+
+
 def run_script(script, *options):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / f"{script}.py", "--epochs", "1", *options],
@@ -110,6 +156,17 @@ def test_accuracy_against_operations(tmp_path):
     free, priced = (int(n.replace(",", "")) for n in counts)
     assert priced < free
     assert (tmp_path / "front.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_trained_networks_with_spikes(tmp_path):
+    images(tmp_path)
+    options = ["--data", tmp_path, "--net", "cnn", "--batch", "10", "--save", tmp_path / "weights"]
+    out = run_script("convert_ann", *options)
+    head, _, *rows = out.split("\ncnn:\n")[1].strip().splitlines()
+    assert head.startswith("| recipe | T = 4 | T = 8 |") and len(rows) == 9
+    assert all(re.match(r"\| [^|]+ \| \d+\.\d\d ± 0\.00 \|", row) for row in rows)
+    assert len(list((tmp_path / "weights").glob("cnn-*-0.npz"))) == 2
 
 
 @pytest.mark.slow
@@ -153,3 +210,25 @@ def test_sweep(tmp_path):
     assert 5 < float(accuracies[1]) < float(accuracies[2])
     assert float(re.search(r"differ by up to ([\d.]+)%", out)[1]) < 5
     assert (tmp_path / "sweep.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_neuroscience(tmp_path):
+    small = ["--duration", "60", "--neurons", "500"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "examples" / "neuroscience.py",
+            *small,
+            "--write",
+            tmp_path / "n.npz",
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    rates = [float(r) for r in re.findall(r"([.\d]+) spikes per second", done.stdout)]
+    assert len(rates) == 2 and all(1 < rate < 30 for rate in rates)
+    with np.load(tmp_path / "n.npz") as data:
+        assert {"weights", "noise", "sources", "targets", "v", "duration"} <= set(data.files)

@@ -27,11 +27,14 @@ SLOW = {
     "from_snntorch.md": 2,
     "from_spyx.md": 2,
     "getting_started.md": 2,
+    "models.md": 20,
+    "neuroscience.md": 0,
     "own_layer.md": 3,
     "problems.md": 2,
     "silent.md": 4,
     "surrogates.md": 0,
     "sweeps.md": 0,
+    "time.md": 2,
     "two_walks.md": 0,
 }
 BOTH_ORDERS = {"index.md", "problems.md", "two_walks.md"}
@@ -45,6 +48,7 @@ PROMISES = {
     ],
     "silent.md": ["SILENT"],
     "surrogates.md": ["True"],
+    "time.md": ["sigma 0.5", "['Affine', 'Delay', 'Input', 'LIF', 'Output']"],
     "two_walks.md": ["layer ['tensor<400x16xf32>', 'tensor<400x8xf32>']"],
 }
 ELSEWHERE = {  # need files, optional packages or devices

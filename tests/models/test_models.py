@@ -1,15 +1,38 @@
 """The networks of `js.models` are those of SpikingJelly: the same sizes, and the same spikes."""
 
+import functools
+
+import golden_files
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
+from golden_weights import digest, sample, state_dict, uniform
 
 import jaxspike as js
 
-PARAMETERS = {
+GOLDEN, INFO = golden_files.load("spikingjelly_models.npz")
+T, N = 3, 2
+M = js.models
+PARAMETERS = {  # of the defaults; SpikingJelly's, without the running statistics
     "sew_resnet18": 11_689_512,
     "sew_resnet34": 21_797_672,
     "sew_resnet50": 25_557_032,
+    "spiking_resnet18": 11_689_512,
+    "spiking_resnet34": 21_797_672,
+    "spiking_resnet50": 25_557_032,
+    "ms_resnet18": 11_693_736,
+    "ms_resnet34": 21_801_896,
+    "max_resnet18": 12_502_090,
+    "spiking_vgg11": 132_863_336,
+    "spiking_vgg16": 138_357_544,
+    "mnist_net": 13_201_128,
+    "fashion_mnist_net": 13_201_128,
+    "nmnist_net": 17_134_440,
+    "cifar10_net": 36_720_492,
+    "cifar10_dvs_net": 4_691_818,
+    "dvs_gesture_net": 1_698_933,
     "spikformer_ti": 4_400_392,
     "spikformer_cifar10": 9_310_906,
     "sdt_8_384": 16_816_744,
@@ -17,37 +40,207 @@ PARAMETERS = {
     "maxformer_10_384": 16_236_616,
     "maxformer_cifar": 6_602_932,
 }
+SMALL = {"hidden": 16, "width": 4}
+NETS = {
+    "sew_resnet18": (M.sew_resnet18, {"width": 4}),
+    "sew_resnet18_and": (M.sew_resnet18, {"width": 4, "connect": "and", "stem": "small"}),
+    "sew_resnet34_iand": (M.sew_resnet34, {"width": 4, "connect": "iand"}),
+    "sew_resnet50_iand": (M.sew_resnet50, {"width": 2, "connect": "iand"}),
+    "spiking_resnet18": (M.spiking_resnet18, {"width": 4}),
+    "spiking_resnet50": (M.spiking_resnet50, {"width": 2}),
+    "ms_resnet18": (M.ms_resnet18, {"width": 4}),
+    "max_resnet18": (M.max_resnet18, {"width": 4}),
+    "spiking_vgg11": (M.spiking_vgg11, SMALL),
+    "spiking_vgg16_bn": (M.spiking_vgg16, {**SMALL, "batch_norm": True}),
+    "mnist_net": (M.mnist_net, {**SMALL, "size": (8, 8)}),
+    "nmnist_net": (M.nmnist_net, {**SMALL, "size": (9, 9)}),
+    "cifar10_net": (M.cifar10_net, {**SMALL, "size": (8, 8)}),
+    "cifar10_dvs_net": (M.cifar10_dvs_net, {**SMALL, "size": (16, 16)}),
+    "dvs_gesture_net": (M.dvs_gesture_net, {**SMALL, "size": (32, 32)}),
+    "spiking_mlp": (M.spiking_mlp, {"in_features": 12, "hidden": (16,)}),
+}
+GRADIENTS = [n for n in NETS if n not in ("sew_resnet34_iand", "spiking_resnet50")]
+STEPS = "sew_resnet18", "sew_resnet50_iand", "spiking_resnet18", "max_resnet18", "cifar10_net"
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+def slow_but(names, of):
+    """The names ``of``, all but some of which are for the slow tests."""
+    return [n if n in names else pytest.param(n, marks=pytest.mark.slow) for n in of]
+
+
+@pytest.mark.parametrize("name", slow_but({"ms_resnet18", "dvs_gesture_net"}, PARAMETERS))
 def test_number_of_parameters(name):
-    net = nnx.eval_shape(lambda: getattr(js.models, name)(rngs=nnx.Rngs(0)))
+    net = nnx.eval_shape(lambda: getattr(M, name)(rngs=nnx.Rngs(0)))
     assert sum(p.size for p in jax.tree.leaves(nnx.state(net, nnx.Param))) == PARAMETERS[name]
 
 
+def channels_last(x):
+    return np.moveaxis(x, 2, -1) if x.ndim > 3 else x
+
+
+@functools.cache
+def loaded(name):
+    """A network with the weights of the golden file, and its input."""
+    make, options = NETS[name]
+    seed, gain = INFO[name]["seed"], INFO[name]["gain"]
+    classes = 11 if name == "dvs_gesture_net" else 10
+    net = make(classes, **options, rngs=nnx.Rngs(0))
+    x_seq = channels_last(uniform((T, N, *INFO[name]["shape"]), seed, 1.5))
+    shape = x_seq.shape[1:]
+    shapes = {key: a.shape for key, a in js.convert.to_torch(net, shape).items()}
+    assert digest(shapes) == INFO[name]["digest"]  # the names of SpikingJelly
+    net = js.convert.from_torch(net, state_dict(shapes, seed, gain), shape)
+    net.eval()
+    return net, x_seq
+
+
+def spikes_of(name, records):
+    """Check the spikes of every layer."""
+    found = {path: record["output"] for path, record in records.items()}
+    assert list(found) == list(INFO[name]["rates"])
+    for path, spikes in found.items():
+        assert set(np.unique(spikes)) <= {0, 1}
+        bits = np.packbits(np.asarray(spikes).astype(bool))
+        np.testing.assert_array_equal(bits, GOLDEN[f"{name}/{path}"], err_msg=path)
+
+
+def output_of(name, y):
+    want = GOLDEN[f"{name}:y"]
+    y = y.mean(0) if want.ndim < y.ndim else y  # the time average of MS-ResNet
+    np.testing.assert_allclose(y, want, atol=1e-6 * max(1, np.abs(want).max()), rtol=0)
+
+
+@pytest.mark.parametrize("name", slow_but({"sew_resnet18", "mnist_net"}, NETS))
+def test_spikes_of_a_sequence(name):
+    net, x_seq = loaded(name)
+
+    @nnx.jit
+    def run(net, xs):
+        return js.debug.record(net, net.init_state(xs.shape[1:]), xs)[1:]
+
+    y, records = run(net, x_seq)
+    spikes_of(name, records)
+    output_of(name, y)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEPS)
+def test_spikes_of_steps(name):
+    net, x_seq = loaded(name)
+
+    @nnx.jit
+    def run(net, state, x):
+        return js.debug.record(net, state, x)
+
+    state, ys, records = net.init_state(x_seq.shape[1:]), [], []
+    for x in x_seq:
+        state, y, record = run(net, state, x)
+        ys.append(y)
+        records.append(record)
+    spikes_of(name, jax.tree.map(lambda *leaves: jnp.stack(leaves), *records))
+    output_of(name, jnp.stack(ys))
+
+
+@pytest.mark.parametrize("name", slow_but({"mnist_net"}, GRADIENTS))
+def test_gradients_of_training(name):
+    net, x_seq = loaded(name)
+    net = nnx.clone(net)
+    net.train()
+    for _, module in nnx.iter_modules(net):
+        if isinstance(module, js.nn.Dropout):
+            module.rate = 0.0
+    shape = GOLDEN[f"{name}:y"].shape
+    weights = uniform(shape, INFO[name]["seed"] + 1)
+
+    @nnx.jit
+    @nnx.value_and_grad
+    def loss(net):
+        y = net(net.init_state(x_seq.shape[1:]), x_seq)[1]
+        return ((y.mean(0) if len(shape) < y.ndim else y) * weights).sum()
+
+    value, grads = loss(net)
+    np.testing.assert_allclose(value, GOLDEN[f"{name}:loss"], rtol=1e-5)
+    params = nnx.state(net, nnx.Param)
+    nnx.update(net, jax.tree.map(lambda p, g: g, params, grads))  # to name and to transpose them
+    found = js.convert.to_torch(net, x_seq.shape[1:])
+    found = [a for key, a in sorted(found.items()) if "running" not in key and "num_" not in key]
+    golden = GOLDEN[f"{name}:grads"]
+    largest = golden[:, -1].max()
+    for got, want in zip(found, golden, strict=True):
+        # the gradient of a bias before a normalization is 0, and that of the others is not
+        atol = max(1e-5 * want[-1], 1e-6 * largest)
+        np.testing.assert_allclose(sample(got), want, rtol=0, atol=atol)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sew_resnet18", "ms_resnet18", "spiking_vgg16_bn", "mnist_net"])
+def test_fused_normalizations_give_the_same_spikes(name):
+    net, x_seq = loaded(name)
+    fused = js.nn.fuse_conv_bn(net)
+    assert not any(isinstance(m, nnx.BatchNorm) for _, m in nnx.iter_modules(fused))
+
+    @nnx.jit
+    def run(net, xs):
+        return js.debug.record(net, net.init_state(xs.shape[1:]), xs)[1:]
+
+    y, records = run(fused, x_seq)
+    spikes_of(name, records)
+    output_of(name, y)
+
+
 @pytest.mark.parametrize(
-    "arguments, error, message",
+    "make, arguments, error, message",
     [
-        ({"width": 0}, ValueError, "`sew_resnet18(width=...)` must be at least 1, got 0."),
         (
+            M.sew_resnet18,
+            {"width": 0},
+            ValueError,
+            "`sew_resnet18(width=...)` must be at least 1, got 0.",
+        ),
+        (
+            M.sew_resnet18,
             {"connect": "ADD"},
             ValueError,
             "`sew_resnet18(connect=...)` must be one of ('add', 'and', 'iand'), got 'ADD'.",
         ),
         (
+            M.ms_resnet18,
             {"stem": "big"},
             ValueError,
-            "`sew_resnet18(stem=...)` must be one of ('imagenet', 'small'), got 'big'.",
+            "`ms_resnet18(stem=...)` must be one of ('imagenet', 'small'), got 'big'.",
         ),
         (
+            M.spiking_mlp,
             {"neuron": js.LIF},
             TypeError,
-            "`sew_resnet18(neuron=...)` must be a neuron or a layer of neurons, got "
+            "`spiking_mlp(neuron=...)` must be a neuron or a layer of neurons, got "
             "<class 'jaxspike.neurons.lif.LIF'>. Give an instance, such as `jaxspike.LIF()`.",
+        ),
+        (
+            M.dvs_gesture_net,
+            {"size": (64, 16)},
+            ValueError,
+            "`dvs_gesture_net(size=...)` must be at least 32 on each side, got (64, 16).",
+        ),
+        (
+            js.nn.Voting(3),
+            {},
+            ValueError,
+            "`Voting(size=...)` must divide the last axis of (2, 4), got 3.",
         ),
     ],
 )
-def test_errors(arguments, error, message):
+def test_errors(make, arguments, error, message):
     with pytest.raises(error) as e:
-        js.models.sew_resnet18(**{"width": 2, **arguments}, rngs=nnx.Rngs(0))
+        if isinstance(make, nnx.Module):
+            make(jnp.ones((2, 4)))
+        else:
+            make(**arguments, rngs=nnx.Rngs(0))
     assert str(e.value) == message
+
+
+def test_every_place_gets_a_copy_of_the_neuron():
+    neuron = js.nn.Spiking(js.LIF(), learn=("tau",))
+    net = M.spiking_mlp(3, 4, hidden=(5,), neuron=neuron, rngs=nnx.Rngs(0))
+    net[1].tau_raw[...] = jnp.asarray(2.0)
+    assert net[3].neuron.tau == neuron.neuron.tau == 2.0 != net[1].neuron.tau

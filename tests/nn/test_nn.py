@@ -72,6 +72,7 @@ LAYERS = {
             nnx.LayerNorm(96, rngs=RNGS),
             jax.nn.relu,
             js.LI(),
+            js.nn.Voting(2),
         ),
         IMAGE,
     ),

@@ -1,0 +1,195 @@
+"""Any network of js.models on any of seven data sets; --save writes what js.models.load reads.
+
+    python examples/train_model.py mnist conv_net --data FOLDER --arguments '{"width": 16}'
+    python examples/train_model.py cifar10 sew_resnet18 --data FOLDER \
+        --arguments '{"stem": "small", "width": 16}' --steps 4 --epochs 50 --save FOLDER
+
+mnist and fashion_mnist read what examples/images.py reads, nmnist and spoken_digits what the
+examples of these names read. cifar10 reads the "binary version", data_batch_1.bin to
+data_batch_5.bin and test_batch.bin. cifar10_dvs reads one folder of .aedat files per class, the
+first tenth of which are the test set. dvs128_gesture reads the .aedat files with their labels and
+the lists trials_to_train.txt and trials_to_test.txt. The last three were never run on the whole
+data set.
+
+--save writes the weights and a card with the accuracy, the firing rates, and the operations and the
+energy of some test samples.
+"""
+
+import functools
+import hashlib
+import inspect
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import images
+import jax
+import jax.numpy as jnp
+import nmnist
+import numpy as np
+import spoken_digits
+from safetensors.numpy import save_file
+from training import arguments, run
+
+import jaxspike as js
+
+VECTORS = {"spiking_mlp", "recurrent_net"}  # networks that take features, not images
+METERED = 16  # test samples, whose operations are counted
+LICENSES = {
+    "mnist": "CC BY-SA 3.0",
+    "fashion_mnist": "MIT",
+    "nmnist": "CC BY-SA 4.0",
+    "spoken_digits": "CC BY-SA 4.0",
+    "cifar10": "not stated",
+    "cifar10_dvs": "CC BY 4.0",
+    "dvs128_gesture": "CC BY 4.0",
+}
+
+
+def cifar10(folder):
+    """Images ``[N, 32, 32, 3]``, normalized, and labels, of the training set and the test set."""
+    parts = [f"data_batch_{i}.bin" for i in range(1, 6)], ["test_batch.bin"]
+    for names in parts:
+        records = np.concatenate([np.fromfile(folder / name, np.uint8) for name in names])
+        records = records.reshape(-1, 1 + 3 * 32 * 32)  # a label, then red, green and blue
+        x = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) / np.float32(255)
+        mean, deviation = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+        yield (x - np.float32(mean)) / np.float32(deviation), records[:, 0].astype(np.int32)
+
+
+def cifar10_dvs(folder, steps):
+    """Frames ``[N, T, 128, 128, 2]`` and labels, of the training set and the test set."""
+    parts = [], []
+    for label, kind in enumerate(sorted(path for path in folder.iterdir() if path.is_dir())):
+        files = sorted(kind.glob("*.aedat"))
+        for i, file in enumerate(files):
+            events = js.data.read_cifar10_dvs(file)
+            parts[i < len(files) // 10].append((_frames(events, steps), label))
+    return [tuple(map(np.stack, zip(*part, strict=True))) for part in parts]
+
+
+def dvs128_gesture(folder, steps):
+    """Frames ``[N, T, 128, 128, 2]`` and labels, of the training set and the test set."""
+    for part in ("train", "test"):
+        frames, labels = [], []
+        for name in (folder / f"trials_to_{part}.txt").read_text().split():
+            gestures, found = js.data.read_dvs128_gesture(folder / name)
+            frames += [_frames(events, steps) for events in gestures]
+            labels += list(found)
+        yield np.stack(frames), np.array(labels, np.int32)
+
+
+def _frames(events, steps):
+    return js.data.to_frames(events, (128, 128), steps=steps, split_by="count").astype(np.float32)
+
+
+def crop(key, x, train, steps):
+    """Images as constant currents; in training shifted by up to 4 pixels and mirrored."""
+    if train:
+        to_move, to_flip = jax.random.split(key)
+        mirror = jax.random.bernoulli(to_flip, 0.5, (len(x), 1, 1, 1))
+        x = jnp.where(mirror, x[:, :, ::-1], x)
+        move = jax.random.randint(to_move, (len(x), 2), 0, 9)
+        wide = jnp.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0)))
+        x = jax.vmap(lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), (32, 32, 3)))(
+            wide, move
+        )
+    return js.encode.direct(x, steps)
+
+
+def time_first(key, x, train):
+    """Recordings ``[T, N, *]``."""
+    return x.swapaxes(0, 1)
+
+
+def data_set(options):
+    """Training set, test set, encoding, and the number of classes."""
+    folder, name, steps = options.data, options.data_set, options.steps
+    if name in ("mnist", "fashion_mnist"):
+        encode = functools.partial(images.encode, shift=options.shift, flip=options.flip)
+        return *images.read(folder), encode, 10
+    if name == "nmnist":
+        return *(nmnist.read(folder, part) for part in ("train", "test")), nmnist.encode, 10
+    if name == "spoken_digits":
+        return *spoken_digits.read(folder), spoken_digits.encode, 10
+    if name == "cifar10":
+        return *cifar10(folder), functools.partial(crop, steps=steps), 10
+    read = cifar10_dvs if name == "cifar10_dvs" else dvs128_gesture
+    return *read(folder, steps), time_first, 10 if name == "cifar10_dvs" else 11
+
+
+def make_of(name, chosen, classes, shape):
+    """The constructor of a network for one step of input of ``shape``, with its arguments."""
+    make = getattr(js.models, name)
+    known = {"classes": classes, "in_features": shape[-1]}
+    if "size" in inspect.signature(make).parameters:
+        known["size"] = tuple(shape[1:3])
+    return functools.partial(make, **known | chosen)
+
+
+def save(net, make, shape, seed, x_seq, about, path):
+    """Write the weights, and a card with what is known of them."""
+    net.eval()
+    x_seq = jnp.asarray(x_seq, jnp.float32)
+    state = net.init_state(x_seq.shape[1:])
+    meter = js.cost.operations(net, state, x_seq)
+    rates = js.debug.firing_rates(net, state, x_seq).layers
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = path.with_suffix(".safetensors")
+    save_file(js.convert.to_torch(net, shape), weights)
+    counts = {kind: round(getattr(meter, kind) / meter.samples) for kind in ("ac", "multi", "mac")}
+    card = {
+        "format": 1,
+        "jaxspike": js.__version__,
+        "jax": jax.__version__,
+        "model": make.func.__name__,
+        "arguments": make.keywords,
+        "shape": shape,
+        "steps": len(x_seq),
+        "readout": "rate",
+        "seed": seed,
+        **about,
+        "firing_rates": {name: round(layer.rate, 4) for name, layer in rates.items()},
+        "operations": counts,
+        "energy_pj": round(js.cost.energy(meter).total, 1),
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def main():
+    """Read the command line, train, report, save."""
+    parser = arguments(__doc__, epochs=10, batch=64, lr=2e-3)
+    parser.add_argument("data_set", choices=LICENSES)
+    parser.add_argument("model", help="a function of js.models, such as conv_net")
+    parser.add_argument("--arguments", type=json.loads, default={}, help="its arguments, in JSON")
+    parser.add_argument("--steps", type=int, default=10, help="of cifar10 and the two DVS sets")
+    parser.add_argument("--shift", type=int, default=0, help="shift mnist by up to so many pixels")
+    parser.add_argument("--flip", action="store_true", help="mirror half of mnist in training")
+    parser.add_argument("--save", type=Path, help="folder for the weights and the card of a seed")
+    options = parser.parse_args()
+    train, test, encode, classes = data_set(options)
+
+    def flat(key, x, train):
+        x_seq = encode(key, x, train)
+        return x_seq.reshape(*x_seq.shape[:2], -1)
+
+    encode = flat if options.model in VECTORS else encode
+    x_seq = encode(jax.random.key(0), jnp.asarray(test[0][:METERED]), False)
+    shape = (1, *x_seq.shape[2:])
+    make = make_of(options.model, options.arguments, classes, shape)
+
+    def done(seed, net, score, epochs):
+        if options.save:
+            about = {"command": shlex.join(["python", *sys.argv]), "data": options.data_set}
+            about |= {"license": LICENSES[options.data_set]}
+            about |= {"epochs": epochs, "accuracy": round(100 * score.accuracy, 2)}
+            name = f"{options.data_set}_{options.model}_{seed}"
+            save(net, make, shape, seed, x_seq, about, options.save / name)
+
+    run(options, lambda rngs: make(rngs=rngs), train, test, encode, done=done)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""A small convolutional network, for images of 28 x 28 pixels or so."""
+
+from flax import nnx
+
+from .._check import one_of
+from .._types import Shape
+from ..neurons import LIF
+from ..nn import AvgPool, Dropout, Flatten, MaxPool, Sequential
+from .building_blocks import Prototype, check_sizes, copy_of, pooled_size
+
+CONV_LIF = LIF(tau=2.0, decay_input=False)
+
+
+def conv_net(
+    classes: int = 10,
+    in_features: int = 1,
+    *,
+    width: int = 16,
+    size: Shape = (28, 28),
+    pool: str = "max",
+    dropout: float = 0.0,
+    neuron: Prototype = CONV_LIF,
+    rngs: nnx.Rngs,
+) -> Sequential:
+    """Three convolutions, each with a batch normalization and neurons, and a linear layer.
+
+    A pooling of size 2 follows the first two convolutions, or all three of them if ``pool`` is
+    ``"avg"``, as for events, whose images are larger.
+
+    It maps one step ``[N, H, W, in_features]`` to ``[N, classes]``, and a sequence ``[T, N, H, W,
+    in_features]`` to ``[T, N, classes]``: currents, to be averaged over time
+    (`jaxspike.readout.rate`).
+
+    Args:
+        classes: Number of outputs.
+        in_features: Channels of the images.
+        width: Channels of the first convolution; the others have twice as many.
+        size: Height and width of the images.
+        pool: ``"max"`` or ``"avg"``.
+        dropout: Probability to drop an input of the linear layer in training.
+        neuron: The neuron of all layers, or a layer of neurons; every place gets a copy.
+        rngs: Source of keys for the weights and for the dropout.
+
+    Raises:
+        TypeError: If a size is not an integer, or ``neuron`` is not a neuron.
+        ValueError: If a size is below 1, ``size`` is too small for the poolings, ``pool`` is
+            something else, or ``dropout`` is not in [0, 1).
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> net = js.models.conv_net(10, width=4, rngs=nnx.Rngs(0))
+        >>> state, y = net(net.init_state((2, 28, 28, 1)), jnp.ones((4, 2, 28, 28, 1)))
+        >>> y.shape
+        (4, 2, 10)
+    """
+    owner = "conv_net"
+    check_sizes(owner, classes=classes, in_features=in_features, width=width)
+    one_of(f"`{owner}(pool=...)`", pool, ("max", "avg"))
+    height, across = pooled_size(owner, size, 2 if pool == "max" else 3)
+    pooling = MaxPool((2, 2)) if pool == "max" else AvgPool((2, 2))
+
+    def block(inputs: int, outputs: int) -> tuple[nnx.Module, ...]:
+        return (
+            nnx.Conv(inputs, outputs, (3, 3), use_bias=False, rngs=rngs),
+            nnx.BatchNorm(outputs, momentum=0.9, rngs=rngs),
+            copy_of(owner, neuron),
+        )
+
+    return Sequential(
+        *block(in_features, width),
+        pooling,
+        *block(width, 2 * width),
+        pooling,
+        *block(2 * width, 2 * width),
+        *([pooling] if pool == "avg" else []),
+        Flatten(),
+        *([Dropout(dropout, rngs=rngs)] if dropout else []),
+        nnx.Linear(height * across * 2 * width, classes, rngs=rngs),
+    )

@@ -1,0 +1,129 @@
+"""Spiking VGG: plain stacks of convolutions, with neurons in the place of the activations."""
+
+import functools
+
+from flax import nnx
+
+from .._check import one_of
+from .._types import Array, Tree
+from ..nn import AdaptiveAvgPool, Dropout, Flatten, MaxPool, Sequential, SpikingModule
+from .building_blocks import IF_ATAN, Prototype, check_sizes, conv, copy_of, norm
+
+#: Width and number of the convolutions between two poolings.
+VGG11 = (1, 1), (2, 1), (4, 2), (8, 2), (8, 2)
+VGG16 = (1, 2), (2, 2), (4, 3), (8, 3), (8, 3)
+POOLED = 7
+
+
+def spiking_vgg11(
+    classes: int = 1000,
+    in_features: int = 3,
+    *,
+    width: int = 64,
+    hidden: int = 4096,
+    batch_norm: bool = False,
+    neuron: Prototype = IF_ATAN,
+    rngs: nnx.Rngs,
+) -> SpikingModule:
+    """Spiking VGG-11: eight convolutions and three linear layers.
+
+    Five times convolutions of size 3, each with a neuron, and a max pooling that halves the image;
+    the means over a grid of 7 x 7; two hidden linear layers with neurons and dropout, and a linear
+    layer. Images of at least 32 x 32.
+
+    It maps one step ``[N, H, W, in_features]`` to ``[N, classes]``, and a sequence ``[T, N, H, W,
+    in_features]`` to ``[T, N, classes]``: currents, to be averaged over time
+    (`jaxspike.readout.rate`).
+
+    Args:
+        classes: Number of outputs.
+        in_features: Channels of the images.
+        width: Channels of the first convolution; the others have 2, 4 and 8 times as many.
+        hidden: Neurons of each hidden linear layer.
+        batch_norm: Whether a batch normalization follows each convolution.
+        neuron: The neuron of all layers, or a layer of neurons; every place gets a copy.
+        rngs: Source of keys for the weights and for the dropout.
+
+    Raises:
+        TypeError: If a size is not an integer, or ``neuron`` is not a neuron.
+        ValueError: If a size is below 1, or ``batch_norm`` is not a boolean.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> net = js.models.spiking_vgg11(10, width=2, hidden=8, rngs=nnx.Rngs(0))
+        >>> state = net.init_state((2, 32, 32, 3))
+        >>> jnp.shape(state["features"][1].v)
+        (2, 32, 32, 2)
+
+    Source: Simonyan, Zisserman, "Very deep convolutional networks for large-scale image
+    recognition", ICLR 2015; SpikingJelly ``model.spiking_vgg.spiking_vgg11`` and
+    ``spiking_vgg11_bn``.
+    """
+    owner = "spiking_vgg11"
+    sizes = {"classes": classes, "in_features": in_features, "width": width, "hidden": hidden}
+    return SpikingVGG(owner, VGG11, sizes, batch_norm, neuron, rngs)
+
+
+def spiking_vgg16(
+    classes: int = 1000,
+    in_features: int = 3,
+    *,
+    width: int = 64,
+    hidden: int = 4096,
+    batch_norm: bool = False,
+    neuron: Prototype = IF_ATAN,
+    rngs: nnx.Rngs,
+) -> SpikingModule:
+    """Spiking VGG-16: `spiking_vgg11` with 2, 2, 3, 3 and 3 convolutions before the poolings."""
+    owner = "spiking_vgg16"
+    sizes = {"classes": classes, "in_features": in_features, "width": width, "hidden": hidden}
+    return SpikingVGG(owner, VGG16, sizes, batch_norm, neuron, rngs)
+
+
+class SpikingVGG(SpikingModule):
+    """Convolutions, a pooling to a grid of 7 x 7, and linear layers."""
+
+    def __init__(
+        self,
+        owner: str,
+        stages: tuple[tuple[int, int], ...],
+        sizes: dict[str, int],
+        batch_norm: bool,
+        neuron: Prototype,
+        rngs: nnx.Rngs,
+    ):
+        check_sizes(owner, **sizes)
+        one_of(f"`{owner}(batch_norm=...)`", batch_norm, (False, True))
+        new_neuron = functools.partial(copy_of, owner, neuron)
+        features: list[nnx.Module] = []
+        inputs, hidden = sizes["in_features"], sizes["hidden"]
+        for factor, depth in stages:
+            for _ in range(depth):
+                outputs = factor * sizes["width"]
+                features.append(conv(inputs, outputs, 3, bias=True, rngs=rngs))
+                if batch_norm:
+                    features.append(norm(outputs, rngs=rngs))
+                features.append(new_neuron())
+                inputs = outputs
+            features.append(MaxPool((2, 2)))
+        self.features = Sequential(*features)
+        self.avgpool = AdaptiveAvgPool((POOLED, POOLED))
+        self.flatten = Flatten()
+        linear = functools.partial(nnx.Linear, kernel_init=nnx.initializers.normal(0.01), rngs=rngs)
+        self.classifier = Sequential(
+            linear(POOLED**2 * inputs, hidden),
+            new_neuron(),
+            Dropout(0.5, rngs=rngs),
+            linear(hidden, hidden),
+            new_neuron(),
+            Dropout(0.5, rngs=rngs),
+            linear(hidden, sizes["classes"]),
+        )
+
+    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+        """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        features, x = self.features(state["features"], x)
+        x = self.flatten(self.avgpool(x))
+        classifier, x = self.classifier(state["classifier"], x)
+        return {"features": features, "classifier": classifier}, x
