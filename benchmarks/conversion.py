@@ -1,12 +1,14 @@
 """Converted networks beside SpikingJelly's: spikes first, then the time of 64 steps.
 
-    python -m benchmarks.conversion --rounds 9
+    export XLA_FLAGS=--xla_cpu_multi_thread_eigen=false OMP_NUM_THREADS=1
+    python -m benchmarks.conversion
 
 Both libraries convert the same ANN by the same recipe, the 99 % percentile per channel and half a
 threshold to start from, and run T steps of the same images. Their spikes are counted and their
 outputs compared before anything is timed. Then they take turns, each timed right after an untimed
-run of itself. A row has the median milliseconds, and the median of the ratios to the fastest of
-SpikingJelly's two step modes in the same round.
+run of itself, in seconds of CPU, which other programs on the machine hardly change; with the
+variables above, of one thread. A row has the median milliseconds, and how many times as fast as the
+faster of SpikingJelly's two step modes it is, the median over the rounds.
 """
 
 import argparse
@@ -141,11 +143,11 @@ def spikes(snn, x, steps):
 
 
 def time_of(program):
-    """The milliseconds of a call, right after another."""
+    """The milliseconds of CPU of a call, right after another."""
     jax.block_until_ready(program())
-    begin = time.perf_counter()
+    begin = time.process_time()
     jax.block_until_ready(program())
-    return 1e3 * (time.perf_counter() - begin)
+    return 1e3 * (time.process_time() - begin)
 
 
 def measure(path, channels, steps, batch, rounds):
@@ -180,9 +182,9 @@ def measure(path, channels, steps, batch, rounds):
 def main():
     """Read the command line, compare, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--spikingjelly", metavar="PYTHON", help="where it is installed")
     options = parser.parse_args()
     given = {"spikingjelly": options.spikingjelly} if options.spikingjelly else {}

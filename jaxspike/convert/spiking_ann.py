@@ -109,7 +109,8 @@ class SpikingANN(SpikingModule):
     def estimates(self, y_seq: Array, *, skip: int = 0) -> Array:
         """The output of the ANN as estimated after each step.
 
-        Rates are averaged over the steps so far; the output for signed spikes is a sum already.
+        Rates are averaged over the steps so far, in at least float32; the output for signed spikes
+        is a sum already.
 
         Args:
             y_seq: The outputs ``[T, N, *]``.
@@ -123,6 +124,7 @@ class SpikingANN(SpikingModule):
         y_seq = y_seq[skip:]
         if self.code == "signed":
             return y_seq
+        y_seq = y_seq.astype(jnp.promote_types(y_seq.dtype, jnp.float32))
         steps = jnp.arange(1, len(y_seq) + 1, dtype=y_seq.dtype)
         return jnp.cumsum(y_seq, 0) / steps.reshape(-1, *[1] * (y_seq.ndim - 1))
 

@@ -87,12 +87,10 @@ def test_rates_have_the_learned_threshold_and_count_the_levels(quantized):
     snn = js.convert.spiking(net, [x])
     for theta, act in zip(snn.thresholds, (net.act1, net.act2, net.act3), strict=True):
         np.testing.assert_array_equal(theta[...], act.threshold)
-    _, y, (z, *_) = run(snn, repeated(x, 4))
+    _, _, (z, *_) = run(snn, repeated(x, 4))
     np.testing.assert_array_equal(z.sum(0), levels_of(net, x)[0])  # T = levels, first layer
     assert 0.05 < z.mean() < 0.95
     np.testing.assert_allclose(snn.rate_limit(x, clip=False), net(x), atol=1e-5)
-    _, y, _ = run(snn, repeated(x, 512))
-    np.testing.assert_allclose(y.mean(0), snn.rate_limit(x), atol=0.3)
     assert abs(snn.rate_limit(x) - net(x)).max() > 0.5  # the limit of rates has no levels
 
 
@@ -110,54 +108,65 @@ def test_signed_counts_are_the_levels_of_the_ann(quantized):
     np.testing.assert_array_equal(y[bound - 1 :], repeated(net(x), 4))
     assert (y[3] != net(x)).any()
     np.testing.assert_array_equal(snn.estimates(y), y)
-    report = snn.report(x, steps=bound)
-    assert report.error == 0 and [row.error for row in report.activations] == [0, 0, 0]
-    np.testing.assert_allclose(report.activations[1].rate, abs(spikes[1][:bound]).mean(), rtol=1e-5)
 
 
-def test_signed_spikes_in_either_order_and_under_transformations(quantized):
-    net, x = quantized
-    snn = js.convert.signed_spiking(net, x)
-    x_seq = repeated(x, 14)
-    state = snn.init_state(x.shape)
+class Dense(nnx.Module):
+    """Two layers; softmax, if any, between them."""
+
+    def __init__(self, rngs, between=None):
+        self.fc1, self.fc2 = nnx.Linear(5, 6, rngs=rngs), nnx.Linear(6, 6, rngs=rngs)
+        self.act1, self.act2, self.between = js.nn.QCFS(4, 2.0), js.nn.QCFS(4, 2.0), between
+
+    def __call__(self, x):
+        h = self.act1(self.fc1(x))
+        return h + self.act2(3 * self.fc2(self.between(h) if self.between else h))
+
+
+X = jax.random.normal(KEY, (4, 5))
+
+
+def test_signed_spikes_in_either_order_and_under_transformations():
+    net = Dense(nnx.Rngs(0))
+    snn = js.convert.signed_spiking(net, X)
+    x_seq = repeated(X, 9)
+    state = snn.init_state(X.shape)
 
     @nnx.jit
     def ways(snn):
-        return (
-            js.scan(snn, state, x_seq, order="layer")[1],
-            js.scan(snn, state, x_seq, order="step")[1],
-            jax.vmap(lambda x: snn(snn.init_state((1, 4, 4, 2)), x[:, None])[1][:, 0], 1, 1)(x_seq),
-        )
+        orders = [js.scan(snn, state, x_seq, order=order)[1] for order in ("layer", "step")]
+        one = snn.init_state((1, 5))
+        return *orders, jax.vmap(lambda x: snn(one, x[:, None])[1][:, 0], 1, 1)(x_seq)
 
     layer, step, mapped = ways(snn)
-    np.testing.assert_array_equal(layer, step)
-    np.testing.assert_array_equal(layer, mapped)
+    for y in (layer, step, mapped):
+        np.testing.assert_allclose(y[-1], net(X), atol=1e-6)
+        np.testing.assert_allclose(y, layer, atol=1e-6)
 
     def loss(net):
-        return (net(x) ** 2).sum()
+        return (net(X) ** 2).sum()
 
     def last(snn):
         return (snn(state, x_seq)[1][-1] ** 2).sum()
 
     want, got = nnx.grad(loss)(net), nnx.jit(nnx.grad(last))(snn)
-    for name in ("fc1", "fc2"):  # at rest it is the gradient of the ANN, but for ties in pooling
-        np.testing.assert_allclose(got.ann[name].kernel, want[name].kernel, rtol=1e-4, atol=1e-4)
+    for name in ("fc1", "fc2"):  # at rest it is the gradient of the ANN
+        assert abs(want[name].kernel[...]).max() > 0.1
+        np.testing.assert_allclose(got.ann[name].kernel, want[name].kernel, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_softmax_between_quantized_activations_is_exact_too():
-    q = js.nn.QCFS(4, 2.0)
-    w = jax.random.normal(KEY, (3, 6, 6))
-
-    def net(x):
-        h = q(x @ w[0])
-        return q(jax.nn.softmax(3 * h @ w[1]) @ w[2])
-
-    x = jax.random.normal(KEY, (5, 6))
+    net = Dense(nnx.Rngs(0), jax.nn.softmax)
     with pytest.raises(ValueError, match=r"^`signed_spiking\(ann\)` must be affine between its"):
-        js.convert.signed_spiking(net, x)
-    snn = js.convert.signed_spiking(net, x, strict=False)
-    _, y, _ = run(snn, repeated(x, 9))
-    np.testing.assert_allclose(y[-1], net(x), atol=1e-5)
+        js.convert.signed_spiking(net, X)
+    snn = js.convert.signed_spiking(net, X, strict=False)
+    _, y, spikes = run(snn, repeated(X, 9))
+    np.testing.assert_allclose(y[-1], net(X), atol=1e-5)
+    report = snn.report(X, steps=9)
+    rows = report.activations
+    np.testing.assert_allclose([report.error, *(row.error for row in rows)], 0, atol=1e-5)
+    np.testing.assert_allclose([row.rate for row in rows], [abs(z).mean() for z in spikes])
+    assert report.analog == snn.islands and any("exp" in island for island in snn.islands)
 
 
 def test_errors(quantized):

@@ -1,9 +1,11 @@
 """The scripts in `examples/` train and report, on a few generated recordings in their formats."""
 
 import gzip
+import json
 import os
 import pathlib
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -46,17 +48,35 @@ def spoken_digits(folder):
                 file.writeframes(RNG.integers(-9999, 9999, 1000).astype("<i2").tobytes())
 
 
+def spoken_words(folder):
+    h5py = pytest.importorskip("h5py")
+    for part, n in (("train", 40), ("test", 20)):
+        with h5py.File(folder / f"shd_{part}.h5", "w") as file:
+            for name, kind in (("times", "f8"), ("units", "u2")):
+                rows = file.create_dataset(f"spikes/{name}", n, h5py.vlen_dtype(kind))
+                for i in range(n):
+                    values = RNG.uniform(0, 1, 300) if kind == "f8" else RNG.integers(0, 700, 300)
+                    rows[i] = values.astype(kind)
+            file["labels"] = np.arange(n) % 20
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "make", "options"),
     [
         ("images", images, ["--seeds", "0", "1"]),
         ("images", images, ["--net", "cnn", "--width", "2", "--shift", "1", "--flip"]),
-        ("images", images, ["--net", "online", "--credit", "local"]),
+        ("images", images, ["--net", "online-cnn", "--width", "2", "--credit", "local"]),
         ("nmnist", nmnist, []),
         ("spoken_digits", spoken_digits, []),
+        ("spoken_digits", spoken_digits, ["--credit", "local"]),
+        ("spoken_words", spoken_words, ["--delays", "--hidden", "8"]),
+        ("spoken_words", spoken_words, ["--neuron", "AdLIF", "--hidden", "8"]),
     ],
-    ids=["images-mlp", "images-cnn", "images-online", "nmnist", "spoken_digits"],
+    ids=[
+        *("images-mlp", "images-cnn", "images-online", "nmnist", "digits", "digits-online"),
+        *("spoken_words-delays", "spoken_words"),
+    ],
 )
 def test_it_trains_and_reports(tmp_path, script, make, options):
     make(tmp_path)
@@ -92,6 +112,45 @@ def test_digits_without_labels(tmp_path):
     assert [line.split()[0] for line in progress] == ["20", "30"]
     assert all(float(re.search(r"([.\d]+) spikes", line)[1]) > 1 for line in progress)
     assert re.fullmatch(r"test accuracy \d+\.\d\d % after 30 images", last)
+
+
+@pytest.mark.slow
+def test_evidence_accumulation(tmp_path):
+    out, figure = tmp_path / "errors.json", tmp_path / "errors.png"
+    small = ["--credit", "local", "none", "--iterations", "2", "--batch", "4", "--every", "1"]
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / "examples" / "evidence_accumulation.py", *small),
+            *("--out", out, "--figure", figure),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    rates = re.findall(r"^(?:e-prop|SLTT) [12]: error [\d.]+%, (\d+) Hz, \d+ s$", done.stdout, re.M)
+    assert len(rates) == 4 and all(1 < int(rate) < 50 for rate in rates)
+    assert {name: len(found) for name, found in json.loads(out.read_text()).items()} == {
+        "e-prop": 2,
+        "SLTT": 2,
+    }
+    assert figure.stat().st_size > 3000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+def test_words_are_made_in_the_format_of_shd(tmp_path):
+    code = (
+        "import pathlib, spoken_words as s; s.STYLES = s.STYLES[:1]; s.WORDS = {'de': ['acht']}; "
+        "s.make(pathlib.Path('words'), {'train': ('m1', 'f1'), 'test': ('m7',)})"
+    )
+    path = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
+    environment = {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment)
+    recordings, labels = js.data.read_shd(tmp_path / "words" / "shd_train.h5")
+    assert labels.tolist() == [0, 0]
+    assert all(500 < len(events.t) < 20_000 and events.x.max() < 700 for events in recordings)
+    assert any(map(np.any, (a[:500] != b[:500] for a, b in zip(*recordings, strict=True))))
 
 
 def cifar10(folder):

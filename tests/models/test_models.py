@@ -167,8 +167,9 @@ def test_gradients_of_training(name):
     golden = GOLDEN[f"{name}:grads"]
     largest = golden[:, -1].max()
     for got, want in zip(found, golden, strict=True):
-        # the gradient of a bias before a normalization is 0, and that of the others is not
-        atol = max(1e-5 * want[-1], 1e-6 * largest)
+        # normalizations over few values amplify rounding: SpikingJelly's own gradients in float32
+        # are off by up to 8e-6 of a parameter's largest; those of biases before them are 0
+        atol = max(1e-5 * want[-1], 3e-6 * largest)
         np.testing.assert_allclose(sample(got), want, rtol=0, atol=atol)
 
 
