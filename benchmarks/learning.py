@@ -6,9 +6,10 @@
 A program returns the loss and the gradient of a whole sequence, for a batch of 16. Gradients that
 must be equal are compared before anything is timed: those of a rule forward in time (`online`) and
 in reverse (`cut`), and those of braintrace. Then the programs take turns, in a different order each
-round, each timed right after an untimed run of itself. Memory is the temporary memory that XLA asks
-for, with T time steps and with ten times as many. Results go to ``results/LABEL/learning.json``,
-and `python -m benchmarks.table` makes the tables.
+round, each timed right after an untimed run of itself, in processor time, which other work on the
+machine disturbs less: give it one core (``taskset -c 0``). Memory is the temporary memory that XLA
+asks for, with T time steps and with ten times as many. Results go to
+``results/LABEL/learning.json``, and `python -m benchmarks.table` makes the tables.
 """
 
 import argparse
@@ -204,11 +205,11 @@ class Braintrace:
 
 
 def time_of(run, *args):
-    """The milliseconds of a call, right after another."""
+    """The milliseconds of processor time of a call, right after another."""
     jax.block_until_ready(run(*args))
-    begin = time.perf_counter()
+    begin = time.process_time()
     jax.block_until_ready(run(*args))
-    return 1e3 * (time.perf_counter() - begin)
+    return 1e3 * (time.process_time() - begin)
 
 
 def measure(name, steps, rounds, braintrace=None):

@@ -1,6 +1,6 @@
 """The networks of `examples/neuroscience.py` in Brian2, on the same connections and noise.
 
-In an environment of its own (`pip install brian2==2.9.0`, and a C++ compiler):
+In an environment of its own (`pip install brian2==2.9.0 'numpy<2.3'`, and a C++ compiler):
 
     python examples/neuroscience.py --write networks.npz
     brian/bin/python benchmarks/neuroscience_brian2.py networks.npz

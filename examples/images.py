@@ -68,6 +68,19 @@ def online(rngs, hidden=256):
     )
 
 
+def online_cnn(rngs, width):
+    """Two strided convolutions with such neurons: the traces are filtered images."""
+    neuron = js.LIF(tau=2.0, v_reset=None, decay_input=False, detach_reset=True)
+    return js.nn.Sequential(
+        nnx.Conv(1, width, (3, 3), 2, rngs=rngs),
+        neuron,
+        nnx.Conv(width, 2 * width, (3, 3), 2, rngs=rngs),
+        neuron,
+        js.nn.Flatten(),
+        nnx.Linear(49 * 2 * width, 10, rngs=rngs),
+    )
+
+
 def encode(key, x, train, shift, flip):
     """Images as constant currents; in training shifted by up to ``shift`` pixels and mirrored."""
     to_move, to_flip = jax.random.split(key)
@@ -86,8 +99,8 @@ def encode(key, x, train, shift, flip):
 def main():
     """Read the command line, train, report."""
     parser = arguments(__doc__, epochs=12, batch=128, lr=1e-3)
-    parser.add_argument("--net", choices=("mlp", "cnn", "online"), default="mlp")
-    parser.add_argument("--credit", choices=list(CREDITS), help="how --net online learns")
+    parser.add_argument("--net", choices=("mlp", "cnn", "online", "online-cnn"), default="mlp")
+    parser.add_argument("--credit", choices=list(CREDITS), help="how --net online* learns")
     parser.add_argument("--width", type=int, default=16, help="channels of the first convolution")
     parser.add_argument("--shift", type=int, default=0, help="shift images by up to so many pixels")
     parser.add_argument("--flip", action="store_true", help="mirror half of the training images")
@@ -96,8 +109,11 @@ def main():
     if options.net == "cnn":
         make = lambda rngs: js.models.conv_net(width=options.width, rngs=rngs)  # noqa: E731
         readout = js.readout.rate
-    if options.net == "online":
-        make, readout, learning = online, js.readout.rate, CREDITS[options.credit or "local"]
+    if options.net.startswith("online"):
+        readout, learning = js.readout.rate, CREDITS[options.credit or "local"]
+        make = online
+    if options.net == "online-cnn":
+        make = functools.partial(online_cnn, width=options.width)
     move = functools.partial(encode, shift=options.shift, flip=options.flip)
     run(options, make, *read(options.data), move, readout=readout, learning=learning)
 

@@ -10,12 +10,18 @@ sample_rate) works too. The accuracy is that of the last epoch on the whole test
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from training import arguments, run
 
 import jaxspike as js
 
 CHANNELS, STEPS, STEP = 64, 100, 10_000  # 100 time steps of 10 ms
 TEST_BELOW = 5
+CREDITS = {  # a loss at every step; "full" is backpropagation through time: one window
+    "full": js.learning.Online(credit=("full", "none"), window=STEPS),
+    "local": js.learning.Online(credit="local", window=STEPS // 4),
+    "none": js.learning.Online(credit="none", window=STEPS // 4),
+}
 
 
 def recordings(path):
@@ -50,6 +56,21 @@ def network(rngs):
     return js.models.recurrent_net(10, 2 * CHANNELS, rngs=rngs)
 
 
+def online(rngs, hidden=128):
+    """A layer of adaptive neurons, recurrent, and leaky readouts: the network of e-prop."""
+    damped = js.surrogate.Triangle(0.3)  # steeper ones make gradients explode in 100 steps
+    strong = nnx.initializers.variance_scaling(9.0, "fan_in", "normal")
+    return js.nn.Sequential(
+        nnx.Linear(2 * CHANNELS, hidden, use_bias=False, kernel_init=strong, rngs=rngs),
+        js.nn.Recurrent(
+            js.ALIF(surrogate=damped, detach_reset=True),
+            nnx.Linear(hidden, hidden, use_bias=False, rngs=rngs),
+        ),
+        nnx.Linear(hidden, 10, rngs=rngs),
+        js.LI(tau=20.0),
+    )
+
+
 def encode(key, x, train):
     """``[T, N, features]``; in training voices are shifted up or down by up to four channels."""
     x = x.swapaxes(0, 1)
@@ -62,8 +83,10 @@ def encode(key, x, train):
 def main():
     """Read the command line, train, report."""
     parser = arguments(__doc__, epochs=20, batch=64, lr=2e-3, weight_decay=1e-3)
+    parser.add_argument("--credit", choices=list(CREDITS), help="a smaller network learns online")
     options = parser.parse_args()
-    run(options, network, *read(options.data), encode)
+    make, learning = (online, CREDITS[options.credit]) if options.credit else (network, None)
+    run(options, make, *read(options.data), encode, learning=learning)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
     python examples/unsupervised_digits.py --data FOLDER --neurons 100 --images 60000
 
 FOLDER holds the four IDX files of MNIST, or is an .npz with x_train, y_train, x_test and y_test.
-Neurons inhibit each other, their thresholds rise with every spike, and the weights of each have a
-fixed sum. Labels are only used afterwards: a neuron is assigned the digit for which it spikes most
-in the last 10,000 training images. Weights and thresholds stay fixed during the test.
+Neurons inhibit each other, their thresholds rise with every spike and decay over hours, and the
+weights of each have a fixed sum. An image that causes fewer than five spikes is shown again, with
+more spikes of the input. Labels are only used afterwards: a neuron is assigned the digit for which
+it spikes most in the last 10,000 training images. Weights and thresholds stay fixed during the
+test.
 """
 
 import argparse
@@ -19,6 +21,8 @@ import jaxspike as js
 from jaxspike.demo.data import mnist
 
 STEPS, RATE = 250, 0.128  # steps of 1 ms; spikes per step of a white pixel
+REST, SLOW = 150, 1e7  # steps between images; time constant of the thresholds, in steps
+ENOUGH, BRIGHTER = 5, 0.5  # spikes of all neurons for an image; more of the input until then
 INHIBITION, TOTAL = 120.0, 78.4  # mV per spike of another neuron; sum of the weights of a neuron
 
 # in mV above rest: 13 to the threshold, which rises by 0.05 at each spike, and 5 after a spike
@@ -35,13 +39,31 @@ RULE = js.learning.STDP(
 
 def present(w, a, image, key, *, learn):
     """Show one image: the new weights and spike counts `a`, and the spikes of each neuron."""
+
+    def again(carry):
+        w, a, _, rate, key = carry
+        key, now = jax.random.split(key)
+        w, a, counts = present_at(rate, w, a, image, now, learn=learn)
+        if learn:
+            a = a * jnp.exp(-(STEPS + REST) / SLOW)
+        return w, a, counts, rate + BRIGHTER * RATE, key
+
+    def goes_on(carry):
+        return (carry[2].sum() < ENOUGH) & (carry[3] < 1)
+
+    start = w, a, jnp.zeros(w.shape[1]), jnp.asarray(RATE), key
+    return jax.lax.while_loop(goes_on, again, start)[:3]
+
+
+def present_at(rate, w, a, image, key, *, learn):
+    """Show one image once, with so many spikes per step of a white pixel."""
     n = w.shape[1]
     rest = NEURON.init_state((1, n))
     rest = rest._replace(neuron=rest.neuron._replace(a=a, v=jnp.zeros((1, n))))
 
     def step(carry, key):
         w, traces, state, last = carry
-        x = (jax.random.uniform(key, (1, image.size)) < RATE * image.ravel()).astype(jnp.float32)
+        x = (jax.random.uniform(key, (1, image.size)) < rate * image.ravel()).astype(jnp.float32)
         current = x @ w
         state, z = NEURON(state, current - INHIBITION * (last.sum() - last))
         z *= jax.nn.one_hot(jnp.argmax(z * (1 + current), -1), n)  # one neuron per step
@@ -72,7 +94,7 @@ def respond(w, a, images, key):
     """The spikes of each neuron for each image, without learning."""
     show = partial(present, w, a, learn=False)
     shown = images, jax.random.split(key, len(images))
-    return jax.lax.map(lambda shown: show(*shown)[2], shown, batch_size=100)
+    return jax.lax.map(lambda shown: show(*shown)[2], shown)
 
 
 def classify(counts, assigned):

@@ -1,6 +1,7 @@
 """The scripts in `examples/` train and report, on a few generated recordings in their formats."""
 
 import gzip
+import json
 import os
 import pathlib
 import re
@@ -65,14 +66,15 @@ def spoken_words(folder):
     [
         ("images", images, ["--seeds", "0", "1"]),
         ("images", images, ["--net", "cnn", "--width", "2", "--shift", "1", "--flip"]),
-        ("images", images, ["--net", "online", "--credit", "local"]),
+        ("images", images, ["--net", "online-cnn", "--width", "2", "--credit", "local"]),
         ("nmnist", nmnist, []),
         ("spoken_digits", spoken_digits, []),
+        ("spoken_digits", spoken_digits, ["--credit", "local"]),
         ("spoken_words", spoken_words, ["--delays", "--hidden", "8"]),
         ("spoken_words", spoken_words, ["--neuron", "AdLIF", "--hidden", "8"]),
     ],
     ids=[
-        *("images-mlp", "images-cnn", "images-online", "nmnist", "spoken_digits"),
+        *("images-mlp", "images-cnn", "images-online", "nmnist", "digits", "digits-online"),
         *("spoken_words-delays", "spoken_words"),
     ],
 )
@@ -110,6 +112,29 @@ def test_digits_without_labels(tmp_path):
     assert [line.split()[0] for line in progress] == ["20", "30"]
     assert all(float(re.search(r"([.\d]+) spikes", line)[1]) > 1 for line in progress)
     assert re.fullmatch(r"test accuracy \d+\.\d\d % after 30 images", last)
+
+
+@pytest.mark.slow
+def test_evidence_accumulation(tmp_path):
+    out, figure = tmp_path / "errors.json", tmp_path / "errors.png"
+    small = ["--credit", "local", "none", "--iterations", "2", "--batch", "4", "--every", "1"]
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / "examples" / "evidence_accumulation.py", *small),
+            *("--out", out, "--figure", figure),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    rates = re.findall(r"^(?:e-prop|SLTT) [12]: error [\d.]+%, (\d+) Hz, \d+ s$", done.stdout, re.M)
+    assert len(rates) == 4 and all(1 < int(rate) < 50 for rate in rates)
+    assert {name: len(found) for name, found in json.loads(out.read_text()).items()} == {
+        "e-prop": 2,
+        "SLTT": 2,
+    }
+    assert figure.stat().st_size > 3000
 
 
 @pytest.mark.slow
