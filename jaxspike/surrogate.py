@@ -106,8 +106,8 @@ def spike(x: Array, surrogate: Surrogate, *, strict: bool = False) -> Array:
 
     Source: Neftci, Mostafa, Zenke, "Surrogate gradient learning in spiking neural networks", 2019.
     """
-    x = surrogate.distance(_checked("spike", x, surrogate))
-    return _spike(x, surrogate, None, strict)
+    x = _checked("spike", x, surrogate)
+    return _spike(surrogate.distance(x), surrogate, None, strict)
 
 
 def spike_count(x: Array, most: int, surrogate: Surrogate) -> Array:

@@ -108,6 +108,7 @@ def test_event_mix_of_frames_has_the_weights_of_its_events():
     assert np.all((got == a) | (got == b)) and 0.05 < weight < 0.95
 
 
+@pytest.mark.slow
 def test_frames_are_dropped_in_the_shares_that_are_given():
     x = 10 * jnp.ones((20, 10, 8, 2))
 

@@ -35,6 +35,7 @@ def test_it_is_a_first_page():
 def test_it_counts_right():
     neurons = {n for n, v in vars(js).items() if inspect.isclass(v) and is_model(v)}
     helpers = {"Delay", "FixedPoint", "Quantized", "Refractory", "SynapseFilter"}
+    helpers |= {"MembraneNoise", "Stochastic"}
     assert helpers < neurons
     surrogates = [v for v in vars(js.surrogate).values() if is_surrogate(v)]
     counted = re.search(r"(\d+) neuron models and (\d+) surrogate gradients", TEXT).groups()

@@ -180,6 +180,7 @@ def test_as_feedback():
     np.testing.assert_allclose(y, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_rounded_delays_go_to_nir_and_back():
     rngs = nnx.Rngs(0)
     net = js.nn.Sequential(
