@@ -6,6 +6,7 @@ from flax import nnx
 
 from .._check import instance, integer
 from .._types import Shape
+from ..engine import conv_in_chunks
 from ..neurons import IF, Neuron, SequenceNeuron
 from ..nn import Spiking, SpikingModule
 from ..surrogate import ATan
@@ -54,6 +55,7 @@ def conv(
         strides=stride,
         padding=size // 2,
         use_bias=bias,
+        conv_general_dilated=conv_in_chunks,
         kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
         rngs=rngs,
     )

@@ -106,7 +106,7 @@ class Bottleneck(SpikingModule):
         self.downsample = _downsample(inputs, outputs, stride, rngs)
 
 
-def _downsample(inputs: int, outputs: int, stride: int, rngs: nnx.Rngs) -> nnx.Sequential:
+def _downsample(inputs: int, outputs: int, stride: int, rngs: nnx.Rngs):
     """A convolution of size 1, normalized, where a block changes the shape; else the identity."""
     if stride == 1 and inputs == outputs:
         return nnx.Sequential()

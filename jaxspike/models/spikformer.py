@@ -94,13 +94,6 @@ def spikformer_ti(
         attention_neuron: As for `spikformer`.
         rngs: Source of keys for the weights.
 
-    Example:
-        >>> import jax, jaxspike as js
-        >>> from flax import nnx
-        >>> net = js.models.spikformer_ti(rngs=nnx.Rngs(0))
-        >>> sum(p.size for p in jax.tree.leaves(nnx.state(net, nnx.Param)))
-        4400392
-
     Source: SpikingJelly ``model.spikformer_ti``.
     """
     return Spikformer(

@@ -136,6 +136,18 @@ def alias(name):
     return name.replace(".block.", ".")
 
 
+def test_the_meter_sees_that_all_that_enters_a_linear_layer_is_spikes():
+    net, x = loaded("sdsa"), jnp.asarray(input_of("sdsa"))
+    state = net.init_state(x.shape[1:])
+    report = js.cost.operations(net, state, x)
+    _, _, seen = js.debug.record(net, state, x)
+    q, a = (np.asarray(seen[name]["output"]) for name in ("q_lif", "attn_lif"))
+    want = {f"{part}_conv.kernel": 8 * seen["shortcut_lif"]["output"].sum() for part in "qkv"}
+    want["proj_conv.kernel"] = 8 * (q * a[..., None, :]).sum()
+    assert {row.name: row.ac for row in report.rows()} == want
+    assert all(row.mac == row.multi == 0 for row in report.rows())
+
+
 @pytest.mark.parametrize(
     ("net", "arguments", "error"),
     [
