@@ -70,7 +70,7 @@ LAYERS = {
             js.nn.Flatten(),
             js.nn.Dropout(0.5, rngs=RNGS),
             nnx.LayerNorm(96, rngs=RNGS),
-            jax.nn.relu,
+            js.nn.QCFS(levels=8),
             js.LI(),
             js.nn.Voting(2),
         ),
