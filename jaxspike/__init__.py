@@ -83,7 +83,8 @@ __version__ = "0.2.0"
 
 
 def __dir__() -> list[str]:
-    return [name for name in globals() if not name.startswith("_") and name != "engine"]
+    hidden = ("engine", "demo")  # the demo is a program: `python -m jaxspike.demo`
+    return [name for name in globals() if not name.startswith("_") and name not in hidden]
 
 
 if not _typing.TYPE_CHECKING:  # a type checker knows the names
