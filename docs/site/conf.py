@@ -40,7 +40,7 @@ autosummary_generate = False
 autodoc_typehints = "none"
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = False
+autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
@@ -95,6 +95,12 @@ def linkcode_resolve(domain, info):
     return f"{GITHUB}/blob/main/{path}#L{start}-L{start + len(lines) - 1}"
 
 
+def skip(app, what, name, obj, skipped, options):
+    """Skip the fields of a NamedTuple: the docstring of its class describes them."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def setup(app):
     """Register what Sphinx calls."""
+    app.connect("autodoc-skip-member", skip)
     app.connect("autodoc-process-signature", signature)
