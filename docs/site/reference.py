@@ -32,6 +32,11 @@ TITLES = {  # of the pages, in their order; a room that is not here comes last, 
 }
 
 
+ALIASES = {  # of types, whose docstrings are those of their kind
+    "jaxspike.Param": "The annotation of a parameter of a neuron: a number, or an array of numbers.",
+}
+
+
 def topics():
     """From the name of each page to the public names on it, dotted and with ``jaxspike``."""
     found = {topic: [] for topic in TITLES}
@@ -81,7 +86,7 @@ def page(topic, names):
     room = getattr(js, topic, None)
     text = inspect.getdoc(room) if isinstance(room, types.ModuleType) else None
     rest = text or "The transformation over time, and what configures it."
-    table = "\n".join(f"   ~{name}" for name in names)
+    table = "\n".join(f"   ~{name}" for name in names if name not in ALIASES)
     lines = [
         f"# {TITLES.get(topic, topic.capitalize())}",
         "```{eval-rst}",
@@ -95,6 +100,8 @@ def page(topic, names):
 
 
 def _entry(name):
+    if name in ALIASES:
+        return f".. py:data:: {name}\n\n   {ALIASES[name]}\n"
     module, _, last = name.rpartition(".")
     value = getattr(_find(module), last)
     if inspect.isclass(value):
