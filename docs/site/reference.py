@@ -33,7 +33,7 @@ TITLES = {  # of the pages, in their order; a room that is not here comes last, 
 
 
 ALIASES = {  # of types, whose docstrings are those of their kind
-    "jaxspike.Param": "The annotation of a parameter of a neuron: a number, or an array of numbers.",
+    "jaxspike.Param": "The annotation of a neuron's parameter: a number, or an array of numbers.",
 }
 
 
