@@ -8,6 +8,8 @@ import pages
 import pytest
 from test_architecture import PUBLIC
 
+import jaxspike as js
+
 SITE = pages.ROOT / "docs" / "site"
 
 
@@ -53,10 +55,10 @@ def test_links_lead_to_pages_of_the_site_or_to_the_repository(source):
             assert path.exists() or "reference" in path.parts, (page.name, path)
     ideas = (source / "ideas.md").read_text()
     assert "](notebooks/01_first_network.ipynb)" in ideas
-    assert (
-        "](https://github.com/jaxspike/jaxspike/blob/main/docs/seeing.py)"
-        in (source / "seeing.md").read_text()
+    address = (
+        rf"\]\(https://github.com/jaxspike/jaxspike/blob/(\w+|v{js.__version__})/docs/seeing.py\)"
     )
+    assert re.search(address, (source / "seeing.md").read_text())
 
 
 def test_the_gallery_has_a_picture_of_each_notebook(source):
