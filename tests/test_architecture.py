@@ -101,7 +101,6 @@ OFFERS = {
     "learning.linear_layer",
     "nn.mixed_in",
     "nn.module",
-    "nn.layers.heads",
     "nn.paths",
     "nn.prototype",
     "debug.record",

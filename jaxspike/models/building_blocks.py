@@ -7,8 +7,9 @@ from .._types import Shape
 from ..engine import conv_in_chunks
 from ..neurons import IF
 from ..nn import MaxPool
-from ..nn.layers.heads import ATTENTION_LIF as ATTENTION_LIF, LIF_DETACHED as LIF_DETACHED
 from ..nn.prototype import (
+    ATTENTION_LIF as ATTENTION_LIF,
+    LIF_DETACHED as LIF_DETACHED,
     Prototype as Prototype,
     check_prototypes as check_prototypes,
     copy_of as copy_of,

@@ -3,11 +3,15 @@
 from flax import nnx
 
 from .._check import instance
-from ..neurons import Neuron, SequenceNeuron
+from ..neurons import LIF, Neuron, SequenceNeuron
 from .module import Spiking, SpikingModule
 
 #: What ``neuron=`` may be: a neuron, or a layer of neurons with learned parameters.
 Prototype = Neuron | SequenceNeuron | SpikingModule
+
+#: The neurons of SpikingJelly's attention.
+LIF_DETACHED = LIF(tau=2.0, detach_reset=True)
+ATTENTION_LIF = LIF(tau=2.0, v_threshold=0.5, detach_reset=True)
 
 
 def check_prototypes(owner: str, **prototypes: Prototype) -> None:

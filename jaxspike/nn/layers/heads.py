@@ -1,4 +1,4 @@
-"""What attention layers share: neurons of their own, normalized projections, and heads."""
+"""What attention layers share: normalized projections, and heads."""
 
 import jax.numpy as jnp
 from flax import nnx
@@ -6,11 +6,6 @@ from flax import nnx
 from ..._check import integer
 from ..._types import Array
 from ...engine import fold_batch
-from ...neurons import LIF
-
-#: The neurons of SpikingJelly's attention.
-LIF_DETACHED = LIF(tau=2.0, detach_reset=True)
-ATTENTION_LIF = LIF(tau=2.0, v_threshold=0.5, detach_reset=True)
 
 
 class LinearNorm(nnx.Sequential):

@@ -7,9 +7,9 @@ from flax import nnx
 from ..._check import integer
 from ..._types import Array, Tree
 from ..module import Gain, SpikingModule
-from ..prototype import Prototype, check_prototypes, copy_of
+from ..prototype import ATTENTION_LIF, LIF_DETACHED, Prototype, check_prototypes, copy_of
 from ..whole_sequence import check_features
-from .heads import ATTENTION_LIF, LIF_DETACHED, LinearNorm, check_heads, split
+from .heads import LinearNorm, check_heads, split
 
 
 class _SpikeProduct(nnx.Module):

@@ -6,9 +6,8 @@ from ..._check import integer
 from ..._types import Array, Tree
 from ...engine import fold_batch
 from ..module import SpikingModule
-from ..prototype import Prototype, check_prototypes, copy_of
+from ..prototype import ATTENTION_LIF, LIF_DETACHED, Prototype, check_prototypes, copy_of
 from ..whole_sequence import check_features
-from .heads import ATTENTION_LIF, LIF_DETACHED
 
 
 class SpikeDrivenSelfAttention(SpikingModule):
