@@ -78,8 +78,11 @@ def translate(text, path, places):
 
 
 def notebook(path, places):
-    """A notebook as JSON, its Markdown translated."""
+    """A notebook as JSON, its Markdown translated, with a link to its file under the title."""
     content = json.loads((ROOT / path).read_text())
+    title, *rest = "".join(content["cells"][0]["source"]).splitlines(keepends=True)
+    link = f"[The notebook as a file]({GITHUB}/blob/{REVISION}/{path})"
+    content["cells"][0]["source"] = [f"{title.rstrip()}\n\n{link}\n", *rest]
     for cell in content["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = translate("".join(cell["source"]), path, places)

@@ -69,3 +69,12 @@ def test_the_gallery_has_a_picture_of_each_notebook(source):
         assert (source / image).read_bytes().startswith(b"\x89PNG")
     notebook = json.loads((source / "notebooks" / pages.NOTEBOOKS[0].name).read_text())
     assert any(cell.get("outputs") for cell in notebook["cells"])
+
+
+@pytest.mark.slow
+def test_the_program_of_the_first_page_fires():
+    (program,) = pages.programs(SITE / "index.md")
+    space = {}
+    exec(program, space)
+    assert space["y"].shape == (128, 3) and space["y_seq"].shape == (16, 128, 3)
+    assert 0.01 < space["y_seq"].mean() < 0.9
