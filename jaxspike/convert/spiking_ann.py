@@ -305,8 +305,8 @@ def rectify(site: Site, a: Array, sign: int, theta: Array | None) -> Array:
     a = site.pool(a)
     if site.levels is not None:
         return QCFS.function(a, theta, float(site.levels))
-    value = jnp.maximum(a if sign > 0 else -a, 0)
-    return value if site.high is None else jnp.minimum(value, site.high)
+    value, largest = jnp.maximum(a if sign > 0 else -a, 0), site.high if sign > 0 else site.low
+    return value if largest is None else jnp.minimum(value, largest)
 
 
 def _of_attribute(arrays: Sequence[Array], x: Array) -> Array:

@@ -6,7 +6,7 @@ from flax import nnx
 
 from ..neurons import ALIF, Neuron
 from ..nn import Dropout, Recurrent, Sequential, SpikingModule
-from .building_blocks import check_sizes, copy_of
+from .building_blocks import check_prototypes, check_sizes, copy_of
 
 ADAPTIVE = ALIF()
 
@@ -53,12 +53,13 @@ def recurrent_net(
     """
     owner = "recurrent_net"
     check_sizes(owner, classes=classes, in_features=in_features, width=width)
+    check_prototypes(owner, neuron=neuron)
     linear = functools.partial(nnx.Linear, use_bias=False, rngs=rngs)
-    recurrent = Recurrent(copy_of(owner, neuron), linear(width, width))
+    recurrent = Recurrent(copy_of(neuron), linear(width, width))
     return Sequential(
         linear(in_features, width),
         nnx.BatchNorm(width, momentum=0.9, rngs=rngs),
-        copy_of(owner, neuron),
+        copy_of(neuron),
         Dropout(dropout, rngs=rngs),
         linear(width, width),
         nnx.BatchNorm(width, momentum=0.9, rngs=rngs),

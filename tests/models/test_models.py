@@ -1,6 +1,7 @@
 """The networks of `js.models` are those of SpikingJelly: the same sizes, and the same spikes."""
 
 import functools
+import inspect
 
 import golden_files
 import jax
@@ -205,6 +206,19 @@ def test_fused_normalizations_give_the_same_spikes(name):
             "`sew_resnet18(connect=...)` must be one of ('add', 'and', 'iand'), got 'ADD'.",
         ),
         (
+            M.sew_resnet34,
+            {"depths": (2, 2)},
+            ValueError,
+            "`sew_resnet34(depths=...)` must be four, one for each stage, got (2, 2).",
+        ),
+        (
+            M.mnist_net,
+            {"channels": 8},
+            TypeError,
+            "`mnist_net(...)`: got an unexpected keyword argument 'channels'. Its arguments are "
+            "classes, in_features, stages, width, hidden, size, neuron, rngs.",
+        ),
+        (
             M.ms_resnet18,
             {"stem": "big"},
             ValueError,
@@ -238,6 +252,15 @@ def test_errors(make, arguments, error, message):
         else:
             make(**arguments, rngs=nnx.Rngs(0))
     assert str(e.value) == message
+
+
+def test_a_preset_is_a_function_with_other_defaults():
+    assert M.nmnist_net.__name__ == "nmnist_net"
+    defaults = {k: p.default for k, p in inspect.signature(M.nmnist_net).parameters.items()}
+    assert (defaults["in_features"], defaults["size"], defaults["width"]) == (2, (34, 34), 128)
+    assert M.nmnist_net.__doc__.endswith("errors are those of `plif_net`.\n")
+    small = {"width": 2, "hidden": 3, "size": (4, 4), "rngs": nnx.Rngs(0)}
+    assert M.nmnist_net(3, 1, **small).conv_fc[0].kernel.shape == (3, 3, 1, 2)
 
 
 def test_every_place_gets_a_copy_of_the_neuron():
