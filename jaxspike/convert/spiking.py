@@ -153,6 +153,7 @@ def traced(
             f"`{call}(ann)` must be affine between its activations, got "
             f"{', '.join(program.islands)}. Replace it, or keep it with `strict=False`."
         )
+    snn.n_populations = len(populations(program))
     snn.islands, snn.preprocessing = tuple(program.islands), tuple(program.preprocessing)
     return snn
 
