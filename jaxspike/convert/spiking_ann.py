@@ -303,8 +303,8 @@ class SpikingANN(SpikingModule):
         n, want = len(populations(program)), self.n_populations
         if want not in (None, n):
             raise ValueError(
-                f"`spiking(ann)` must have the same activations for all batches, got {n} for the shape "
-                f"{x.shape} and {want} before. Use `jax.vmap` instead of a loop over samples; "
+                f"`spiking(ann)` must have the same activations for all batches, got {n} for the "
+                f"shape {x.shape} and {want} before. Use `jax.vmap` instead of a loop over samples; "
                 "to export a converted network, trace it first with `jax.make_jaxpr`."
             )
         return program, [*consts, *jax.tree.leaves(held)]
