@@ -51,7 +51,8 @@ class SpikingANN(SpikingModule):
     Attributes:
         ann: The Flax module that was converted, in evaluation mode; None for a function.
         code: "rate" or "signed".
-        thresholds: An `nnx.Param` for each population of neurons: a number, or one per channel.
+        thresholds: An `nnx.Param` for each population of neurons: a number, or one per channel, in
+            a shape that broadcasts against ``[N, *]``.
         v_init: An `nnx.Variable` for each population: the first potential in units of the
             threshold, a number or one per neuron.
         neurons: The layers of neurons, `Spiking`. An activation that is not zero below zero has
@@ -304,8 +305,8 @@ class SpikingANN(SpikingModule):
         if want not in (None, n):
             raise ValueError(
                 f"`spiking(ann)` must have the same activations for all batches, got {n} for the "
-                f"shape {x.shape} and {want} before. Use `jax.vmap` instead of a loop over samples; "
-                "to export a converted network, trace it first with `jax.make_jaxpr`."
+                f"shape {x.shape} and {want} before. Use `jax.vmap` instead of a loop over "
+                "samples; to export a converted network, trace it first with `jax.make_jaxpr`."
             )
         return program, [*consts, *jax.tree.leaves(held)]
 

@@ -537,6 +537,28 @@ def test_what_moves_values_is_affine(mixed_dtypes):
         np.testing.assert_allclose(y[t], net(fire, x), rtol=1e-5)
 
 
+def test_channels_in_any_layout():
+    kernels = jax.random.normal(KEY, (2, 3, 3, 2, 2))
+    x = jax.random.uniform(KEY, (3, 4, 5, 2))
+
+    def net(layout, x):
+        numbers = (layout, "HWIO", layout)
+        for kernel in kernels:
+            h = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+            x = nnx.leaky_relu((h - 0.1) * 2)
+        return x
+
+    last = js.convert.spiking(functools.partial(net, "NHWC"), [x])
+    first = js.convert.spiking(functools.partial(net, "NCHW"), [jnp.moveaxis(x, -1, 1)])
+    assert [t[...].shape for t in first.thresholds] == [(2, 1, 1)] * 4
+    for a, b in zip(first.thresholds, last.thresholds, strict=True):
+        golden_files.assert_close(a[...].reshape(-1), b[...])
+    y, _ = run(last, repeated(x, 5))
+    z, _ = run(first, repeated(jnp.moveaxis(x, -1, 1), 5))
+    np.testing.assert_allclose(jnp.moveaxis(z, 2, -1), y, atol=1e-4)
+    assert abs(y).max() > 1
+
+
 def test_first_steps_can_be_skipped():
     snn = js.convert.spiking(lambda x: jax.nn.relu(x), [ONES])
     y = jax.random.normal(KEY, (5, 2, 3))
