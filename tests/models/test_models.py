@@ -191,6 +191,23 @@ def test_fused_normalizations_give_the_same_spikes(name):
 
 
 @pytest.mark.parametrize(
+    "name", slow_but({"mnist_net"}, ("mnist_net", "sew_resnet18", "ms_resnet18"))
+)
+def test_nir_gives_the_same_spikes(name):
+    net, x_seq = loaded(name)
+    graph = js.nir.to_nir(js.nn.fuse_conv_bn(net), x_seq.shape[2:])
+    again = js.nir.from_nir(graph)
+
+    @nnx.jit
+    def run(net, xs):
+        return js.debug.record(net, net.init_state(xs.shape[1:]), xs)[1:]
+
+    y, records = run(again, x_seq)
+    spikes_of(name, {path: records[path] for path in INFO[name]["rates"]})
+    output_of(name, y)
+
+
+@pytest.mark.parametrize(
     "make, arguments, error, message",
     [
         (
