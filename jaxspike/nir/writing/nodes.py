@@ -126,8 +126,9 @@ class NodeWriter:
             tree = pool_tree(layer, wire.nir_shape(), refuse)
             return {"type": "SumPool2d", **tree, "metadata": {"lost": "MaxPool"}}
         if isinstance(layer, Voting):
-            layer(np.zeros((1, *wire.sample), np.float32))  # its checks
-            votes = np.eye(wire.sample[-1] // layer.size, dtype=np.float32) / layer.size
+            if len(wire.sample) != 1 or wire.sample[0] % layer.size:
+                raise refuse(f"a Voting of {layer.size} over {wire.sample}", "Flatten before it.")
+            votes = np.eye(wire.sample[0] // layer.size, dtype=np.float32) / layer.size
             return {"type": "Linear", "weight": np.repeat(votes, layer.size, axis=1)}
         if isinstance(layer, AvgPool):
             kind = "SumPool2d" if isinstance(layer, SumPool) else "AvgPool2d"
