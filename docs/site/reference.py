@@ -32,6 +32,29 @@ TITLES = {  # of the pages, in their order; a room that is not here comes last, 
 }
 
 
+GUIDES = {  # pages that say when to use what
+    "time": ("two_walks", "exactness"),
+    "neurons": ("choosing", "own_neuron", "time"),
+    "presets": ("from_snntorch", "from_norse", "from_sinabs", "from_spyx"),
+    "field": ("own_neuron",),
+    "surrogate": ("surrogates", "choosing"),
+    "nn": ("own_layer", "choosing"),
+    "encode": ("choosing",),
+    "readout": ("choosing",),
+    "losses": ("choosing", "recipes"),
+    "data": ("data",),
+    "train": ("training", "silent", "recipes"),
+    "models": ("models",),
+    "learning": ("learning", "learning_rules", "local_rules"),
+    "debug": ("seeing", "silent"),
+    "plot": ("seeing",),
+    "cost": ("operations",),
+    "convert": ("conversion", "bring_your_model"),
+    "nir": ("nir",),
+    "units": ("time",),
+}
+
+
 ALIASES = {  # of types, whose docstrings are those of their kind
     "jaxspike.Param": "The annotation of a neuron's parameter: a number, or an array of numbers.",
 }
@@ -87,8 +110,10 @@ def page(topic, names):
     text = inspect.getdoc(room) if isinstance(room, types.ModuleType) else None
     rest = text or "The transformation over time, and what configures it."
     table = "\n".join(f"   ~{name}" for name in names if name not in ALIASES)
+    guides = ", ".join(f"[](../{guide}.md)" for guide in GUIDES.get(topic, ()))
     lines = [
         f"# {TITLES.get(topic, topic.capitalize())}",
+        f"\nGuides: {guides}.\n" if guides else "",
         "```{eval-rst}",
         f".. py:module:: jaxspike.{topic}\n\n.. py:currentmodule:: None\n" if text else "",
         rest,

@@ -8,6 +8,8 @@ import pages
 import pytest
 from test_architecture import PUBLIC
 
+import jaxspike as js
+
 SITE = pages.ROOT / "docs" / "site"
 
 
@@ -53,10 +55,10 @@ def test_links_lead_to_pages_of_the_site_or_to_the_repository(source):
             assert path.exists() or "reference" in path.parts, (page.name, path)
     ideas = (source / "ideas.md").read_text()
     assert "](notebooks/01_first_network.ipynb)" in ideas
-    assert (
-        "](https://github.com/jaxspike/jaxspike/blob/main/docs/seeing.py)"
-        in (source / "seeing.md").read_text()
+    address = (
+        rf"\]\(https://github.com/jaxspike/jaxspike/blob/(\w+|v{js.__version__})/docs/seeing.py\)"
     )
+    assert re.search(address, (source / "seeing.md").read_text())
 
 
 def test_the_gallery_has_a_picture_of_each_notebook(source):
@@ -67,3 +69,12 @@ def test_the_gallery_has_a_picture_of_each_notebook(source):
         assert (source / image).read_bytes().startswith(b"\x89PNG")
     notebook = json.loads((source / "notebooks" / pages.NOTEBOOKS[0].name).read_text())
     assert any(cell.get("outputs") for cell in notebook["cells"])
+
+
+@pytest.mark.slow
+def test_the_program_of_the_first_page_fires():
+    (program,) = pages.programs(SITE / "index.md")
+    space = {}
+    exec(program, space)
+    assert space["y"].shape == (128, 3) and space["y_seq"].shape == (16, 128, 3)
+    assert 0.01 < space["y_seq"].mean() < 0.9
