@@ -113,12 +113,15 @@ class Options:
         unroll: As in `scan`: how many steps one turn of the loop does.
         policy: As in `scan`.
         n_loops: How many loops are compiled together.
+        all_at_once: Whether recurrences that are affine given their decisions run for all steps at
+            once: parallel order.
     """
 
     segment: int | Literal["sqrt"] | None = None
     unroll: int | None = None
     policy: Policy = Policy()
     n_loops: int = 1
+    all_at_once: bool = False
 
 
 def plan(loop: Loop, options: Options) -> Plan:

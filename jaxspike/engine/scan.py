@@ -28,7 +28,7 @@ def scan(
     xs: Tree = None,
     *,
     length: int | None = None,
-    order: Literal["layer", "step"] = "layer",
+    order: Literal["layer", "step", "parallel"] = "layer",
     segment: int | Literal["sqrt"] | None = None,
     unroll: int | None = None,
     policy: Policy | None = None,
@@ -119,7 +119,7 @@ def scan(
     if jax.export.is_symbolic_dim(steps):  # exported for any length: there is nothing to plan with
         return lax.scan(lambda s, x: f(s, x), state, xs)  # a fresh function: see `flatten`
     cut, name = (arguments.as_int(segment), arguments.as_int(unroll)), arguments.name(f)
-    options = Options(*cut, policy or Policy(), n_loops_of_network())
+    options = Options(*cut, policy or Policy(), n_loops_of_network(), order == "parallel")
     # a frozen pytree is an argument of a compiled function: no compilation per call or instance
     run = _compiled if isinstance(f, Pytree) else _call
     try:
@@ -146,7 +146,9 @@ def _run(f, state, xs, length, order, options):
     step, consts, state, xs, out = _trace(f, state, xs, order)
     step, lines = delay_lines.read(step)
     graph = Graph(step)
-    parts = partition(graph, split=order == "layer", fuse=options.policy.fuse is not False)
+    # what is fused into a loop might not be affine in its state
+    fuse = order == "layer" and options.policy.fuse is not False
+    parts = partition(graph, split=order != "step", fuse=fuse)
     first = jax.tree.leaves(state)
     args = consts, lines.open(first), jax.tree.leaves(xs)
     last, ys = execute(graph, parts, args, length, options)
@@ -180,9 +182,9 @@ def _trace(
         state, xs = jax.tree.map(lambda a: _varying_over(axes, a), (state, xs))
         step, consts, out = trace_step(f, state, _first(xs))
     _check.step_dtypes(f"scan({name}, ...)", state, out)
-    if order == "layer" and (found := sorted({str(x) for e in step.eqns for x in effects(e)})):
+    if order != "step" and (found := sorted({str(x) for e in step.eqns for x in effects(e)})):
         raise ValueError(
-            f'`scan({name}, order="layer")` must have a step without side effects, '
+            f'`scan({name}, order="{order}")` must have a step without side effects, '
             f'got {found}. Use `order="step"`.'
         )
     return step, consts, state, xs, out
