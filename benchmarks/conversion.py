@@ -96,11 +96,12 @@ def torch_arrays(ann):
 class SpikingJelly:
     """SpikingJelly's networks for an ANN, in a process of its own."""
 
-    def __init__(self, path, ann, batches, x, recipes, steps, batch, folder):
-        """Convert by recipes, and run all images."""
+    def __init__(self, path, ann, batches, x, recipes, steps, batch, folder, pooled=1):
+        """Convert by recipes, and run all images; pooling is after layer or block ``pooled``."""
         folder = pathlib.Path(folder)
         residual = len(ann.convs) == 5
-        info = {"residual": residual, "steps": steps, "batch": batch, "recipes": recipes}
+        info = {"steps": steps, "batch": batch, "recipes": recipes}
+        info |= {"residual": residual, "pooled": pooled}
         images = {"batches": np.moveaxis(batches, -1, -3), "x": np.moveaxis(x, -1, -3)}
         np.savez(folder / "arrays.npz", info=json.dumps(info), **images, **torch_arrays(ann))
         script = HERE / "conversion_spikingjelly.py"

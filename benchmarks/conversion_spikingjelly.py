@@ -22,10 +22,10 @@ from torch import nn
 class ANN(nn.Module):
     """Convolutions with batch normalization, and a linear layer."""
 
-    def __init__(self, arrays, residual):
+    def __init__(self, arrays, residual, pooled):
         super().__init__()
-        self.residual, self.n = residual, sum(k.endswith("running_mean") for k in arrays)
-        for i in range(self.n):
+        self.residual, self.pooled = residual, pooled
+        for i in range(sum(k.endswith("running_mean") for k in arrays)):
             weight = arrays[f"conv{i}.weight"]
             stride = 2 if i == 0 else 1
             conv = nn.Conv2d(*weight.shape[1::-1], 3, stride, padding=1, bias=False)
@@ -51,12 +51,14 @@ class ANN(nn.Module):
         return getattr(self, f"relu{i + 1}")(x + self.current(i + 1, self.layer(i, x)))
 
     def forward(self, x):
-        """Images to logits."""
-        if self.residual:
-            x = self.pool(self.block(1, self.layer(0, x)))
-            return self.linear(self.block(3, x).flatten(1))
-        x = self.pool(self.layer(1, self.layer(0, x)))
-        return self.linear(self.layer(2, x).flatten(1))
+        """Images to logits, by three layers or blocks; pooling is after the one ``pooled``."""
+        x = self.layer(0, x)
+        for stage in range(3):
+            if stage:
+                x = self.block(2 * stage - 1, x) if self.residual else self.layer(stage, x)
+            if stage == self.pooled:
+                x = self.pool(x)
+        return self.linear(x.flatten(1))
 
 
 def convert(ann, batches, options):
@@ -105,7 +107,8 @@ def main():
     steps, batch, networks = info["steps"], info["batch"], {}
     with torch.no_grad():
         for i, (name, options) in enumerate(info["recipes"].items()):
-            snn = convert(ANN(arrays, info["residual"]), arrays["batches"], options)
+            ann = ANN(arrays, info["residual"], info["pooled"])
+            snn = convert(ann, arrays["batches"], options)
             networks[name] = snn
             np.savez(folder / f"{i}.npz", **results(snn, x, steps, batch))
         print("ready", flush=True)

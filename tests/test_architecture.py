@@ -102,6 +102,7 @@ OFFERS = {
     "nn.mixed_in",
     "nn.module",
     "nn.paths",
+    "nn.prototype",
     "debug.record",
 }
 

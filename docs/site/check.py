@@ -1,19 +1,18 @@
 """Check the built site: it loads nothing from the network, and every internal link is alive.
 
-`python docs/site/check.py`, after `build.py`. Links to other sites are not followed. Where there
-are Chromium and the runtime of the live page, its spikes are compared with those of jaxspike.
+`python docs/site/check.py`, after `build.py`. Links to other sites are not followed. Where there is
+Chromium, every page is opened in the width of a phone; and where the runtime of the live page was
+fetched too, its spikes are compared with those of jaxspike, and a digit is drawn with the pointer.
 """
 
-import functools
 import html.parser
-import http.server
+import json
 import pathlib
 import re
-import shutil
-import subprocess
 import sys
-import threading
 import urllib.parse
+
+import browser
 
 HTML = pathlib.Path(__file__).parent / "_build" / "html"
 LOADED = {  # attributes that make a browser load something
@@ -23,6 +22,21 @@ LOADED = {  # attributes that make a browser load something
     ("iframe", "src"),
     ("source", "src"),
 }
+STATUS = "document.getElementById('live-status').textContent"
+INK = """(() => {
+  const canvas = document.getElementById('live-draw'), side = canvas.width / 32;
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const at = (i) => ((i >> 5) + 0.5) * side * canvas.width + ((i & 31) + 0.5) * side;
+  return Array.from({ length: 1024 }, (_, i) => Number(data[4 * at(i) + 3] > 0)).join('');
+})()"""
+RASTER = "document.getElementById('live-raster').toDataURL()"
+COUNTS = "[...document.querySelectorAll('#live-counts span:last-child')].map((s) => +s.textContent)"
+BOX = """(() => {
+  const canvas = document.getElementById('live-draw');
+  canvas.scrollIntoView({ block: 'center', behavior: 'instant' });
+  const box = canvas.getBoundingClientRect();
+  return [box.left, box.top, box.width];
+})()"""
 
 
 class Page(html.parser.HTMLParser):
@@ -68,31 +82,82 @@ def problems():
             yield f"{path.name} loads {target}"
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves the site without a log."""
+def seen(tab, address):
+    """A line for each page that is wider than a phone, or shows a broken picture."""
+    tab.size(390, 844)
+    for path in sorted(HTML.rglob("*.html")):
+        name = path.relative_to(HTML)
+        if "_static" in path.parts:
+            continue
+        tab.open(f"{address}/{name}")
+        wide = tab.js("document.documentElement.scrollWidth")
+        if wide > 390:
+            yield f"{name} is {wide} pixels wide on a phone of 390"
+        broken = "[...document.images].filter((i) => i.loading !== 'lazy' && !i.naturalWidth)"
+        for source in tab.js(f"{broken}.map((i) => i.src)"):
+            yield f"{name} has a broken picture, {source}"
 
-    def log_message(self, *args):
-        """Say nothing."""
+
+def search(tab, address):
+    """Fail if the search, which runs in the browser, does not find a neuron in the reference."""
+    tab.open(f"{address}/search.html?q=SEAdLIF")
+    links = "[...document.querySelectorAll('#search-results li a')]"
+    tab.wait(f"{links}.some((a) => a.href.includes('reference/neurons.html'))", seconds=30)
 
 
-def live():
-    """A line if the network of the live page does not compute what jaxspike does."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if not browser or not (HTML / "_static" / "live" / "ort.wasm.min.mjs").exists():
-        print("skipped: the live page (needs npm when the site is built, and Chromium)")
-        return
-    handler = functools.partial(Quiet, directory=HTML)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_address[1]}/live.html?test"
-        flags = ["--headless=new", "--no-sandbox", "--virtual-time-budget=100000", "--dump-dom"]
-        done = subprocess.run([browser, *flags, address], capture_output=True, timeout=200)
-        server.shutdown()
-    said = re.search(r'id="live-status">([^<]*)', done.stdout.decode())
-    print("live page:", said and said[1])
+def live(tab, address):
+    """A line for each thing that the network of the live page does not do as jaxspike does."""
+    tab.size(1280, 900)
+    tab.open(f"{address}/live.html?test")
+    said = tab.wait(f"/drawing|could/.test({STATUS}) && {STATUS}")
+    print("live page:", said)
     wanted = r"0 of 35616 spikes differ; 21 of 21 classes equal; \d+ right; drawing equal"
-    if not said or not re.fullmatch(wanted, said[1]):
-        yield f"the live page says {said and said[1]!r}"
+    if not re.fullmatch(wanted, said):
+        yield f"the live page says {said!r}"
+        return
+    expected = json.loads((HTML / "_static" / "live" / "expected.json").read_text())
+    output, before = [int(s) for s in expected["output"][0]], tab.js(RASTER)
+    draw(tab, expected["strokes"])
+    if tab.js(INK) != expected["ink"]:
+        yield "the ink on the live page is not what the pointer drew"
+    tab.js("document.getElementById('live-steps').focus()")
+    for steps in range(9, expected["steps"] + 1):  # from the 8 of the page
+        tab.key("ArrowRight")
+        tab.wait(f"document.getElementById('live-counts').dataset.steps === '{steps}'")
+        got, wanted = tab.js(COUNTS), [sum(output[c : 10 * steps : 10]) for c in range(10)]
+        if got != wanted:
+            yield f"the live page counts {got} in {steps} steps, not {wanted}"
+    if tab.js(RASTER) == before:
+        yield "the raster of the live page has not changed"
+    print("drawn with the pointer:", tab.js("document.getElementById('live-class').textContent"))
+
+
+def draw(tab, strokes):
+    """Clear the canvas of the live page, and draw with the pointer."""
+    tab.js("document.getElementById('live-clear').click()")
+    left, top, side = tab.js(BOX)
+    for stroke in strokes:
+        kind = "mousePressed"
+        for x, y in stroke:  # a little inside of the pixel
+            place = left + (x + 0.25) * side / 32, top + (y + 0.25) * side / 32
+            tab.pointer(kind, *place)
+            kind = "mouseMoved"
+        tab.pointer("mouseReleased", *place)
+
+
+def in_browser():
+    """A line for everything that a browser finds wrong."""
+    found = browser.find()
+    if not found:
+        print("skipped: the pages in a browser (needs Chromium)")
+        return
+    with browser.served(HTML) as address, browser.Tab(found) as tab:
+        yield from seen(tab, address)
+        search(tab, address)
+        if (HTML / "_static" / "live" / "ort.wasm.min.mjs").exists():
+            yield from live(tab, address)
+        else:
+            print("skipped: the live page (needs npm when the site is built)")
 
 
 def _file(path, link):
@@ -101,6 +166,6 @@ def _file(path, link):
 
 
 if __name__ == "__main__":
-    found = [*sorted(set(problems())), *live()]
+    found = [*sorted(set(problems())), *in_browser()]
     print("\n".join(found) or "Everything is where it should be.")
     sys.exit(bool(found))

@@ -22,7 +22,7 @@ from ..engine.program import (
     value,
 )
 from .scaled import Scaled, apply, plain
-from .sites import Finder, Site, is_quantized, one, run
+from .sites import Finder, Site, is_quantized, outputs, run
 
 # what runs a body: derivative rules do not matter to a spiking network
 _CALLS = {
@@ -81,7 +81,7 @@ class Program:
             elif any(isinstance(env.get(v), Scaled) for v in unique(part.invars)):
                 flush()
                 inputs = [value(env, v) for v in part.invars]
-                env[part.outvars[0]] = apply(part, inputs, one)
+                env.update(zip(part.outvars, apply(part, inputs, outputs), strict=True))
             else:
                 pending.append(part)
         flush()
@@ -187,7 +187,7 @@ def _classify(
         sources.update(dict.fromkeys(part.outvars, before))
         if isinstance(part, Site):
             sources[part.out] = frozenset([part])
-        elif scales(part, [i for i in read if not before or read[i]]) is None:
+        elif not _is_affine(part, [i for i in read if not before or read[i]]):
             if before:
                 islands.append(_described(part))
             elif jnp.issubdtype(type_of(part.outvars[0]).dtype, jnp.floating):
@@ -197,6 +197,12 @@ def _classify(
     return list(dict.fromkeys(analog)), islands, unweighted
 
 
+def _is_affine(eqn: JaxprEqn, positions: Collection[int]) -> bool:
+    name = eqn.primitive.name  # a gradient that stops is a matter of training
+    return name == "stop_gradient" or scales(eqn, positions) is not None
+
+
 def _described(eqn: JaxprEqn) -> str:
     shape = "x".join(map(str, type_of(eqn.outvars[0]).shape)) or "scalar"
-    return f"`{eqn.primitive.name}` of {shape} at {line_of(eqn)}"
+    line = line_of(eqn)
+    return f"`{eqn.primitive.name}` of {shape}" + (f" at {line}" if line else "")

@@ -1,6 +1,6 @@
 """Spikes beside their threshold: a product multiplies its weights by it and reads spikes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jax.extend.core import JaxprEqn
 from .._types import Array
 from ..engine.program import Atom, is_var, type_of, value
 
-Evaluate = Callable[[JaxprEqn, list[Array]], Array]
+Evaluate = Callable[[JaxprEqn, list[Array]], Sequence[Array]]
 
 
 class Scaled(NamedTuple):
@@ -26,8 +26,8 @@ class Scaled(NamedTuple):
 
 
 def scaled(spikes: Array, scale: Array) -> Scaled:
-    """Spikes times a number, or times a number for each entry of the last axis."""
-    return Scaled(spikes, scale.reshape(*[1] * (spikes.ndim - 1), -1))
+    """Spikes times what broadcasts against them."""
+    return Scaled(spikes, scale.reshape(*[1] * (spikes.ndim - scale.ndim), *scale.shape))
 
 
 def plain(x: Array | Scaled) -> Array:
@@ -35,13 +35,15 @@ def plain(x: Array | Scaled) -> Array:
     return x.spikes * x.scale if isinstance(x, Scaled) else x
 
 
-def apply(eqn: JaxprEqn, inputs: list[Array | Scaled], evaluate: Evaluate) -> Array | Scaled:
+def apply(
+    eqn: JaxprEqn, inputs: list[Array | Scaled], evaluate: Evaluate
+) -> Sequence[Array | Scaled]:
     """Evaluate an equation, some inputs of which are `Scaled`, on spikes if it can be.
 
     Args:
-        eqn: An equation with one output.
+        eqn: An equation.
         inputs: Its inputs.
-        evaluate: ``evaluate(eqn, inputs)`` is the output for arrays.
+        evaluate: ``evaluate(eqn, inputs)`` are the outputs for arrays.
     """
     at = [i for i, v in enumerate(inputs) if isinstance(v, Scaled)]
     if len(at) == 1:
@@ -55,11 +57,11 @@ def apply(eqn: JaxprEqn, inputs: list[Array | Scaled], evaluate: Evaluate) -> Ar
             if weights is not None:
                 return evaluate(eqn, [spikes, weights] if i == 0 else [weights, spikes])
         elif name == "mul" and (factor := number(eqn.invars[1 - i])) is not None:
-            return Scaled(spikes, scale * factor)
+            return [Scaled(spikes, scale * factor)]
         elif name == "div" and i == 0 and (factor := number(eqn.invars[1])) is not None:
-            return Scaled(spikes, scale / factor)
+            return [Scaled(spikes, scale / factor)]
         elif (moved := _moved(eqn, spikes.shape, scale)) is not None:
-            return Scaled(evaluate(eqn, [spikes]), moved)
+            return [Scaled(z, moved) for z in evaluate(eqn, [spikes])]
     return evaluate(eqn, [plain(v) for v in inputs])
 
 

@@ -37,11 +37,11 @@ def spiking(
     neurons with a soft reset, whose firing rate is the activation in units of a threshold. No
     module is rewritten, and batch normalization needs no folding. Activations are
 
-    - a relu, however it is written: `jax.nn.relu`, ``jnp.maximum(x, 0)``,
-      ``jnp.where(x > 0, x, 0)``;
+    - a relu: `jax.nn.relu`, ``jnp.maximum(x, 0)``, ``jnp.where(x > 0, x, 0)``, ``x * (x > 0)``;
     - one with a largest value: `jax.nn.relu6`, ``jnp.clip(x, 0, high)``;
-    - one with a slope below zero, `jax.nn.leaky_relu`, or `jnp.abs`, by positive and negative
-      spikes of two populations;
+    - one that is not zero below zero, by positive and negative spikes of two populations:
+      `jax.nn.leaky_relu`, `flax.nnx.PReLU`, `jnp.abs`, `jax.nn.hard_tanh`,
+      ``jnp.clip(x, low, high)``;
     - `jaxspike.nn.QCFS`, whose learned threshold is the neuron's.
 
     Everything between them must be affine in the activations, which linear layers, convolutions,
@@ -66,7 +66,8 @@ def spiking(
             percentile over all its values; a fraction of the largest value; or ``"balanced"``,
             which starts at 0 and grows with each batch by twice the mean excess over it, for
             hundreds of batches (local threshold balancing).
-        per: A threshold for each channel, the last axis, or one for the layer.
+        per: A threshold for each channel, or one for the layer. Channels are the features of the
+            convolution before the activation, in any layout, or else the last axis.
         v_init: The first membrane potential in units of the threshold.
         average: Over batches: ``"all"`` for the maximum of maxima and the mean of percentiles,
             whatever their order; or the weight of a new batch in a moving average, 0.1 in
@@ -143,15 +144,17 @@ def traced(
     snn = SpikingANN(ann, x, code)
     program = snn.program(x)
     if not program.sites:
+        got = ", ".join(["none", *program.preprocessing])
         raise ValueError(
-            f"`{call}(ann)` must have an activation, got none. Activations are relu, relu6, "
-            "`jnp.clip(x, 0, high)`, leaky_relu, `jnp.abs` and `jaxspike.nn.QCFS`."
+            f"`{call}(ann)` must have an activation, got {got}. Activations are relu, leaky_relu, "
+            "relu6, `jnp.clip(x, low, high)`, `jnp.abs` and `jaxspike.nn.QCFS`."
         )
     if program.islands and strict:
         raise ValueError(
             f"`{call}(ann)` must be affine between its activations, got "
             f"{', '.join(program.islands)}. Replace it, or keep it with `strict=False`."
         )
+    snn.n_populations = len(populations(program))
     snn.islands, snn.preprocessing = tuple(program.islands), tuple(program.preprocessing)
     return snn
 

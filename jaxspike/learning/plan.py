@@ -10,13 +10,14 @@ from jax.extend.core import Var
 from .._types import Array
 from ..engine.program import Atom, Step, diagonal, has_gradient, is_var, type_of, unique
 from . import factored
-from .flow import Flow, is_inexact
+from .flow import Edge, Flow, is_inexact
 from .jacobian import groups
 from .layout import Layout
 from .pointwise import Pointwise, hidden_in, kinds, pointwise
 from .pools import Filter, Pools, derivatives
 from .trace import Trace
 from .ways import CONSTANT, LINEAR, Way, ways
+from .weighted_sum import WeightedSum, edges, weighted_sum
 
 # the values of variables; a filter's constant derivatives: of each state, by states and by input
 Env = dict[Var, Array]
@@ -49,6 +50,7 @@ class Entry:
         leaves: The leaves that remember it, by position.
         shared: Those that all neurons compute alike, at all times.
         traces: Its traces.
+        sum: What it and its leaves reach the loss by, if they do so only as a weighted sum.
     """
 
     target: Var
@@ -56,6 +58,7 @@ class Entry:
     leaves: list[int]
     shared: frozenset[int]
     traces: list[Trace]
+    sum: WeightedSum | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -287,7 +290,23 @@ class Plan:
         operands = unique(p for w in ways if w.kind == LINEAR for p in w.operands)
         if averaged and operands and type_of(v).shape == f.shape:
             traces += factored.traces(operands, sorted(leaves), f.shape, _dtype_of(v))
-        return Entry(v, ways, sorted(leaves), frozenset(shared), traces)
+        entry = Entry(v, ways, sorted(leaves), frozenset(shared), traces)
+        return dataclasses.replace(entry, sum=self._sum(f, entry))
+
+    def _sum(self, f: Pointwise, entry: Entry) -> WeightedSum | None:
+        linear = any(w.kind == LINEAR for w in entry.ways)
+        own = all(r < len(f.states) for r in entry.leaves)  # no memory of a filter
+        if not linear or not own or self.window > 1 or not entry.shared.issuperset(entry.leaves):
+            return None
+        emit = self.pools.stops(self.within)[1]
+        return weighted_sum(self.flow, f, entry.leaves, entry.target, entry.ways, emit)
+
+    def stops(self, credit: str) -> tuple[frozenset[Edge], frozenset[Edge]]:
+        """Those of `Pools.stops`, and the edges whose gradient comes with that of the past."""
+        carry, emit = self.pools.stops(credit)
+        summed = [e for pool in self.followed for e in pool.entries if e.sum]
+        ways = [w for e in summed for w in e.ways if w.kind == LINEAR]
+        return carry, emit.union(edges(self.flow, ways))
 
     def not_followed(self) -> list[tuple[Var, str]]:
         """Parameters that no trace can follow into a pool, and the operation that prevents it."""

@@ -28,6 +28,7 @@ from .plan import (
 )
 from .trace import Kept, Trace
 from .ways import CONSTANT, LINEAR, Way
+from .weighted_sum import WeightedSum
 
 Traces = list[list[list[Array]]]  # of each pool, of each entry
 
@@ -51,10 +52,11 @@ def recorded(plan: Plan) -> list[Var]:
 # ---- the gradient ----
 
 
-def averaged(plan: Plan) -> list[Var]:
-    """The variables that enter pools and are followed by factored traces."""
+def shifted(plan: Plan) -> list[Var]:
+    """The variables whose own gradient is needed: with factored traces, and of weighted sums."""
     entries = [e for pool in plan.followed for e in pool.entries]
-    return [e.target for e in entries if _is_averaged(e)]
+    found = [e.target for e in entries if _is_averaged(e)]
+    return unique([*found, *(e.sum.variable for e in entries if e.sum)])
 
 
 def _is_averaged(entry: Entry) -> bool:
@@ -77,7 +79,7 @@ def gradients(
         signals: The gradient of the loss for each state before this step, by position.
         traces: The traces before this step.
         record: The values of what the traces need.
-        entering: The gradient of the loss by what is `averaged`.
+        entering: The gradient of the loss by what is `shifted`.
     """
     found: Env = {}
     for pool, kept in zip(plan.followed, traces, strict=True):
@@ -88,6 +90,9 @@ def gradients(
                 if way.kind == LINEAR and _is_averaged(entry):
                     now = record, entering[entry.target]
                     g = _factored_gradient(plan, env, pool, way, by_leaf, by_trace, *now)
+                elif way.kind == LINEAR and entry.sum:
+                    by_sum = entering[entry.sum.variable]
+                    g = _summed_gradient(plan, env, entry.sum, way, by_trace, record, by_sum)
                 else:
                     g = _gradient(plan, env, pool, way, by_leaf, by_trace)
                 w = way.parameter
@@ -153,6 +158,29 @@ def _factored_gradient(
     signal = factored.signal(plan.decay, kept, signals, entering)
     shape = pool.f.shape
     return _pull(way, env, means, signal, shape) - _pull(way, env, record, entering, shape)
+
+
+def _summed_gradient(
+    plan: Plan,
+    env: Env,
+    found: WeightedSum,
+    way: Way,
+    kept: list[Kept],
+    record: Env,
+    by_sum: Array,
+) -> Array:
+    """The gradient by this step and by the past, which reach the loss by one weighted sum."""
+    read = [*found.f.states, *found.f.inputs]
+    values = [zeros_like(v) if plan.flow.varies(v) else env[v] for v in read]
+    *by_state, by_input = map(first, found.weights(*values))
+    weights = dict(zip(found.states, by_state, strict=True))
+    operands: Env = {}
+    for p in way.operands:
+        traces = [(weights[t.leaf], a) for t, a in kept if t.operand is p]
+        terms = [w.astype(a.dtype) * a for w, a in traces]
+        now = by_input.astype(terms[0].dtype) * record[p].astype(terms[0].dtype)
+        operands[p] = _sum([now, *terms]).astype(type_of(p).dtype)
+    return _pull(way, env, operands, by_sum, found.f.shape)
 
 
 def _pull(way: Way, env: Env, operands: Env, cotangent: Array, shape: Shape) -> Array:

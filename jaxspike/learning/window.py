@@ -64,7 +64,7 @@ class Window:
         self.env = constants(leaves)
         self.values, self._to_params = jax.vjp(parameters, leaves)
         self.moving = [step.state[k] for k in plan.flow.states]
-        self.averaged = traces.averaged(plan)
+        self.shifted = traces.shifted(plan)
 
     def run(
         self,
@@ -78,14 +78,14 @@ class Window:
         env = {**self.env, **dict(zip(plan.parameters, values, strict=True))}
         before = {**self.start, **dict(zip(self.moving, moved, strict=True))}
         given = [before[v] for v in plan.step.state]
-        added = dict(zip(self.averaged, shifts, strict=False))
+        added = dict(zip(self.shifted, shifts, strict=False))
         return _loss(plan, env, given, self.x, credit or plan.within, added)
 
     def results(self, kept: Tree) -> Found:
         """The loss, its gradient with the memory of the past, and the new memory."""
         plan = self.plan
         before = [self.start[v] for v in self.moving]
-        shifts = [zeros_like(v) for v in self.averaged]
+        shifts = [zeros_like(v) for v in self.shifted]
         loss, back, ran = jax.vjp(self.run, self.values, before, shifts, has_aux=True)
         grads, by_state, entering = back(jnp.ones_like(loss))
         signals = dict(zip(plan.flow.states, by_state, strict=True))
@@ -95,7 +95,7 @@ class Window:
             start = {**dict(zip(plan.parameters, self.values, strict=True)), **self.start}
             new = jacobian.move(plan.groups, self._states_after, start, plan.step.state, kept)
         else:
-            now = record, dict(zip(self.averaged, entering, strict=True))
+            now = record, dict(zip(self.shifted, entering, strict=True))
             past = traces.gradients(plan, self.env, signals, kept, *now)
             new = traces.move(plan, {**self.env, **self.start}, record, kept)
         total = [
@@ -122,7 +122,7 @@ def _loss(
     plan: Plan, env: Env, state: list[Array], xs: list[Array], credit: str, shifts: Env
 ) -> tuple[Array, Ran]:
     """The loss of a window, and its other results."""
-    step, record, stops = plan.step, traces.recorded(plan), plan.pools.stops(credit)
+    step, record, stops = plan.step, traces.recorded(plan), plan.stops(credit)
 
     def one(s, x):
         given = {**env, **dict(zip([*step.state, *step.xs], [*s, *x], strict=True))}

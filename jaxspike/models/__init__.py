@@ -11,6 +11,7 @@ from .maxformer import (
 )
 from .ms_resnet import (
     max_resnet18 as max_resnet18,
+    ms_resnet as ms_resnet,
     ms_resnet18 as ms_resnet18,
     ms_resnet34 as ms_resnet34,
 )
@@ -21,11 +22,13 @@ from .plif_net import (
     fashion_mnist_net as fashion_mnist_net,
     mnist_net as mnist_net,
     nmnist_net as nmnist_net,
+    plif_net as plif_net,
 )
 from .pretrained import card as card, list as list, load as load
 from .qkformer import qkformer as qkformer, qkformer_10_384 as qkformer_10_384
 from .recurrent_net import recurrent_net as recurrent_net
 from .sew_resnet import (
+    sew_resnet as sew_resnet,
     sew_resnet18 as sew_resnet18,
     sew_resnet34 as sew_resnet34,
     sew_resnet50 as sew_resnet50,
@@ -42,11 +45,13 @@ from .spikformer import (
 )
 from .spiking_mlp import spiking_mlp as spiking_mlp
 from .spiking_resnet import (
+    spiking_resnet as spiking_resnet,
     spiking_resnet18 as spiking_resnet18,
     spiking_resnet34 as spiking_resnet34,
     spiking_resnet50 as spiking_resnet50,
 )
 from .spiking_vgg import (
+    spiking_vgg as spiking_vgg,
     spiking_vgg11 as spiking_vgg11,
     spiking_vgg16 as spiking_vgg16,
 )

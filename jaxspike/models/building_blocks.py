@@ -1,20 +1,20 @@
-"""What the networks are made of: layers with the defaults of PyTorch, and copies of neurons."""
-
-from collections.abc import Callable
+"""What the networks are made of: checks of sizes, and layers with the defaults of PyTorch."""
 
 from flax import nnx
 
-from .._check import instance, integer
-from .._types import Shape
+from .._check import axes, instance, integer, shown
+from .._types import Array, Shape
 from ..engine import conv_in_chunks
-from ..neurons import IF, Neuron, SequenceNeuron
-from ..nn import Spiking, SpikingModule
+from ..neurons import IF
+from ..nn import MaxPool
+from ..nn.prototype import (
+    ATTENTION_LIF as ATTENTION_LIF,
+    LIF_DETACHED as LIF_DETACHED,
+    Prototype as Prototype,
+    check_prototypes,
+    copy_of as copy_of,
+)
 from ..surrogate import ATan
-
-#: What `neuron=` may be: a prototype, of which every layer gets a copy.
-Prototype = Neuron | SequenceNeuron | SpikingModule
-
-NewNeuron = Callable[[], SpikingModule]
 
 #: The neuron of the papers on deep residual networks.
 IF_ATAN = IF(surrogate=ATan(), detach_reset=True)
@@ -26,18 +26,39 @@ def check_sizes(owner: str, **sizes: int) -> None:
         integer(f"`{owner}({argument}=...)`", value, low=1)
 
 
-def copy_of(owner: str, neuron: Prototype) -> SpikingModule:
-    """A new layer like the prototype ``neuron``, with parameters of its own."""
-    what = "a neuron or a layer of neurons"
-    fix = "Give an instance, such as `jaxspike.LIF()`."
-    instance(f"`{owner}(neuron=...)`", neuron, Prototype, what, fix)
-    return nnx.clone(neuron) if isinstance(neuron, SpikingModule) else Spiking(neuron)
+def check_stages(owner: str, number: int | None = None, **values: tuple[int, ...]) -> None:
+    """Refuse what is not a positive integer for each stage, of which ``number`` says how many."""
+    for argument, value in values.items():
+        if not isinstance(value, tuple | list) or len(value) != (number or len(value) or 1):
+            word = {None: "a tuple", 3: "three", 4: "four", 5: "five"}[number]
+            where = f"`{owner}({argument}=...)`"
+            raise ValueError(f"{where} must be {word}, one for each stage, got {value!r}.")
+        for n in value:
+            check_sizes(owner, **{argument: n})
+
+
+def check_parts(owner: str, rngs: nnx.Rngs, **prototypes: Prototype) -> None:
+    """Refuse what is not a source of keys, and what is neither a neuron nor a layer of neurons."""
+    where, fix = f"`{owner}(rngs=...)`", "Give `nnx.Rngs(0)`."
+    instance(where, rngs, nnx.Rngs, "a source of keys", fix)
+    check_prototypes(owner, **prototypes)
+
+
+def check_images(net: nnx.Module, x: Array, *size: int) -> None:
+    """Refuse what is not a batch of images: ``size`` is height, width and channels, or channels."""
+    where = f"`{type(net).__name__}(x=...)`"
+    known: tuple[str, ...] = () if len(size) == 3 else ("H", "W")
+    fix = "Channels come last, and time, if any, first."
+    axes(where, x, "...", "N", *known, *size, fix=fix)
 
 
 def pooled_size(owner: str, size: Shape, times: int) -> tuple[int, int]:
     """Height and width of images after so many poolings of size 2."""
     where = f"`{owner}(size=...)`"
-    instance(where, size, tuple, "the height and width of the images", "Give (28, 28).")
+    what, fix = "the height and width of the images", "Give (28, 28)."
+    instance(where, size, tuple, what, fix)
+    for n in size:
+        instance(where, n, int, what, fix, show=lambda _: shown(size))
     height, width = (n // 2**times for n in size)
     if min(height, width) < 1:
         raise ValueError(f"{where} must be at least {2**times} on each side, got {size}.")
@@ -71,3 +92,8 @@ def norm(features: int, *, scale: float = 1.0, rngs: nnx.Rngs) -> nnx.BatchNorm:
     return nnx.BatchNorm(
         features, momentum=0.9, use_fast_variance=False, scale_init=init, rngs=rngs
     )
+
+
+def max_pool() -> MaxPool:
+    """A max pooling that halves an image, of windows of size 3."""
+    return MaxPool((3, 3), (2, 2), ((1, 1), (1, 1)))

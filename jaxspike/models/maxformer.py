@@ -1,22 +1,27 @@
 """Max-Former: pools and depthwise convolutions keep what spikes lose, then attention follows."""
 
-import functools
-
 from flax import nnx
 
 from .._check import one_of
 from .._types import Array, Tree
-from ..neurons import LIF
 from ..nn import Sequential, SpikingModule, SpikingSelfAttention
-from .building_blocks import Prototype, check_sizes, conv, copy_of, norm
-from .token_blocks import (
+from .building_blocks import (
     ATTENTION_LIF,
-    LIF_DETACHED,
+    Prototype,
+    check_images,
+    check_sizes,
+    check_stages,
+    conv,
+    copy_of,
+    max_pool,
+    norm,
+)
+from .preset import preset
+from .token_blocks import (
     PreNeuronMLP,
     check_multiple,
-    check_stages,
     hidden_size,
-    max_pool,
+    neurons_of,
     set_normal_weights,
     tokens,
 )
@@ -34,7 +39,7 @@ def maxformer(
     neuron: Prototype | None = None,
     attention_neuron: Prototype = ATTENTION_LIF,
     rngs: nnx.Rngs,
-) -> SpikingModule:
+) -> "MaxFormer":
     """Max-Former: three stages of a quarter, a half, and all of the features.
 
     The first two stages have depthwise convolutions in the place of attention, of sizes 7 and 5;
@@ -64,7 +69,7 @@ def maxformer(
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If a size is not a number, or a neuron is not a neuron.
+        TypeError: If a size is not a number, a neuron is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, ``dim`` is not a multiple of 8 and of ``num_heads``, or
             ``depths`` are not three.
 
@@ -81,61 +86,28 @@ def maxformer(
     Source: "Spiking neural networks need high-frequency information", arXiv 2505.18608;
     SpikingJelly ``model.MaxFormer``.
     """
-    return MaxFormer(
-        "maxformer",
-        *(classes, in_features, dim, depths, num_heads, mlp_ratio, small_images),
-        *(neuron, attention_neuron, rngs),
-    )
+    sizes = classes, in_features, dim, depths, num_heads, mlp_ratio
+    return MaxFormer("maxformer", *sizes, small_images, neuron, attention_neuron, rngs)
 
 
-def maxformer_10_384(
-    classes: int = 1000,
-    in_features: int = 3,
-    *,
-    neuron: Prototype | None = None,
-    attention_neuron: Prototype = ATTENTION_LIF,
-    rngs: nnx.Rngs,
-) -> SpikingModule:
-    """`maxformer` of 10 blocks, at last of 384 features.
-
-    Args:
-        classes: Number of outputs.
-        in_features: Channels of the images.
-        neuron: As for `maxformer`.
-        attention_neuron: As for `maxformer`.
-        rngs: Source of keys for the weights.
-
-    Source: SpikingJelly ``model.maxformer_10_384``.
-    """
-    return MaxFormer(
-        "maxformer_10_384",
-        *(classes, in_features, 384, (1, 2, 7), 6, 4.0, False, neuron, attention_neuron, rngs),
-    )
-
-
-def maxformer_cifar(
-    classes: int = 100,
-    in_features: int = 3,
-    *,
-    neuron: Prototype | None = None,
-    attention_neuron: Prototype = ATTENTION_LIF,
-    rngs: nnx.Rngs,
-) -> SpikingModule:
-    """`maxformer` of 4 blocks, at last of 384 features, for images of 32 x 32.
-
-    Args:
-        classes: Number of outputs.
-        in_features: Channels of the images.
-        neuron: As for `maxformer`.
-        attention_neuron: As for `maxformer`.
-        rngs: Source of keys for the weights.
-
-    Source: SpikingJelly ``model.maxformer_cifar``.
-    """
-    return MaxFormer(
-        "maxformer_cifar",
-        *(classes, in_features, 384, (1, 1, 2), 8, 4.0, True, neuron, attention_neuron, rngs),
-    )
+maxformer_10_384 = preset(
+    maxformer,
+    "maxformer_10_384",
+    "`maxformer` of 10 blocks, at last of 384 features.",
+    dim=384,
+    depths=(1, 2, 7),
+    num_heads=6,
+)
+maxformer_cifar = preset(
+    maxformer,
+    "maxformer_cifar",
+    "`maxformer` of 4 blocks, at last of 384 features, for images of 32 x 32.",
+    classes=100,
+    dim=384,
+    depths=(1, 1, 2),
+    num_heads=8,
+    small_images=True,
+)
 
 
 class MaxFormer(SpikingModule):
@@ -157,48 +129,40 @@ class MaxFormer(SpikingModule):
     ):
         check_sizes(owner, classes=classes, in_features=in_features)
         check_multiple(owner, dim, 8)
-        check_stages(owner, depths=depths)
+        check_stages(owner, 3, depths=depths)
         one_of(f"`{owner}(small_images=...)`", small_images, (False, True))
-        inner = LIF_DETACHED if neuron is None else neuron
-        outer = LIF() if neuron is None and not small_images else inner
+        outer, inner = neurons_of(owner, rngs, neuron, attention_neuron)
+        self.in_features = in_features
+        outer = inner if small_images else outer
         dims = dim // 4, dim // 2, dim
         first = SmallEmbed if small_images else FirstEmbed
-        self.patch_embed1 = first(owner, in_features, dims[0], outer, rngs)
-        self.patch_embed2 = Embed(owner, *dims[:2], not small_images, outer, rngs)
-        self.patch_embed3 = Embed(owner, *dims[1:], not small_images, outer, rngs)
-
-        def mlp(features):
+        self.patch_embed1 = first(in_features, dims[0], outer, rngs)
+        self.patch_embed2 = Embed(*dims[:2], not small_images, outer, rngs)
+        self.patch_embed3 = Embed(*dims[1:], not small_images, outer, rngs)
+        sizes = (None, 3) if small_images else (7, 5)
+        for i, (features, size) in enumerate(zip(dims[:2], sizes, strict=True)):
             hidden = hidden_size(owner, features, mlp_ratio)
-            return PreNeuronMLP(owner, features, hidden, outer, rngs)
-
-        def depthwise(features, size):
-            return DepthwiseBlock(owner, features, size, mlp(features), outer, rngs)
-
-        sizes = (0, 3) if small_images else (7, 5)
-        for stage, features, size, depth in zip(
-            STAGES[:2], dims[:2], sizes, depths[:2], strict=True
-        ):
-            make = (
-                functools.partial(depthwise, features, size)
-                if size
-                else functools.partial(mlp, features)
-            )
-            setattr(self, stage, Sequential(*(make() for _ in range(depth))))
-        blocks = []
+            blocks: list[SpikingModule] = []
+            for _ in range(depths[i]):
+                mlp = PreNeuronMLP(features, hidden, outer, rngs)
+                blocks.append(DepthwiseBlock(features, size, mlp, outer, rngs) if size else mlp)
+            setattr(self, STAGES[i], Sequential(*blocks))
+        hidden, blocks = hidden_size(owner, dim, mlp_ratio), []
         for _ in range(depths[2]):
             attn = SpikingSelfAttention(
                 dim, num_heads, neuron=inner, attention_neuron=attention_neuron, rngs=rngs
             )
-            of_currents = CurrentAttention(owner, attn, outer, rngs) if small_images else attn
-            blocks.append(AttentionBlock(of_currents, mlp(dim)))
+            of_currents = CurrentAttention(attn, outer, rngs) if small_images else attn
+            blocks.append(AttentionBlock(of_currents, PreNeuronMLP(dim, hidden, outer, rngs)))
         self.stage3 = Sequential(*blocks)
-        self.head_lif = copy_of(owner, outer)
+        self.head_lif = copy_of(outer)
         self.head = nnx.Linear(dim, classes, rngs=rngs)
         if small_images:
             set_normal_weights(self.head, 0.02, rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         new = {}
         for embed, stage in zip(EMBEDS, STAGES, strict=True):
             new[embed], x = getattr(self, embed)(state[embed], x)
@@ -215,13 +179,13 @@ class SmallEmbed(SpikingModule):
 
     conv_bn_pairs = (("conv", "bn"),)
 
-    def __init__(self, owner: str, inputs: int, outputs: int, neuron: Prototype, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, outputs: int, neuron: Prototype, rngs: nnx.Rngs):
         half = outputs // 2
         self.conv, self.bn = conv(inputs, half, 3, rngs=rngs), norm(half, rngs=rngs)
 
         def spikes_to_currents(size):
             layer = conv(half, outputs, size, rngs=rngs)
-            return Sequential(copy_of(owner, neuron), layer, norm(outputs, rngs=rngs))
+            return Sequential(copy_of(neuron), layer, norm(outputs, rngs=rngs))
 
         self.branch, self.shortcut = spikes_to_currents(3), spikes_to_currents(1)
 
@@ -238,12 +202,12 @@ class FirstEmbed(SpikingModule):
 
     conv_bn_pairs = ("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")
 
-    def __init__(self, owner: str, inputs: int, outputs: int, neuron: Prototype, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, outputs: int, neuron: Prototype, rngs: nnx.Rngs):
         half = outputs // 2
         self.conv1 = conv(inputs, half, 3, 2, bias=True, rngs=rngs)
-        self.bn1, self.lif1 = norm(half, rngs=rngs), copy_of(owner, neuron)
+        self.bn1, self.lif1 = norm(half, rngs=rngs), copy_of(neuron)
         self.conv2 = conv(half, outputs, 3, 2, bias=True, rngs=rngs)
-        self.bn2, self.lif2 = norm(outputs, rngs=rngs), copy_of(owner, neuron)
+        self.bn2, self.lif2 = norm(outputs, rngs=rngs), copy_of(neuron)
         self.conv3 = conv(outputs, outputs, 3, bias=True, rngs=rngs)
         self.bn3 = norm(outputs, rngs=rngs)
         layer = conv(half, outputs, 1, 2, bias=True, rngs=rngs)
@@ -261,10 +225,8 @@ class Embed(SpikingModule):
 
     conv_bn_pairs = ("conv1", "bn1"), ("conv2", "bn2")
 
-    def __init__(
-        self, owner: str, inputs: int, outputs: int, bias: bool, neuron: Prototype, rngs: nnx.Rngs
-    ):
-        self.lif1, self.lif2 = copy_of(owner, neuron), copy_of(owner, neuron)
+    def __init__(self, inputs: int, outputs: int, bias: bool, neuron: Prototype, rngs: nnx.Rngs):
+        self.lif1, self.lif2 = copy_of(neuron), copy_of(neuron)
         self.conv1 = conv(inputs, outputs, 3, bias=bias, rngs=rngs)
         self.conv2 = conv(outputs, outputs, 3, bias=bias, rngs=rngs)
         self.bn1, self.bn2 = norm(outputs, rngs=rngs), norm(outputs, rngs=rngs)
@@ -286,14 +248,13 @@ class DepthwiseBlock(SpikingModule):
 
     def __init__(
         self,
-        owner: str,
         features: int,
         size: int,
         mlp: PreNeuronMLP,
         neuron: Prototype,
         rngs: nnx.Rngs,
     ):
-        self.lif = copy_of(owner, neuron)
+        self.lif = copy_of(neuron)
         window = (size, size)
         self.dwconv = nnx.Conv(features, features, window, feature_group_count=features, rngs=rngs)
         self.bn = norm(features, rngs=rngs)
@@ -309,9 +270,9 @@ class DepthwiseBlock(SpikingModule):
 class CurrentAttention(SpikingModule):
     """A `SpikingSelfAttention` whose input and output are currents: its last neuron comes first."""
 
-    def __init__(self, owner: str, attn: SpikingSelfAttention, neuron: Prototype, rngs: nnx.Rngs):
+    def __init__(self, attn: SpikingSelfAttention, neuron: Prototype, rngs: nnx.Rngs):
         size = attn.features
-        self.input_lif = copy_of(owner, neuron)
+        self.input_lif = copy_of(neuron)
         self.qkv, self.qkv_lif = attn.qkv_conv_bn, attn.qkv_lif
         self.product, self.attn_lif = attn.product, attn.attn_lif
         self.proj = Sequential(nnx.Linear(size, size, rngs=rngs), norm(size, rngs=rngs))

@@ -1,17 +1,27 @@
 """MS-ResNet and Max-ResNet: the shortcuts carry membrane potentials past the neurons."""
 
-import functools
-
 from flax import nnx
 
-from .._check import one_of
 from .._types import Array, Tree
 from ..neurons import LIF
-from ..nn import MaxPool, Sequential, SpikingModule
+from ..nn import Sequential, SpikingModule
 from ..surrogate import Rect
-from .building_blocks import NewNeuron, Prototype, check_sizes, conv, copy_of, norm
+from .building_blocks import (
+    LIF_DETACHED,
+    Prototype,
+    check_images,
+    check_parts,
+    check_sizes,
+    check_stages,
+    conv,
+    copy_of,
+    max_pool,
+    norm,
+)
+from .preset import preset
+from .resnet import shortcut, stem_conv
 
-#: The neurons of the two papers.
+#: The neuron of the paper on MS-ResNet.
 MS_LIF = LIF(
     tau=4 / 3,
     v_threshold=0.5,
@@ -19,19 +29,19 @@ MS_LIF = LIF(
     detach_reset=True,
     surrogate=Rect(alpha=2.0),
 )
-MAX_LIF = LIF(tau=2.0, detach_reset=True)
 
 
-def ms_resnet18(
+def ms_resnet(
     classes: int = 1000,
     in_features: int = 3,
     *,
+    depths: tuple[int, int, int, int] = (2, 2, 2, 2),
     width: int = 64,
     stem: str = "imagenet",
     neuron: Prototype = MS_LIF,
     rngs: nnx.Rngs,
-) -> SpikingModule:
-    """MS-ResNet-18: a residual network whose shortcuts carry membrane potentials.
+) -> "MSResNet":
+    """MS-ResNet: a residual network whose shortcuts carry membrane potentials.
 
     A block is ``bn2(conv2(neuron(bn1(conv1(neuron(x)))))) + x``, so that no neuron is on the way
     from one sum to the next. Where the shape changes, ``x`` is convolved and normalized. The first
@@ -45,6 +55,7 @@ def ms_resnet18(
     Args:
         classes: Number of outputs.
         in_features: Channels of the images.
+        depths: Number of blocks of each of the four stages.
         width: Channels of the stem and the first stage; they double at each of the other three.
         stem: A convolution of size 7 and stride 2 (``"imagenet"``), or of size 3 and stride 1
             (``"small"``).
@@ -52,8 +63,9 @@ def ms_resnet18(
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If a size is not an integer, or ``neuron`` is not a neuron.
-        ValueError: If a size is below 1, or ``stem`` is something else.
+        TypeError: If a size is not an integer, ``neuron`` is not a neuron, or ``rngs`` no keys.
+        ValueError: If a size is below 1, there are not four of ``depths``, or ``stem`` is something
+            else.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -64,26 +76,25 @@ def ms_resnet18(
         ((2, 32, 32, 8), (2, 16, 16, 8))
 
     Source: Hu et al., "Advancing spiking neural networks towards deep residual learning", 2021;
-    SpikingJelly ``model.ms_resnet.ms_resnet18``.
+    SpikingJelly ``model.ms_resnet``.
     """
-    check_sizes("ms_resnet18", classes=classes, in_features=in_features, width=width)
-    stages = [(width * 2**i, depth, 2) for i, depth in enumerate((2, 2, 2, 2))]
-    return MSResNet("ms_resnet18", stages, False, classes, in_features, width, stem, neuron, rngs)
+    check_stages("ms_resnet", 4, depths=depths)
+    stages = [(2**i, depth, 2) for i, depth in enumerate(depths)]
+    return MSResNet("ms_resnet", stages, False, classes, in_features, width, stem, neuron, rngs)
 
 
-def ms_resnet34(
-    classes: int = 1000,
-    in_features: int = 3,
-    *,
-    width: int = 64,
-    stem: str = "imagenet",
-    neuron: Prototype = MS_LIF,
-    rngs: nnx.Rngs,
-) -> SpikingModule:
-    """MS-ResNet-34: `ms_resnet18` with 3, 4, 6 and 3 blocks in its stages."""
-    check_sizes("ms_resnet34", classes=classes, in_features=in_features, width=width)
-    stages = [(width * 2**i, depth, 2) for i, depth in enumerate((3, 4, 6, 3))]
-    return MSResNet("ms_resnet34", stages, False, classes, in_features, width, stem, neuron, rngs)
+ms_resnet18 = preset(
+    ms_resnet,
+    "ms_resnet18",
+    "MS-ResNet-18: the `ms_resnet` of 2 blocks in each stage.",
+    depths=(2, 2, 2, 2),
+)
+ms_resnet34 = preset(
+    ms_resnet,
+    "ms_resnet34",
+    "MS-ResNet-34: the `ms_resnet` of 3, 4, 6 and 3 blocks.",
+    depths=(3, 4, 6, 3),
+)
 
 
 def max_resnet18(
@@ -92,14 +103,14 @@ def max_resnet18(
     *,
     width: int = 64,
     stem: str = "small",
-    neuron: Prototype = MAX_LIF,
+    neuron: Prototype = LIF_DETACHED,
     rngs: nnx.Rngs,
-) -> SpikingModule:
+) -> "MSResNet":
     """Max-ResNet-18: an MS-ResNet of three stages that reduces images by max pooling.
 
     Between stages, ``bn1(conv1(neuron(x)))`` goes through a max pooling of size 3 and stride 2; the
     convolution itself has no stride. The stages have 3, 3 and 2 blocks, and ``2 * width``, ``4 *
-    width`` and ``8 * width`` channels. The rest is as in `ms_resnet18`.
+    width`` and ``8 * width`` channels. The rest is as in `ms_resnet`.
 
     Args:
         classes: Number of outputs.
@@ -112,17 +123,16 @@ def max_resnet18(
     Source: Fang et al., "Spiking neural networks need high-frequency information", 2025;
     SpikingJelly ``model.ms_resnet.max_resnet18``.
     """
-    check_sizes("max_resnet18", classes=classes, in_features=in_features, width=width)
-    stages = [(2 * width, 3, 1), (4 * width, 3, 2), (8 * width, 2, 2)]
+    stages = [(2, 3, 1), (4, 3, 2), (8, 2, 2)]
     return MSResNet("max_resnet18", stages, True, classes, in_features, width, stem, neuron, rngs)
 
 
 class MSResNet(SpikingModule):
-    """Stem, stages of (channels, depth, stride), a neuron, the mean over the image, and the head.
+    """Stem, stages of blocks, a neuron, the mean over the image, and the head.
 
     Args:
         owner: The function that makes it, for errors.
-        stages: Channels, number of blocks and stride of each stage.
+        stages: Channels as a multiple of ``width``, number of blocks and stride of each stage.
         pool: Whether a max pooling has the stride, not the convolution; then the scales of the
             normalizations start at 1 and not at the values of MS-ResNet.
         classes: Number of outputs.
@@ -145,25 +155,24 @@ class MSResNet(SpikingModule):
         neuron: Prototype,
         rngs: nnx.Rngs,
     ):
-        one_of(f"`{owner}(stem=...)`", stem, ("imagenet", "small"))
-        new_neuron = functools.partial(copy_of, owner, neuron)
-        size, stride = (7, 2) if stem == "imagenet" else (3, 1)
-        scale = 1.0 if pool else 0.5
-        self.stem = nnx.Sequential(
-            conv(in_features, width, size, stride, rngs=rngs), norm(width, scale=scale, rngs=rngs)
-        )
+        check_sizes(owner, classes=classes, in_features=in_features, width=width)
+        check_parts(owner, rngs, neuron=neuron)
+        self.in_features = in_features
+        stem_norm = norm(width, scale=1.0 if pool else 0.5, rngs=rngs)
+        self.stem = nnx.Sequential(stem_conv(owner, stem, in_features, width, rngs), stem_norm)
         self.n_stages = len(stages)
         inputs = width
-        for i, (channels, depth, stride) in enumerate(stages, 1):
-            first = MSBlock(inputs, channels, stride, pool, new_neuron, rngs)
-            inputs = channels
-            others = [MSBlock(inputs, inputs, 1, pool, new_neuron, rngs) for _ in range(depth - 1)]
+        for i, (multiple, depth, stride) in enumerate(stages, 1):
+            first = MSBlock(inputs, multiple * width, stride, pool, neuron, rngs)
+            inputs = multiple * width
+            others = [MSBlock(inputs, inputs, 1, pool, neuron, rngs) for _ in range(depth - 1)]
             setattr(self, f"layer{i}", Sequential(first, *others))
-        self.head_lif = new_neuron()
+        self.head_lif = copy_of(neuron)
         self.head = nnx.Linear(inputs, classes, rngs=rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         new = {}
         x = self.stem(x)
         for i in range(1, self.n_stages + 1):
@@ -184,23 +193,18 @@ class MSBlock(SpikingModule):
         outputs: int,
         stride: int,
         pool: bool,
-        new_neuron: NewNeuron,
+        neuron: Prototype,
         rngs: nnx.Rngs,
     ):
         scale = 1.0 if pool else 0.5
-        self.spike1 = new_neuron()
+        self.spike1 = copy_of(neuron)
         self.conv1 = conv(inputs, outputs, 3, 1 if pool else stride, rngs=rngs)
         self.bn1 = norm(outputs, scale=scale, rngs=rngs)
-        pooled = MaxPool((3, 3), (stride, stride), ((1, 1), (1, 1)))
-        self.max_pool = pooled if pool and stride > 1 else None
-        self.spike2 = new_neuron()
+        self.max_pool = max_pool() if pool and stride > 1 else None
+        self.spike2 = copy_of(neuron)
         self.conv2 = conv(outputs, outputs, 3, rngs=rngs)
         self.bn2 = norm(outputs, scale=1.0 if pool else 0.0, rngs=rngs)
-        self.downsample = nnx.Sequential()
-        if stride > 1 or inputs != outputs:
-            self.downsample = nnx.Sequential(
-                conv(inputs, outputs, 1, stride, rngs=rngs), norm(outputs, scale=scale, rngs=rngs)
-            )
+        self.downsample = shortcut(inputs, outputs, stride, rngs, scale=scale)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of potentials ``[N, H, W, C]``, or a sequence."""

@@ -6,7 +6,6 @@ from flax import nnx
 
 from .._check import one_of
 from .._types import Array, Tree
-from ..neurons import LIF
 from ..nn import (
     ChannelQKAttention,
     Sequential,
@@ -14,15 +13,24 @@ from ..nn import (
     SpikingSelfAttention,
     TokenQKAttention,
 )
-from .building_blocks import Prototype, check_sizes, conv, copy_of, norm
-from .token_blocks import (
+from .building_blocks import (
     ATTENTION_LIF,
-    LIF_DETACHED,
-    PostNeuronMLP,
-    check_multiple,
+    Prototype,
+    check_images,
+    check_sizes,
     check_stages,
-    hidden_size,
+    conv,
+    copy_of,
     max_pool,
+    norm,
+)
+from .preset import preset
+from .token_blocks import (
+    PostNeuronMLP,
+    SpikeBlock,
+    check_multiple,
+    hidden_size,
+    neurons_of,
     tokens,
 )
 
@@ -39,7 +47,7 @@ def qkformer(
     neuron: Prototype | None = None,
     attention_neuron: Prototype = ATTENTION_LIF,
     rngs: nnx.Rngs,
-) -> SpikingModule:
+) -> "QKFormer":
     """QKFormer: three stages of a quarter, a half, and all of the features.
 
     Before the first stage, an image is halved twice on each side, before the others once. A block
@@ -66,7 +74,7 @@ def qkformer(
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If a size is not a number, or a neuron is not a neuron.
+        TypeError: If a size is not a number, a neuron is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, ``dim`` is not a multiple of 8, a number of heads does not
             divide the features, or there are not three of what each stage has.
 
@@ -83,47 +91,18 @@ def qkformer(
     Source: Zhou et al., "QKFormer: hierarchical spiking transformer using Q-K attention", NeurIPS
     2024; SpikingJelly ``model.QKFormer``.
     """
-    return QKFormer(
-        "qkformer",
-        *(classes, in_features, dim, depths, num_heads, mlp_ratio, attention),
-        *(neuron, attention_neuron, rngs),
-    )
+    sizes = classes, in_features, dim, depths, num_heads, mlp_ratio
+    return QKFormer("qkformer", *sizes, attention, neuron, attention_neuron, rngs)
 
 
-def qkformer_10_384(
-    classes: int = 1000,
-    in_features: int = 3,
-    *,
-    neuron: Prototype | None = None,
-    attention_neuron: Prototype = ATTENTION_LIF,
-    rngs: nnx.Rngs,
-) -> SpikingModule:
-    """`qkformer` of 10 blocks, at last of 384 features, with 6 heads.
-
-    Args:
-        classes: Number of outputs.
-        in_features: Channels of the images.
-        neuron: As for `qkformer`.
-        attention_neuron: As for `qkformer`.
-        rngs: Source of keys for the weights.
-
-    Source: SpikingJelly ``model.qkformer_10_384``.
-    """
-    return QKFormer(
-        "qkformer_10_384",
-        *(
-            classes,
-            in_features,
-            384,
-            (1, 2, 7),
-            (6, 6, 6),
-            4.0,
-            "token",
-            neuron,
-            attention_neuron,
-            rngs,
-        ),
-    )
+qkformer_10_384 = preset(
+    qkformer,
+    "qkformer_10_384",
+    "`qkformer` of 10 blocks, at last of 384 features, with 6 heads.",
+    dim=384,
+    depths=(1, 2, 7),
+    num_heads=(6, 6, 6),
+)
 
 
 class QKFormer(SpikingModule):
@@ -145,14 +124,15 @@ class QKFormer(SpikingModule):
     ):
         check_sizes(owner, classes=classes, in_features=in_features)
         check_multiple(owner, dim, 8)
-        check_stages(owner, depths=depths, num_heads=num_heads)
+        check_stages(owner, 3, depths=depths, num_heads=num_heads)
         one_of(f"`{owner}(attention=...)`", attention, ("token", "channel"))
-        outer, inner = (LIF(), LIF_DETACHED) if neuron is None else (neuron, neuron)
+        outer, inner = neurons_of(owner, rngs, neuron, attention_neuron)
+        self.in_features = in_features
         neurons: dict[str, Any] = {"neuron": inner, "attention_neuron": attention_neuron}
         inputs = in_features
         for i, features in enumerate((dim // 4, dim // 2, dim)):
             embed = Embed if i else FirstEmbed
-            setattr(self, EMBEDS[i], embed(owner, inputs, features, outer, rngs))
+            setattr(self, EMBEDS[i], embed(inputs, features, outer, rngs))
             blocks, hidden = [], hidden_size(owner, features, mlp_ratio)
             for _ in range(depths[i]):
                 attn: SpikingModule
@@ -162,13 +142,14 @@ class QKFormer(SpikingModule):
                     attn = TokenQKAttention(features, num_heads[i], **neurons, rngs=rngs)
                 else:
                     attn = ChannelQKAttention(features, **neurons, rngs=rngs)
-                blocks.append(Block(attn, PostNeuronMLP(owner, features, hidden, outer, rngs)))
+                blocks.append(SpikeBlock(attn, PostNeuronMLP(features, hidden, outer, rngs)))
             setattr(self, STAGES[i], Sequential(*blocks))
             inputs = features
         self.head = nnx.Linear(dim, classes, rngs=rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         new = {}
         for embed, stage in zip(EMBEDS, STAGES, strict=True):
             new[embed], x = getattr(self, embed)(state[embed], x)
@@ -185,16 +166,16 @@ class FirstEmbed(SpikingModule):
 
     conv_bn_pairs = ("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")
 
-    def __init__(self, owner: str, inputs: int, outputs: int, neuron: Prototype, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, outputs: int, neuron: Prototype, rngs: nnx.Rngs):
         half = outputs // 2
         self.conv1 = conv(inputs, half, 3, bias=True, rngs=rngs)
-        self.bn1, self.lif1 = norm(half, rngs=rngs), copy_of(owner, neuron)
+        self.bn1, self.lif1 = norm(half, rngs=rngs), copy_of(neuron)
         self.conv2 = conv(half, outputs, 3, bias=True, rngs=rngs)
-        self.bn2, self.lif2 = norm(outputs, rngs=rngs), copy_of(owner, neuron)
+        self.bn2, self.lif2 = norm(outputs, rngs=rngs), copy_of(neuron)
         self.conv3 = conv(outputs, outputs, 3, bias=True, rngs=rngs)
-        self.bn3, self.lif3 = norm(outputs, rngs=rngs), copy_of(owner, neuron)
+        self.bn3, self.lif3 = norm(outputs, rngs=rngs), copy_of(neuron)
         self.pool = max_pool()
-        self.shortcut = shortcut(owner, half, outputs, neuron, rngs)
+        self.shortcut = shortcut(half, outputs, neuron, rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence."""
@@ -211,13 +192,13 @@ class Embed(SpikingModule):
 
     conv_bn_pairs = ("conv1", "bn1"), ("conv2", "bn2")
 
-    def __init__(self, owner: str, inputs: int, outputs: int, neuron: Prototype, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, outputs: int, neuron: Prototype, rngs: nnx.Rngs):
         self.conv1 = conv(inputs, outputs, 3, bias=True, rngs=rngs)
-        self.bn1, self.lif1 = norm(outputs, rngs=rngs), copy_of(owner, neuron)
+        self.bn1, self.lif1 = norm(outputs, rngs=rngs), copy_of(neuron)
         self.conv2 = conv(outputs, outputs, 3, bias=True, rngs=rngs)
-        self.bn2, self.lif2 = norm(outputs, rngs=rngs), copy_of(owner, neuron)
+        self.bn2, self.lif2 = norm(outputs, rngs=rngs), copy_of(neuron)
         self.pool = max_pool()
-        self.shortcut = shortcut(owner, inputs, outputs, neuron, rngs)
+        self.shortcut = shortcut(inputs, outputs, neuron, rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence."""
@@ -228,21 +209,7 @@ class Embed(SpikingModule):
         return new, y + x
 
 
-def shortcut(owner: str, inputs: int, outputs: int, neuron: Prototype, rngs: nnx.Rngs):
+def shortcut(inputs: int, outputs: int, neuron: Prototype, rngs: nnx.Rngs):
     """A convolution of size 1 and stride 2, before a neuron."""
     layer = conv(inputs, outputs, 1, 2, bias=True, rngs=rngs)
-    return Sequential(layer, norm(outputs, rngs=rngs), copy_of(owner, neuron))
-
-
-class Block(SpikingModule):
-    """Attention between tokens, then a perceptron over each; both add spikes to the stream."""
-
-    def __init__(self, attn: SpikingModule, mlp: PostNeuronMLP):
-        self.attn, self.mlp = attn, mlp
-
-    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
-        """One step of tokens ``[N, L, C]``, or a sequence."""
-        attn, y = self.attn(state["attn"], x)
-        x = x + y
-        mlp, y = self.mlp(state["mlp"], x)
-        return {"attn": attn, "mlp": mlp}, x + y
+    return Sequential(layer, norm(outputs, rngs=rngs), copy_of(neuron))

@@ -3,18 +3,19 @@
 from flax import nnx
 
 from .._types import Array, Tree
-from ..neurons import LIF
 from ..nn import Sequential, SpikeDrivenSelfAttention, SpikingModule
-from .building_blocks import Prototype, check_sizes, conv, copy_of, norm
-from .token_blocks import (
+from .building_blocks import (
     ATTENTION_LIF,
-    LIF_DETACHED,
-    PreNeuronMLP,
-    check_multiple,
-    hidden_size,
+    Prototype,
+    check_images,
+    check_sizes,
+    conv,
+    copy_of,
     max_pool,
-    tokens,
+    norm,
 )
+from .preset import preset
+from .token_blocks import PreNeuronMLP, check_multiple, hidden_size, neurons_of, tokens
 
 
 def spike_driven_transformer(
@@ -28,7 +29,7 @@ def spike_driven_transformer(
     neuron: Prototype | None = None,
     attention_neuron: Prototype = ATTENTION_LIF,
     rngs: nnx.Rngs,
-) -> SpikingModule:
+) -> "SpikeDrivenTransformer":
     """Spike-driven Transformer: all linear layers and convolutions but the first take spikes.
 
     Four convolutions make tokens of an image. A block is a `jaxspike.nn.SpikeDrivenSelfAttention`
@@ -54,7 +55,7 @@ def spike_driven_transformer(
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If a size is not a number, or a neuron is not a neuron.
+        TypeError: If a size is not a number, a neuron is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, ``dim`` is not a multiple of 8, or ``pools`` are not four.
 
     Example:
@@ -70,45 +71,18 @@ def spike_driven_transformer(
     Source: Yao et al., "Spike-driven transformer", NeurIPS 2023; SpikingJelly
     ``model.SpikeDrivenTransformer``.
     """
-    return SpikeDrivenTransformer(
-        "spike_driven_transformer",
-        *(classes, in_features, dim, depth, mlp_ratio, pools, neuron, attention_neuron, rngs),
-    )
+    sizes = classes, in_features, dim, depth, mlp_ratio
+    owner = "spike_driven_transformer"
+    return SpikeDrivenTransformer(owner, *sizes, pools, neuron, attention_neuron, rngs)
 
 
-def sdt_8_384(
-    classes: int = 1000,
-    in_features: int = 3,
-    *,
-    neuron: Prototype | None = None,
-    attention_neuron: Prototype = ATTENTION_LIF,
-    rngs: nnx.Rngs,
-) -> SpikingModule:
-    """`spike_driven_transformer` of 8 blocks of 384 features.
-
-    Args:
-        classes: Number of outputs.
-        in_features: Channels of the images.
-        neuron: As for `spike_driven_transformer`.
-        attention_neuron: As for `spike_driven_transformer`.
-        rngs: Source of keys for the weights.
-
-    Source: SpikingJelly ``model.sdt_8_384``.
-    """
-    return SpikeDrivenTransformer(
-        "sdt_8_384",
-        *(
-            classes,
-            in_features,
-            384,
-            8,
-            4.0,
-            (True, True, True, True),
-            neuron,
-            attention_neuron,
-            rngs,
-        ),
-    )
+sdt_8_384 = preset(
+    spike_driven_transformer,
+    "sdt_8_384",
+    "`spike_driven_transformer` of 8 blocks of 384 features.",
+    dim=384,
+    depth=8,
+)
 
 
 class SpikeDrivenTransformer(SpikingModule):
@@ -131,21 +105,23 @@ class SpikeDrivenTransformer(SpikingModule):
         check_multiple(owner, dim, 8)
         if not isinstance(pools, tuple | list) or list(map(type, pools)) != 4 * [bool]:
             raise ValueError(f"`{owner}(pools=...)` must be four of True or False, got {pools!r}.")
-        outer, inner = (LIF(), LIF_DETACHED) if neuron is None else (neuron, neuron)
+        outer, inner = neurons_of(owner, rngs, neuron, attention_neuron)
+        self.in_features = in_features
         hidden = hidden_size(owner, dim, mlp_ratio)
-        self.patch_embed = PatchEmbed(owner, in_features, dim, pools, outer, rngs)
+        self.patch_embed = PatchEmbed(in_features, dim, pools, outer, rngs)
         blocks = []
         for _ in range(depth):
             attention = SpikeDrivenSelfAttention(
                 dim, neuron=inner, attention_neuron=attention_neuron, rngs=rngs
             )
-            blocks.append(Block(attention, PreNeuronMLP(owner, dim, hidden, outer, rngs)))
+            blocks.append(Block(attention, PreNeuronMLP(dim, hidden, outer, rngs)))
         self.blocks = Sequential(*blocks)
-        self.head_lif = copy_of(owner, outer)
+        self.head_lif = copy_of(outer)
         self.head = nnx.Linear(dim, classes, rngs=rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         patches, x = self.patch_embed(state["patch_embed"], x)
         blocks, x = self.blocks(state["blocks"], tokens(x))
         head, x = self.head_lif(state["head_lif"], x.mean(-2))
@@ -159,7 +135,6 @@ class PatchEmbed(SpikingModule):
 
     def __init__(
         self,
-        owner: str,
         inputs: int,
         dim: int,
         pools: tuple[bool, bool, bool, bool],
@@ -169,12 +144,12 @@ class PatchEmbed(SpikingModule):
         stages = []
         for pool, outputs in zip(pools, (dim // 8, dim // 4, dim // 2, dim), strict=True):
             layers = [conv(inputs, outputs, 3, bias=True, rngs=rngs), norm(outputs, rngs=rngs)]
-            neurons = [copy_of(owner, neuron)] if outputs < dim else []  # before the pooling
+            neurons = [copy_of(neuron)] if outputs < dim else []  # before the pooling
             stages.append([*layers, *neurons, *([max_pool()] if pool else [])])
             inputs = outputs
         self.stages = Sequential(*(Sequential(*layers) for layers in stages[:3]))
         self.final_stage = nnx.Sequential(*stages[3])
-        self.final_lif = copy_of(owner, neuron)
+        self.final_lif = copy_of(neuron)
         self.rpe_conv, self.rpe_bn = conv(dim, dim, 3, rngs=rngs), norm(dim, rngs=rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:

@@ -5,13 +5,23 @@ from flax import nnx
 from .._check import one_of
 from .._types import Array, Tree
 from ..nn import Sequential, SpikingModule, SpikingSelfAttention
-from .building_blocks import Prototype, check_sizes, conv, copy_of, norm
-from .token_blocks import (
+from .building_blocks import (
     ATTENTION_LIF,
     LIF_DETACHED,
+    Prototype,
+    check_images,
+    check_parts,
+    check_sizes,
+    conv,
+    copy_of,
+    max_pool,
+    norm,
+)
+from .preset import preset
+from .token_blocks import (
+    SpikeBlock,
     check_multiple,
     hidden_size,
-    max_pool,
     set_normal_weights,
     tokens,
 )
@@ -29,7 +39,7 @@ def spikformer(
     neuron: Prototype = LIF_DETACHED,
     attention_neuron: Prototype = ATTENTION_LIF,
     rngs: nnx.Rngs,
-) -> SpikingModule:
+) -> "Spikformer":
     """Spikformer: four convolutions make tokens of an image, then blocks of attention follow.
 
     A block is ``x = x + attention(x)``, a `jaxspike.nn.SpikingSelfAttention`, and
@@ -53,7 +63,7 @@ def spikformer(
         rngs: Source of keys for the weights, normal of deviation 0.02.
 
     Raises:
-        TypeError: If a size is not a number, or a neuron is not a neuron.
+        TypeError: If a size is not a number, a neuron is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, ``dim`` is not a multiple of 8 and of ``num_heads``, or
             ``patch_size`` is something else.
 
@@ -70,86 +80,38 @@ def spikformer(
     Source: Zhou et al., "Spikformer: when spiking neural network meets transformer", ICLR 2023;
     SpikingJelly ``model.Spikformer``.
     """
-    return Spikformer(
-        "spikformer",
-        *(classes, in_features, dim, depth, num_heads, mlp_ratio, patch_size),
-        *(neuron, attention_neuron, rngs),
-    )
+    sizes = classes, in_features, dim, depth, num_heads, mlp_ratio, patch_size
+    return Spikformer("spikformer", *sizes, neuron, attention_neuron, rngs)
 
 
-def spikformer_ti(
-    classes: int = 1000,
-    in_features: int = 3,
-    *,
-    neuron: Prototype = LIF_DETACHED,
-    attention_neuron: Prototype = ATTENTION_LIF,
-    rngs: nnx.Rngs,
-) -> SpikingModule:
-    """`spikformer` of 4 blocks of 256 features in 8 heads, with patches of 16 x 16.
-
-    Args:
-        classes: Number of outputs.
-        in_features: Channels of the images.
-        neuron: As for `spikformer`.
-        attention_neuron: As for `spikformer`.
-        rngs: Source of keys for the weights.
-
-    Source: SpikingJelly ``model.spikformer_ti``.
-    """
-    return Spikformer(
-        "spikformer_ti",
-        *(classes, in_features, 256, 4, 8, 4.0, 16, neuron, attention_neuron, rngs),
-    )
-
-
-def spikformer_s(
-    classes: int = 1000,
-    in_features: int = 3,
-    *,
-    neuron: Prototype = LIF_DETACHED,
-    attention_neuron: Prototype = ATTENTION_LIF,
-    rngs: nnx.Rngs,
-) -> SpikingModule:
-    """`spikformer` of 6 blocks of 384 features in 12 heads, with patches of 16 x 16.
-
-    Args:
-        classes: Number of outputs.
-        in_features: Channels of the images.
-        neuron: As for `spikformer`.
-        attention_neuron: As for `spikformer`.
-        rngs: Source of keys for the weights.
-
-    Source: SpikingJelly ``model.spikformer_s``.
-    """
-    return Spikformer(
-        "spikformer_s",
-        *(classes, in_features, 384, 6, 12, 4.0, 16, neuron, attention_neuron, rngs),
-    )
-
-
-def spikformer_cifar10(
-    classes: int = 10,
-    in_features: int = 3,
-    *,
-    neuron: Prototype = LIF_DETACHED,
-    attention_neuron: Prototype = ATTENTION_LIF,
-    rngs: nnx.Rngs,
-) -> SpikingModule:
-    """`spikformer` of 4 blocks of 384 features in 12 heads, with patches of 4 x 4.
-
-    Args:
-        classes: Number of outputs.
-        in_features: Channels of the images.
-        neuron: As for `spikformer`.
-        attention_neuron: As for `spikformer`.
-        rngs: Source of keys for the weights.
-
-    Source: SpikingJelly ``model.spikformer_cifar10``.
-    """
-    return Spikformer(
-        "spikformer_cifar10",
-        *(classes, in_features, 384, 4, 12, 4.0, 4, neuron, attention_neuron, rngs),
-    )
+spikformer_ti = preset(
+    spikformer,
+    "spikformer_ti",
+    "`spikformer` of 4 blocks of 256 features in 8 heads, with patches of 16 x 16.",
+    dim=256,
+    depth=4,
+    num_heads=8,
+    patch_size=16,
+)
+spikformer_s = preset(
+    spikformer,
+    "spikformer_s",
+    "`spikformer` of 6 blocks of 384 features in 12 heads, with patches of 16 x 16.",
+    dim=384,
+    depth=6,
+    num_heads=12,
+    patch_size=16,
+)
+spikformer_cifar10 = preset(
+    spikformer,
+    "spikformer_cifar10",
+    "`spikformer` of 4 blocks of 384 features in 12 heads, with patches of 4 x 4.",
+    classes=10,
+    dim=384,
+    depth=4,
+    num_heads=12,
+    patch_size=4,
+)
 
 
 class Spikformer(SpikingModule):
@@ -173,17 +135,22 @@ class Spikformer(SpikingModule):
         check_multiple(owner, dim, 8)
         one_of(f"`{owner}(patch_size=...)`", patch_size, (4, 16))
         hidden = hidden_size(owner, dim, mlp_ratio)
-        self.patch_embed = PatchEmbed(owner, in_features, dim, patch_size, neuron, rngs)
-        blocks = (
-            Block(owner, dim, num_heads, hidden, neuron, attention_neuron, rngs)
-            for _ in range(depth)
-        )
+        check_parts(owner, rngs, neuron=neuron, attention_neuron=attention_neuron)
+        self.in_features = in_features
+        self.patch_embed = PatchEmbed(in_features, dim, patch_size, neuron, rngs)
+        blocks = []
+        for _ in range(depth):
+            attn = SpikingSelfAttention(
+                dim, num_heads, neuron=neuron, attention_neuron=attention_neuron, rngs=rngs
+            )
+            blocks.append(SpikeBlock(attn, MLP(dim, hidden, neuron, rngs)))
         self.blocks = Sequential(*blocks)
         self.head = nnx.Linear(dim, classes, rngs=rngs)
         set_normal_weights(self, 0.02, rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         patches, x = self.patch_embed(state["patch_embed"], x)
         blocks, x = self.blocks(state["blocks"], tokens(x))
         return {"patch_embed": patches, "blocks": blocks}, self.head(x.mean(-2))
@@ -192,14 +159,12 @@ class Spikformer(SpikingModule):
 class ConvNormNeuron(SpikingModule):
     """A convolution, normalized and pooled, before a neuron."""
 
-    def __init__(
-        self, owner: str, inputs: int, outputs: int, pool: bool, neuron: Prototype, rngs: nnx.Rngs
-    ):
+    def __init__(self, inputs: int, outputs: int, pool: bool, neuron: Prototype, rngs: nnx.Rngs):
         pools = [max_pool()] if pool else []
         self.conv_bn = nnx.Sequential(
             conv(inputs, outputs, 3, rngs=rngs), norm(outputs, rngs=rngs), *pools
         )
-        self.neuron = copy_of(owner, neuron)
+        self.neuron = copy_of(neuron)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence."""
@@ -212,7 +177,6 @@ class PatchEmbed(SpikingModule):
 
     def __init__(
         self,
-        owner: str,
         inputs: int,
         dim: int,
         patch_size: int,
@@ -222,10 +186,10 @@ class PatchEmbed(SpikingModule):
         stages = []
         for i, outputs in enumerate((dim // 8, dim // 4, dim // 2, dim)):
             pool = patch_size == 16 or i >= 2
-            stages.append(ConvNormNeuron(owner, inputs, outputs, pool, neuron, rngs))
+            stages.append(ConvNormNeuron(inputs, outputs, pool, neuron, rngs))
             inputs = outputs
         self.stages = Sequential(*stages)
-        self.positional_encoding = ConvNormNeuron(owner, dim, dim, False, neuron, rngs)
+        self.positional_encoding = ConvNormNeuron(dim, dim, False, neuron, rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence."""
@@ -234,42 +198,16 @@ class PatchEmbed(SpikingModule):
         return {"stages": stages, "positional_encoding": position}, x + y
 
 
-class Block(SpikingModule):
-    """Attention between tokens, then a perceptron over each; both add spikes to the stream."""
-
-    def __init__(
-        self,
-        owner: str,
-        dim: int,
-        num_heads: int,
-        hidden: int,
-        neuron: Prototype,
-        attention_neuron: Prototype,
-        rngs: nnx.Rngs,
-    ):
-        self.attn = SpikingSelfAttention(
-            dim, num_heads, neuron=neuron, attention_neuron=attention_neuron, rngs=rngs
-        )
-        self.mlp = MLP(owner, dim, hidden, neuron, rngs)
-
-    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
-        """One step of tokens ``[N, L, C]``, or a sequence."""
-        attn, y = self.attn(state["attn"], x)
-        x = x + y
-        mlp, y = self.mlp(state["mlp"], x)
-        return {"attn": attn, "mlp": mlp}, x + y
-
-
 class MLP(SpikingModule):
     """Two linear layers without biases, each normalized and before a neuron."""
 
-    def __init__(self, owner: str, dim: int, hidden: int, neuron: Prototype, rngs: nnx.Rngs):
+    def __init__(self, dim: int, hidden: int, neuron: Prototype, rngs: nnx.Rngs):
         def linear(inputs, outputs):
             layer = nnx.Linear(inputs, outputs, use_bias=False, rngs=rngs)
             return Sequential(layer, norm(outputs, rngs=rngs))
 
-        self.fc1, self.neuron1 = linear(dim, hidden), copy_of(owner, neuron)
-        self.fc2, self.neuron2 = linear(hidden, dim), copy_of(owner, neuron)
+        self.fc1, self.neuron1 = linear(dim, hidden), copy_of(neuron)
+        self.fc2, self.neuron2 = linear(hidden, dim), copy_of(neuron)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of tokens ``[N, L, C]``, or a sequence."""

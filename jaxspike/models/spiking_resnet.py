@@ -3,31 +3,35 @@
 from flax import nnx
 
 from .._types import Array, Tree
-from ..nn import SpikingModule
 from .building_blocks import IF_ATAN, Prototype
-from .resnet import BasicBlock, Bottleneck, ResNet
+from .preset import preset
+from .resnet import Block, ResNet
 
 
-def spiking_resnet18(
+def spiking_resnet(
     classes: int = 1000,
     in_features: int = 3,
     *,
+    depths: tuple[int, int, int, int] = (2, 2, 2, 2),
+    bottleneck: bool = False,
     width: int = 64,
     stem: str = "imagenet",
     neuron: Prototype = IF_ATAN,
     rngs: nnx.Rngs,
-) -> SpikingModule:
-    """Spiking ResNet-18: the residual network of ANNs with neurons in the place of activations.
+) -> ResNet:
+    """Spiking ResNet: the residual network of ANNs with neurons in the place of activations.
 
     A block is ``neuron(y + x)`` with the currents ``y = bn2(conv2(neuron(bn1(conv1(x)))))`` of the
     branch and the shortcut ``x``, convolved and normalized where the shape changes.
 
-    Shapes, arguments and errors are those of `sew_resnet18`, without ``connect``. Checkpoints of
+    Shapes, arguments and errors are those of `sew_resnet`, without ``connect``. Checkpoints of
     torchvision's ``resnet18``, an ANN, have the same names and load too.
 
     Args:
         classes: Number of outputs.
         in_features: Channels of the images.
+        depths: Number of blocks of each of the four stages.
+        bottleneck: Whether blocks have three convolutions, the last with 4 times the channels.
         width: Channels of the first stage.
         stem: ``"imagenet"`` or ``"small"``.
         neuron: The neuron of all layers, of which every place gets a copy.
@@ -44,85 +48,35 @@ def spiking_resnet18(
     Source: Hu, Tang, Pan, "Spiking deep residual networks", 2018; SpikingJelly
     ``model.spiking_resnet``.
     """
-    return ResNet(
-        "spiking_resnet18",
-        SpikingBasicBlock,
-        (2, 2, 2, 2),
-        classes=classes,
-        in_features=in_features,
-        width=width,
-        stem=stem,
-        neuron=neuron,
-        rngs=rngs,
-    )
+    sizes = classes, in_features, depths, bottleneck, width
+    return ResNet("spiking_resnet", SpikingBlock, *sizes, stem, neuron, rngs)
 
 
-def spiking_resnet34(
-    classes: int = 1000,
-    in_features: int = 3,
-    *,
-    width: int = 64,
-    stem: str = "imagenet",
-    neuron: Prototype = IF_ATAN,
-    rngs: nnx.Rngs,
-) -> SpikingModule:
-    """Spiking ResNet-34: `spiking_resnet18` with 3, 4, 6 and 3 blocks in its stages."""
-    return ResNet(
-        "spiking_resnet34",
-        SpikingBasicBlock,
-        (3, 4, 6, 3),
-        classes=classes,
-        in_features=in_features,
-        width=width,
-        stem=stem,
-        neuron=neuron,
-        rngs=rngs,
-    )
+spiking_resnet18 = preset(
+    spiking_resnet,
+    "spiking_resnet18",
+    "Spiking ResNet-18: the `spiking_resnet` of 2 blocks in each stage.",
+    depths=(2, 2, 2, 2),
+)
+spiking_resnet34 = preset(
+    spiking_resnet,
+    "spiking_resnet34",
+    "Spiking ResNet-34: the `spiking_resnet` of 3, 4, 6 and 3 blocks.",
+    depths=(3, 4, 6, 3),
+)
+spiking_resnet50 = preset(
+    spiking_resnet,
+    "spiking_resnet50",
+    "Spiking ResNet-50: the `spiking_resnet` of 3, 4, 6 and 3 bottlenecks.",
+    depths=(3, 4, 6, 3),
+    bottleneck=True,
+)
 
 
-def spiking_resnet50(
-    classes: int = 1000,
-    in_features: int = 3,
-    *,
-    width: int = 64,
-    stem: str = "imagenet",
-    neuron: Prototype = IF_ATAN,
-    rngs: nnx.Rngs,
-) -> SpikingModule:
-    """Spiking ResNet-50: blocks of sizes 1, 3 and 1, otherwise as `spiking_resnet34`."""
-    return ResNet(
-        "spiking_resnet50",
-        SpikingBottleneck,
-        (3, 4, 6, 3),
-        classes=classes,
-        in_features=in_features,
-        width=width,
-        stem=stem,
-        neuron=neuron,
-        rngs=rngs,
-    )
-
-
-class SpikingBasicBlock(BasicBlock):
-    """The neuron comes after the sum."""
+class SpikingBlock(Block):
+    """The last neuron comes after the sum."""
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence."""
-        new = {}
-        new["sn1"], y = self.sn1(state["sn1"], self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y)) + self.downsample(x)
-        new["sn2"], y = self.sn2(state["sn2"], y)
-        return new, y
-
-
-class SpikingBottleneck(Bottleneck):
-    """The neuron comes after the sum."""
-
-    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
-        """One step of images ``[N, H, W, C]``, or a sequence."""
-        new = {}
-        new["sn1"], y = self.sn1(state["sn1"], self.bn1(self.conv1(x)))
-        new["sn2"], y = self.sn2(state["sn2"], self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y)) + self.downsample(x)
-        new["sn3"], y = self.sn3(state["sn3"], y)
-        return new, y
+        new, y = self.branch(state, x)
+        return self.fire(state, new, y + self.downsample(x))

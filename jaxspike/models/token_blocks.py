@@ -1,4 +1,4 @@
-"""What the transformers share: images as tokens, and multilayer perceptrons over them."""
+"""What the transformers share: images as tokens, blocks, and multilayer perceptrons over tokens."""
 
 import jax
 from flax import nnx
@@ -7,12 +7,17 @@ from .._check import integer, number
 from .._types import Array, Tree
 from ..engine import fold_batch
 from ..neurons import LIF
-from ..nn import MaxPool, SpikingModule
-from .building_blocks import Prototype, copy_of, norm
+from ..nn import SpikingModule
+from .building_blocks import LIF_DETACHED, Prototype, check_parts, copy_of, norm
 
-#: The neurons of the attention in SpikingJelly; elsewhere, its transformers have `LIF()`.
-LIF_DETACHED = LIF(tau=2.0, detach_reset=True)
-ATTENTION_LIF = LIF(tau=2.0, v_threshold=0.5, detach_reset=True)
+
+def neurons_of(
+    owner: str, rngs: nnx.Rngs, neuron: Prototype | None, attention_neuron: Prototype
+) -> tuple[Prototype, Prototype]:
+    """The neurons outside and inside the attention; None for those of SpikingJelly."""
+    outer, inner = (LIF(), LIF_DETACHED) if neuron is None else (neuron, neuron)
+    check_parts(owner, rngs, neuron=outer, attention_neuron=attention_neuron)
+    return outer, inner
 
 
 def check_multiple(owner: str, dim: int, divisor: int) -> None:
@@ -22,24 +27,9 @@ def check_multiple(owner: str, dim: int, divisor: int) -> None:
         raise ValueError(f"`{owner}(dim=...)` must be a multiple of {divisor}, got {dim}.")
 
 
-def check_stages(owner: str, **values: tuple[int, int, int]) -> None:
-    """Refuse what is not a positive integer for each of three stages."""
-    for argument, value in values.items():
-        if not isinstance(value, tuple | list) or len(value) != 3:
-            where = f"`{owner}({argument}=...)`"
-            raise ValueError(f"{where} must be three, one for each stage, got {value!r}.")
-        for n in value:
-            integer(f"`{owner}({argument}=...)`", n, low=1)
-
-
 def hidden_size(owner: str, dim: int, mlp_ratio: float) -> int:
     """The hidden features of a perceptron."""
     return max(1, int(dim * number(f"`{owner}(mlp_ratio=...)`", mlp_ratio, above=0)))
-
-
-def max_pool() -> MaxPool:
-    """A max pooling that halves an image, of windows of size 3."""
-    return MaxPool((3, 3), (2, 2), ((1, 1), (1, 1)))
 
 
 def tokens(x: Array) -> Array:
@@ -56,16 +46,30 @@ def set_normal_weights(net: nnx.Module, stddev: float, rngs: nnx.Rngs) -> None:
             module.kernel[...] = stddev * jax.random.normal(rngs.params(), kernel.shape)
 
 
+class SpikeBlock(SpikingModule):
+    """Attention between tokens, then a perceptron over each; both add spikes to the stream."""
+
+    def __init__(self, attn: SpikingModule, mlp: SpikingModule):
+        self.attn, self.mlp = attn, mlp
+
+    def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
+        """One step of tokens ``[N, L, C]``, or a sequence."""
+        attn, y = self.attn(state["attn"], x)
+        x = x + y
+        mlp, y = self.mlp(state["mlp"], x)
+        return {"attn": attn, "mlp": mlp}, x + y
+
+
 class PostNeuronMLP(SpikingModule):
     """From spikes to spikes: each of two linear layers before a neuron."""
 
     conv_bn_pairs = ("fc1", "bn1"), ("fc2", "bn2")
 
-    def __init__(self, owner: str, dim: int, hidden: int, neuron: Prototype, rngs: nnx.Rngs):
+    def __init__(self, dim: int, hidden: int, neuron: Prototype, rngs: nnx.Rngs):
         self.fc1, self.bn1 = nnx.Linear(dim, hidden, rngs=rngs), norm(hidden, rngs=rngs)
-        self.lif1 = copy_of(owner, neuron)
+        self.lif1 = copy_of(neuron)
         self.fc2, self.bn2 = nnx.Linear(hidden, dim, rngs=rngs), norm(dim, rngs=rngs)
-        self.lif2 = copy_of(owner, neuron)
+        self.lif2 = copy_of(neuron)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of tokens ``[N, L, C]``, or a sequence."""
@@ -79,10 +83,10 @@ class PreNeuronMLP(SpikingModule):
 
     conv_bn_pairs = ("fc1", "bn1"), ("fc2", "bn2")
 
-    def __init__(self, owner: str, dim: int, hidden: int, neuron: Prototype, rngs: nnx.Rngs):
-        self.lif1 = copy_of(owner, neuron)
+    def __init__(self, dim: int, hidden: int, neuron: Prototype, rngs: nnx.Rngs):
+        self.lif1 = copy_of(neuron)
         self.fc1, self.bn1 = nnx.Linear(dim, hidden, rngs=rngs), norm(hidden, rngs=rngs)
-        self.lif2 = copy_of(owner, neuron)
+        self.lif2 = copy_of(neuron)
         self.fc2, self.bn2 = nnx.Linear(hidden, dim, rngs=rngs), norm(dim, rngs=rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:

@@ -270,10 +270,10 @@ ONES = jnp.ones((2, 3))
             "instance.",
         ),
         (
-            {"ann": jnp.sin},
+            {"ann": lambda x: 2 * x},
             ValueError,
-            "`spiking(ann)` must have an activation, got none. Activations are relu, relu6, "
-            "`jnp.clip(x, 0, high)`, leaky_relu, `jnp.abs` and `jaxspike.nn.QCFS`.",
+            "`spiking(ann)` must have an activation, got none. Activations are relu, leaky_relu, "
+            "relu6, `jnp.clip(x, low, high)`, `jnp.abs` and `jaxspike.nn.QCFS`.",
         ),
         (
             {"batches": ONES},
@@ -306,9 +306,9 @@ ONES = jnp.ones((2, 3))
             "`spiking(batches=...)` must be finite, got a NaN or an infinity.",
         ),
         (
-            {"batches": [3]},
+            {"batches": [(ONES, ONES[0])]},
             TypeError,
-            "`spiking(batches=...)` must be arrays of inputs, got an int.",
+            "`spiking(batches=...)` must be arrays of inputs, got a tuple. Leave labels out.",
         ),
         (
             {"threshold": "most"},
@@ -354,7 +354,7 @@ ONES = jnp.ones((2, 3))
             "instance, such as `jaxspike.IF(v_reset=None)`.",
         ),
         (
-            {"ann": lambda x: (jax.nn.relu(x), x)},
+            {"ann": lambda x: {"y": jax.nn.relu(x)}},
             TypeError,
             "`spiking(ann)` must return one array. Take one output of it.",
         ),
@@ -376,6 +376,8 @@ def test_errors(change, error, text):
         (lambda h: jax.nn.relu(h) * jax.nn.relu(h + 1), "mul"),
         (lambda h: jnp.cumsum(jax.nn.relu(h), 0).max(0), "reduce_max"),
         (lambda h: nnx.LayerNorm(3, rngs=nnx.Rngs(0))(jax.nn.relu(h)), "square"),
+        (lambda h: jax.nn.relu(h).astype(int).astype(h.dtype), "convert_element_type"),
+        (lambda h: jax.lax.top_k(jax.nn.relu(h), 2)[0], "top_k"),
         (lambda h: jax.lax.cond(jax.nn.relu(h).sum() > 0, jnp.sin, jnp.cos, h), "cond"),
     ],
 )
@@ -403,6 +405,19 @@ def test_training_mode_other_shapes_and_dead_activations(mixed):
     assert str(e.value) == (
         "`SpikingANN.init_state(shape)` must be (N, 4, 4, 2), the shape of one step of the inputs "
         "that it was calibrated on, got (3, 5, 5, 2)."
+    )
+    with pytest.raises(ValueError) as e:
+        snn(snn.init_state((3, 4, 4, 2)), jnp.ones((3, 4, 4, 1)))
+    assert str(e.value) == (
+        "`SpikingANN(x=...)` must be [N, 4, 4, 2], one step of the inputs that it was calibrated "
+        "on, or [T, N, 4, 4, 2], got the shape (3, 4, 4, 1)."
+    )
+    with pytest.raises(ValueError) as e:
+        js.convert.spiking(lambda x: lax.map(nnx.relu, x), [ONES, ONES[:1]])
+    assert str(e.value) == (
+        "`spiking(ann)` must have the same activations for all batches, got 1 for the shape (1, 3) "
+        "and 2 before. Use `jax.vmap` instead of a loop over samples; to export a converted "
+        "network, trace it first with `jax.make_jaxpr`."
     )
     norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"^`spiking\(ann\)` must be in evaluation mode, got one "):
@@ -461,8 +476,87 @@ def test_a_slope_below_zero_in_any_spelling():
         snn = js.convert.spiking(net, [x], threshold="max")
         assert len(snn.neurons) == 2
         golden_files.assert_close(snn.rate_limit(x), net(x))
-    with pytest.raises(ValueError, match="must have an activation, got none"):
+    with pytest.raises(ValueError, match=r"must have an activation, got none, `max` of 6x8 at /"):
         js.convert.spiking(lambda x: jnp.maximum(x @ w, slope * (x @ w)), [x])  # if slope > 1?
+
+
+SPELLINGS = [  # and the number of populations
+    (nnx.relu, 1),
+    (lambda x: jnp.maximum(0.0, x), 1),
+    (lambda x: jnp.where(x < 0, 0, x), 1),
+    (lambda x: jnp.where(~(x < 0), x, jnp.zeros_like(x)), 1),
+    (lambda x: jnp.clip(x, 0), 1),
+    (lambda x: x * (x > 0), 1),
+    (lambda x: jnp.maximum(jnp.minimum(x, 1), 0), 1),
+    (lambda x: jax.vmap(jax.nn.hard_sigmoid)(x), 1),
+    (lambda x: jnp.where(x > 0, x, x / 4), 2),
+    (jax.nn.hard_tanh, 2),
+    (jax.jit(lambda x: jnp.clip(x, -0.5, 2)), 2),
+]
+
+
+def test_activations_in_many_spellings(mixed_dtypes):
+    kernels = 0.9 * jax.random.normal(KEY, (len(SPELLINGS), 5, 5))
+    x = jax.random.normal(KEY, (9, 5))
+
+    def net(x):
+        for (act, _), kernel in zip(SPELLINGS, kernels, strict=True):
+            x = jax.lax.stop_gradient(act(2 * x @ kernel))
+        return x
+
+    snn = js.convert.spiking(net, [x], threshold="max")
+    assert len(snn.neurons) == sum(n for _, n in SPELLINGS)
+    assert (snn.preprocessing, snn.islands) == ((), ())
+    golden_files.assert_close(snn.rate_limit(x), net(x))
+    limits = [float(snn.thresholds[k][...].max()) for k in (6, 7, 10, 11, 12, 13)]
+    assert limits[0] <= 1 and limits[1] <= 6 and max(limits[2:4]) <= 1
+    assert limits[4] <= 2 and limits[5] <= 0.5
+
+
+def test_what_moves_values_is_affine(mixed_dtypes):
+    """Compared with neurons by hand, step by step."""
+
+    def net(act, x):
+        a, b = jnp.split(act(0, x), 2, 1)
+        x = jnp.stack([a, 2 * b, a.at[:, 0].set(1.0)], 1).reshape(len(x), -1)
+        x = jnp.tile(act(1, x.at[:, 1].add(x[:, 2])), (1, 2))[:, 3:9]
+        return lax.dynamic_update_slice(x, jnp.ones((len(x), 1)), (0, 2)).at[:, 0].multiply(3.0)
+
+    x = jax.random.uniform(KEY, (4, 4), minval=-0.3)
+    snn = js.convert.spiking(lambda x: net(lambda _, a: nnx.relu(a), x), [x], per="layer")
+    y, _ = run(snn, repeated(x, 6))
+    potentials = {}
+
+    def fire(k, a):
+        theta = snn.thresholds[k][...]
+        v = potentials.get(k, theta / 2) + a
+        potentials[k] = v - theta * (v >= theta)
+        return theta * (v >= theta)
+
+    for t in range(6):
+        np.testing.assert_allclose(y[t], net(fire, x), rtol=1e-5)
+
+
+def test_channels_in_any_layout():
+    kernels = jax.random.normal(KEY, (2, 3, 3, 2, 2))
+    x = jax.random.uniform(KEY, (3, 4, 5, 2))
+
+    def net(layout, x):
+        numbers = (layout, "HWIO", layout)
+        for kernel in kernels:
+            h = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+            x = nnx.leaky_relu((h - 0.1) * 2)
+        return x
+
+    last = js.convert.spiking(functools.partial(net, "NHWC"), [x])
+    first = js.convert.spiking(functools.partial(net, "NCHW"), [jnp.moveaxis(x, -1, 1)])
+    assert [t[...].shape for t in first.thresholds] == [(2, 1, 1)] * 4
+    for a, b in zip(first.thresholds, last.thresholds, strict=True):
+        golden_files.assert_close(a[...].reshape(-1), b[...])
+    y, _ = run(last, repeated(x, 5))
+    z, _ = run(first, repeated(jnp.moveaxis(x, -1, 1), 5))
+    np.testing.assert_allclose(jnp.moveaxis(z, 2, -1), y, atol=1e-4)
+    assert abs(y).max() > 1
 
 
 def test_first_steps_can_be_skipped():
@@ -513,8 +607,11 @@ def test_a_bar_over_the_batches(capsys):
 
 
 def test_beside_layers_that_spike():
-    """The converted ANN is a layer."""
+    """The converted ANN is a layer: the same as by hand."""
     snn = js.convert.spiking(nnx.relu, [ONES], threshold="max")
-    net = js.nn.Sequential(js.LIF(v_threshold=0.7), snn)
-    _, y = net(net.init_state((2, 3)), repeated(ONES, 4))
+    lif, x_seq = js.LIF(v_threshold=0.7), repeated(ONES, 4)
+    net = js.nn.Sequential(lif, snn)
+    _, y = net(net.init_state((2, 3)), x_seq)
+    _, spikes = js.scan(lif, lif.init_state((2, 3)), x_seq)
+    np.testing.assert_array_equal(y, snn(snn.init_state((2, 3)), spikes)[1])
     assert 0 < y.mean() < 1

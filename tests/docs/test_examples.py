@@ -117,7 +117,7 @@ def test_digits_without_labels(tmp_path):
 @pytest.mark.slow
 def test_evidence_accumulation(tmp_path):
     out, figure = tmp_path / "errors.json", tmp_path / "errors.png"
-    small = ["--credit", "local", "none", "--iterations", "2", "--batch", "4", "--every", "1"]
+    small = ["--rules", "local", "none", "--iterations", "2", "--batch", "4", "--every", "1"]
     done = subprocess.run(
         [
             *(sys.executable, ROOT / "examples" / "evidence_accumulation.py", *small),

@@ -265,6 +265,38 @@ def test_convolutions_with_pooling():
     assert error(want[1], in_reverse(step, params, state, xs)[1]) > 0.05
 
 
+def n_convolutions(f, *args):
+    return jax.jit(f).lower(*args).compile().as_text().count(" convolution(")
+
+
+def test_neurons_that_filter_alike_need_one_product_for_this_step_and_the_past():
+    """Unless what enters them reaches the loss by itself, as in the second layer."""
+
+    def step(params, state, x, *, seen=False):
+        x, target = x
+        a, z = SOFT(state[0], convolve(x, params["c1"]))
+        u = convolve(z, params["c2"])
+        b, z = SOFT(state[1], u)
+        z = z + 0.1 * (u - state[1].v) if seen else z
+        y = z.reshape(N, -1) @ params["out"]
+        return (a, b), ((y - target) ** 2).mean()
+
+    params = {"c1": normal(0, 3, 3, 1, 2), "c2": normal(2, 3, 3, 1, 2), "out": normal(3, 8, OUT)}
+    xs = jnp.abs(normal(4, T, N, 4, 4, 2)), sequence()[1]
+    state = tuple(SOFT.init_state((N, *s), jnp.float64) for s in ((2, 4, 2), (1, 4, 2)))
+    both = functools.partial(step, seen=True)
+    made = online(step).init_state(params, state, first(xs))
+    args = params, made, first(xs)
+    none = made._replace(traces=[])
+    products = n_convolutions(online(step, credit="none"), params, none, first(xs))
+    assert products == 2 + 2 + 1  # forward, of each kernel, of the second layer's input
+    assert n_convolutions(online(step), *args) == products
+    assert n_convolutions(online(both), *args) == products + 1
+    want = in_reverse(cut(both), params, state, xs)
+    assert error(forward(online(both), params, state, xs), want) < 1e-12
+    assert error(want[1], in_reverse(both, params, state, xs)[1]) > 0.05
+
+
 def test_a_convolution_is_its_unrolled_matrix():
     state = SOFT.init_state((N, 4, 2, 2), jnp.float64)
     kernel = normal(0, 3, 3, 1, 2)

@@ -1,6 +1,7 @@
 """The networks of `js.models` are those of SpikingJelly: the same sizes, and the same spikes."""
 
 import functools
+import inspect
 
 import golden_files
 import jax
@@ -190,6 +191,55 @@ def test_fused_normalizations_give_the_same_spikes(name):
 
 
 @pytest.mark.parametrize(
+    "name", slow_but({"mnist_net"}, ("mnist_net", "sew_resnet18", "ms_resnet18"))
+)
+def test_nir_gives_the_same_spikes(name):
+    net, x_seq = loaded(name)
+    graph = js.nir.to_nir(js.nn.fuse_conv_bn(net), x_seq.shape[2:])
+    again = js.nir.from_nir(graph)
+
+    @nnx.jit
+    def run(net, xs):
+        return js.debug.record(net, net.init_state(xs.shape[1:]), xs)[1:]
+
+    y, records = run(again, x_seq)
+    spikes_of(name, {path: records[path] for path in INFO[name]["rates"]})
+    output_of(name, y)
+
+
+PLIF = functools.partial(M.plif_net, 3, 1, width=2, hidden=4, size=(8, 8))
+VGG = functools.partial(M.spiking_vgg11, 3, 3, width=1, hidden=2)
+AXES = "Channels come last, and time, if any, first."
+
+
+@pytest.mark.parametrize(
+    "make, shape, message",
+    [
+        (
+            functools.partial(M.sew_resnet, depths=(1, 1, 1, 1), width=1),
+            (2, 3, 8, 8),
+            f"`ResNet(x=...)` must be [..., N, H, W, 3], got the shape (2, 3, 8, 8). {AXES}",
+        ),
+        (
+            PLIF,
+            (2, 9, 8, 1),
+            f"`PLIFNet(x=...)` must be [..., N, 8, 8, 1], got the shape (2, 9, 8, 1). {AXES}",
+        ),
+        (
+            VGG,
+            (2, 16, 32, 3),
+            "`SpikingVGG(x=...)` must be images of at least 32 x 32, got the shape (2, 16, 32, 3).",
+        ),
+    ],
+)
+def test_images_of_other_shapes(make, shape, message):
+    net = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError) as e:
+        net.init_state(shape)
+    assert str(e.value) == message
+
+
+@pytest.mark.parametrize(
     "make, arguments, error, message",
     [
         (
@@ -203,6 +253,19 @@ def test_fused_normalizations_give_the_same_spikes(name):
             {"connect": "ADD"},
             ValueError,
             "`sew_resnet18(connect=...)` must be one of ('add', 'and', 'iand'), got 'ADD'.",
+        ),
+        (
+            M.sew_resnet34,
+            {"depths": (2, 2)},
+            ValueError,
+            "`sew_resnet34(depths=...)` must be four, one for each stage, got (2, 2).",
+        ),
+        (
+            M.mnist_net,
+            {"channels": 8},
+            TypeError,
+            "`mnist_net(...)`: got an unexpected keyword argument 'channels'. Its arguments are "
+            "classes, in_features, stages, width, hidden, size, neuron, rngs.",
         ),
         (
             M.ms_resnet18,
@@ -238,6 +301,15 @@ def test_errors(make, arguments, error, message):
         else:
             make(**arguments, rngs=nnx.Rngs(0))
     assert str(e.value) == message
+
+
+def test_a_preset_is_a_function_with_other_defaults():
+    assert M.nmnist_net.__name__ == "nmnist_net"
+    defaults = {k: p.default for k, p in inspect.signature(M.nmnist_net).parameters.items()}
+    assert (defaults["in_features"], defaults["size"], defaults["width"]) == (2, (34, 34), 128)
+    assert M.nmnist_net.__doc__.endswith("errors are those of `plif_net`.\n")
+    small = {"width": 2, "hidden": 3, "size": (4, 4), "rngs": nnx.Rngs(0)}
+    assert M.nmnist_net(3, 1, **small).conv_fc[0].kernel.shape == (3, 3, 1, 2)
 
 
 def test_every_place_gets_a_copy_of_the_neuron():

@@ -156,13 +156,13 @@ CASES = [
     ),
     (
         lambda: js.nn.SpikeDrivenSelfAttention(8, attention_neuron=0.5, rngs=RNGS),
-        "`SpikeDrivenSelfAttention(attention_neuron=...)` must be a neuron, got 0.5. Give "
-        "`jaxspike.LIF()`.",
+        "`SpikeDrivenSelfAttention(attention_neuron=...)` must be a neuron or a layer of neurons, "
+        "got 0.5. Give an instance, such as `jaxspike.LIF()`.",
     ),
     (
         lambda: js.nn.SpikingSelfAttention(8, 2, neuron=js.LIF, rngs=RNGS),
-        "`SpikingSelfAttention(neuron=...)` must be a neuron, got <class "
-        "'jaxspike.neurons.lif.LIF'>. Give `jaxspike.LIF()`.",
+        "`SpikingSelfAttention(neuron=...)` must be a neuron or a layer of neurons, got <class "
+        "'jaxspike.neurons.lif.LIF'>. Give an instance, such as `jaxspike.LIF()`.",
     ),
     (
         lambda: SSA.init_state((N, 6, C)),

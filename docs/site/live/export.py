@@ -1,8 +1,8 @@
 """Train the network of the live page, and write it and what it must compute.
 
 `python docs/site/live/export.py` (with `pip install 'jaxspike[demo,onnx]'`) writes `digits.onnx`,
-one time step of the network, and `expected.json`: for a drawing and 20 digits that were held out,
-the spikes of every neuron, as jaxspike computes them.
+the network with its loops over time, and `expected.json`: for a drawing and 20 digits that were
+held out, the spikes of every neuron, as jaxspike computes them.
 """
 
 import itertools
@@ -21,6 +21,7 @@ from jaxspike.demo.data import digits
 
 HERE = pathlib.Path(__file__).parent
 HIDDEN, STEPS, EPOCHS, BATCH = 96, 8, 40, 64
+STROKES = [[(9, 4), (9, 17), (23, 17)], [(19, 11), (19, 27)]]  # a four: corners, x and y of 32
 
 
 class Digits(js.nn.SpikingModule):
@@ -71,13 +72,11 @@ def train():
 
 
 def drawing():
-    """A seven of a few strokes, 32 x 32 binary pixels."""
+    """What a pen of 3 x 3 pixels leaves of the strokes, 32 x 32 binary pixels."""
     ink = np.zeros((32, 32), int)
-    corners = np.array([(8, 6), (24, 6), (14, 26)])  # x, y
-    for start, end in itertools.pairwise(corners):
-        for share in np.linspace(0, 1, 60):
-            x, y = np.rint(start + share * (end - start)).astype(int)
-            ink[y - 1 : y + 2, x - 1 : x + 2] = 1
+    for stroke in STROKES:
+        for (x0, y0), (x1, y1) in itertools.pairwise(stroke):
+            ink[min(y0, y1) - 1 : max(y0, y1) + 2, min(x0, x1) - 1 : max(x0, x1) + 2] = 1
     return ink
 
 
@@ -97,13 +96,12 @@ def run(net, x, steps):
     return net(net.init_state(x.shape), js.encode.direct(jnp.asarray(x), steps))[1]
 
 
-def step(net):
-    """One step as a function of arrays: pixels and both membranes in, spikes and membranes out."""
+def sequence(net):
+    """The network as a function of one array: the spikes of both layers, and their counts."""
 
-    def f(x, hidden, output):
-        state = {"hidden": js.neurons.LIFState(hidden), "output": js.neurons.LIFState(output)}
-        state, (z, y) = net(state, x)
-        return z, y, state["hidden"].v, state["output"].v
+    def f(x_seq):
+        _, (z, y) = net(net.init_state(x_seq.shape[1:]), x_seq)
+        return z, y, y.sum(0)
 
     return f
 
@@ -113,20 +111,21 @@ def main():
     net, accuracy = train()
     data, steps, ink = digits(), 16, drawing()
     x = np.concatenate([counted(ink)[None] / 16, data.x_test.reshape(-1, 64)[:20]])
-    x, labels = x.astype(np.float32), [7, *data.y_test[:20].tolist()]
+    x, labels = x.astype(np.float32), [4, *data.y_test[:20].tolist()]
     z, y = (np.asarray(s).astype(int) for s in run(net, x, steps))
     expected = {
         "accuracy": round(accuracy, 4),
         "steps": steps,
         "pixels": (x * 16).astype(int).tolist(),
-        "ink": "".join(map(str, ink.ravel())),  # of the first
+        "strokes": STROKES,  # of the first
+        "ink": "".join(map(str, ink.ravel())),
         "labels": labels,
         "hidden": ["".join(map(str, s.ravel())) for s in z.transpose(1, 0, 2)],
         "output": ["".join(map(str, s.ravel())) for s in y.transpose(1, 0, 2)],
     }
     (HERE / "expected.json").write_text(json.dumps(expected) + "\n")
-    shapes = [(1, 64), (1, HIDDEN), (1, 10)]
-    (HERE / "digits.onnx").write_bytes(to_onnx(step(net), shapes).SerializeToString())
+    model = to_onnx(sequence(net), [("T", "N", 64)])
+    (HERE / "digits.onnx").write_bytes(model.SerializeToString())
     print(f"test accuracy {accuracy:.1%}, hidden rate {z.mean():.1%}, output rate {y.mean():.1%}")
 
 

@@ -23,7 +23,7 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
     ``kernel * g`` and ``(bias - mean) * g + norm.bias`` with ``g = norm.scale / sqrt(var +
     epsilon)`` compute what the two layers did, up to rounding. A pair is found automatically where
     an `nnx.BatchNorm` follows an `nnx.Conv`, `nnx.ConvTranspose` or `nnx.Linear` in a `Sequential`
-    or `nnx.Sequential`, at any depth, and where the class of a module names the attributes, as
+    or `nnx.Sequential`, at any depth, and where a module names the attributes, as
     ``conv_bn_pairs = ("conv1", "bn1"), ("conv2", "bn2")``, which those of `jaxspike.models` do;
     elsewhere the order of the calls is unknown, so name the pairs. An `nnx.Dropout` with a rate of
     0, which does nothing, takes the place of the normalization: the state of the network and the
@@ -97,9 +97,9 @@ def _neighbors(net: nnx.Module, places: Counter[int]) -> Iterator[tuple[Any, int
 
 
 def _declared(net: nnx.Module) -> Iterator[tuple[str, ...]]:
-    """The pairs that the classes of modules name, by their paths."""
+    """The pairs that modules name, by their paths."""
     for path, module in named_layers(net).items():
-        for pair in getattr(type(module), "conv_bn_pairs", ()):
+        for pair in getattr(module, "conv_bn_pairs", ()):
             yield pair if module is net else tuple(f"{path}.{name}" for name in pair)
 
 

@@ -1,19 +1,11 @@
-"""What attention layers share: neurons of their own, normalized projections, and heads."""
+"""What attention layers share: normalized projections, and heads."""
 
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._check import instance, integer
+from ..._check import integer
 from ..._types import Array
 from ...engine import fold_batch
-from ...neurons import LIF, Neuron, SequenceNeuron
-from ..module import Spiking, SpikingModule
-
-#: What ``neuron=`` may be: a neuron, or a layer of neurons with learned parameters, to be copied.
-Prototype = Neuron | SequenceNeuron | SpikingModule
-
-NEURON = LIF(tau=2.0, detach_reset=True)
-ATTENTION_NEURON = LIF(tau=2.0, v_threshold=0.5, detach_reset=True)
 
 
 class LinearNorm(nnx.Sequential):
@@ -35,13 +27,6 @@ def check_heads(owner: str, features: int, num_heads: int) -> None:
         raise ValueError(
             f"`{owner}(num_heads=...)` must divide the features, got {num_heads} for {features}."
         )
-
-
-def copy_of(owner: str, argument: str, neuron: Prototype) -> SpikingModule:
-    """A new layer like the prototype ``neuron``, with parameters of its own."""
-    fix = "Give `jaxspike.LIF()`."
-    instance(f"`{owner}({argument}=...)`", neuron, Prototype, "a neuron", fix)
-    return nnx.clone(neuron) if isinstance(neuron, SpikingModule) else Spiking(neuron)
 
 
 def split(x: Array, parts: int, num_heads: int) -> list[Array]:

@@ -7,8 +7,9 @@ from flax import nnx
 from ..._check import integer
 from ..._types import Array, Tree
 from ..module import SpikingModule
+from ..prototype import ATTENTION_LIF, LIF_DETACHED, Prototype, check_prototypes, copy_of
 from ..whole_sequence import check_features
-from .heads import ATTENTION_NEURON, NEURON, LinearNorm, Prototype, check_heads, copy_of, split
+from .heads import LinearNorm, check_heads, split
 
 
 class QKAttention(SpikingModule):
@@ -24,13 +25,14 @@ class QKAttention(SpikingModule):
     ):
         name = type(self).__name__
         self.features = integer(f"`{name}(features=...)`", features, low=1)
+        check_prototypes(name, neuron=neuron, attention_neuron=attention_neuron)
         check_heads(name, features, num_heads)
         self.num_heads = num_heads
         self.qk_conv_bn = LinearNorm(features, 2 * features, rngs=rngs)
-        self.qk_lif = copy_of(name, "neuron", neuron)
-        self.attn_lif = copy_of(name, "attention_neuron", attention_neuron)
+        self.qk_lif = copy_of(neuron)
+        self.attn_lif = copy_of(attention_neuron)
         self.proj_conv_bn = LinearNorm(features, features, rngs=rngs)
-        self.proj_lif = copy_of(name, "neuron", neuron)
+        self.proj_lif = copy_of(neuron)
 
     @abc.abstractmethod
     def total(self, q: Array) -> Array:
@@ -89,8 +91,8 @@ class TokenQKAttention(QKAttention):
         features: int,
         num_heads: int = 8,
         *,
-        neuron: Prototype = NEURON,
-        attention_neuron: Prototype = ATTENTION_NEURON,
+        neuron: Prototype = LIF_DETACHED,
+        attention_neuron: Prototype = ATTENTION_LIF,
         rngs: nnx.Rngs,
     ):
         super().__init__(features, num_heads, neuron, attention_neuron, rngs)
@@ -139,8 +141,8 @@ class ChannelQKAttention(QKAttention):
         self,
         features: int,
         *,
-        neuron: Prototype = NEURON,
-        attention_neuron: Prototype = ATTENTION_NEURON,
+        neuron: Prototype = LIF_DETACHED,
+        attention_neuron: Prototype = ATTENTION_LIF,
         rngs: nnx.Rngs,
     ):
         super().__init__(features, 1, neuron, attention_neuron, rngs)

@@ -7,8 +7,9 @@ from flax import nnx
 from ..._check import integer
 from ..._types import Array, Tree
 from ..module import Gain, SpikingModule
+from ..prototype import ATTENTION_LIF, LIF_DETACHED, Prototype, check_prototypes, copy_of
 from ..whole_sequence import check_features
-from .heads import ATTENTION_NEURON, NEURON, LinearNorm, Prototype, check_heads, copy_of, split
+from .heads import LinearNorm, check_heads, split
 
 
 class _SpikeProduct(nnx.Module):
@@ -70,20 +71,21 @@ class SpikingSelfAttention(SpikingModule):
         num_heads: int = 8,
         *,
         scale: float = 0.125,
-        neuron: Prototype = NEURON,
-        attention_neuron: Prototype = ATTENTION_NEURON,
+        neuron: Prototype = LIF_DETACHED,
+        attention_neuron: Prototype = ATTENTION_LIF,
         rngs: nnx.Rngs,
     ):
         name = "SpikingSelfAttention"
         self.features = integer(f"`{name}(features=...)`", features, low=1)
+        check_prototypes(name, neuron=neuron, attention_neuron=attention_neuron)
         check_heads(name, features, num_heads)
         self.num_heads = num_heads
         self.qkv_conv_bn = LinearNorm(features, 3 * features, rngs=rngs)
-        self.qkv_lif = copy_of(name, "neuron", neuron)
+        self.qkv_lif = copy_of(neuron)
         self.product = _SpikeProduct(num_heads, scale)
-        self.attn_lif = copy_of(name, "attention_neuron", attention_neuron)
+        self.attn_lif = copy_of(attention_neuron)
         self.proj_conv_bn = LinearNorm(features, features, rngs=rngs)
-        self.proj_lif = copy_of(name, "neuron", neuron)
+        self.proj_lif = copy_of(neuron)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step ``[N, L, C]``, or a sequence ``[T, N, L, C]``."""

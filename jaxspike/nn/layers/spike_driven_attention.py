@@ -6,8 +6,8 @@ from ..._check import integer
 from ..._types import Array, Tree
 from ...engine import fold_batch
 from ..module import SpikingModule
+from ..prototype import ATTENTION_LIF, LIF_DETACHED, Prototype, check_prototypes, copy_of
 from ..whole_sequence import check_features
-from .heads import ATTENTION_NEURON, NEURON, Prototype, copy_of
 
 
 class SpikeDrivenSelfAttention(SpikingModule):
@@ -48,17 +48,18 @@ class SpikeDrivenSelfAttention(SpikingModule):
         self,
         features: int,
         *,
-        neuron: Prototype = NEURON,
-        attention_neuron: Prototype = ATTENTION_NEURON,
+        neuron: Prototype = LIF_DETACHED,
+        attention_neuron: Prototype = ATTENTION_LIF,
         rngs: nnx.Rngs,
     ):
         name = "SpikeDrivenSelfAttention"
         self.features = integer(f"`{name}(features=...)`", features, low=1)
-        self.shortcut_lif = copy_of(name, "neuron", neuron)
-        self.q_lif = copy_of(name, "neuron", neuron)
-        self.k_lif = copy_of(name, "neuron", neuron)
-        self.v_lif = copy_of(name, "neuron", neuron)
-        self.attn_lif = copy_of(name, "attention_neuron", attention_neuron)
+        check_prototypes(name, neuron=neuron, attention_neuron=attention_neuron)
+        self.shortcut_lif = copy_of(neuron)
+        self.q_lif = copy_of(neuron)
+        self.k_lif = copy_of(neuron)
+        self.v_lif = copy_of(neuron)
+        self.attn_lif = copy_of(attention_neuron)
         for part in ("q", "k", "v", "proj"):
             linear = nnx.Linear(features, features, use_bias=part == "proj", rngs=rngs)
             # because of the biases, currents may be far from zero, compared with their deviation
