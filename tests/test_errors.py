@@ -590,7 +590,7 @@ class Feedback(js.nn.SpikingModule):
 
 SEALED = (
     "A SpikingModule without an `init_state` of its own may only pass its state on to its layers. "
-    "To read a membrane use `jaxspike.LI`, or scan a step that returns it; "
+    "To read a membrane use `jaxspike.debug.record`, or scan a step that returns it; "
     "to compute with the state, define `init_state(self, shape, dtype)`."
 )
 
