@@ -382,7 +382,7 @@ X = jnp.ones((10, 4, 8))
         ),
         (
             ValueError,
-            '`scan(order=...)` must be "layer" or "step", got \'time\'.',
+            '`scan(order=...)` must be "layer", "step" or "parallel", got \'time\'.',
             (LIF, STATE, X),
             {"order": "time"},
         ),
