@@ -126,7 +126,8 @@ def first_call(f, w=W, state=STATE, x=X, **options):
         (
             TypeError,
             lambda: cut(step)(X),
-            "`cut(step)` must be called as `(state, x)` or `(params, state, x)`, got 1 argument(s).",
+            "`cut(step)` must be called as `(state, x)` or `(params, state, x)`, got 1 "
+            "argument(s).",
         ),
         (
             TypeError,

@@ -359,10 +359,12 @@ def test_vmap_over_samples_and_reset_by_row():
         np.testing.assert_array_equal(a[1], b[1])
 
 
-def test_memory_does_not_depend_on_time():
+@pytest.mark.parametrize(("credit", "window"), [("none", 1), ("local", 4)])
+def test_memory_does_not_depend_on_time(credit, window):
     step, params, state = recurrent(ROWS["ALIF"].neuron, 1.0, feed_back=lambda z: z)
-    made = online(step, window=4).init_state(params, state, first(sequence()))
-    total = jax.jit(accumulate(online(step, window=4)))
+    learn = online(step, credit=credit, window=window)
+    made = learn.init_state(params, state, first(sequence()))
+    total = jax.jit(accumulate(learn))
 
     def temporary(steps):
         xs = jax.tree.map(
