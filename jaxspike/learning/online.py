@@ -153,9 +153,11 @@ class OnlineStep:
         check_loss("online", out[1], has_aux=self.has_aux)
         within, across = self.credit
         names = paths("params", params)
-        plan = Plan(
-            step, len(names), window=self.window, within=within, across=across, decay=self.decay
-        )
+        options = {"window": self.window, "within": within, "across": across, "decay": self.decay}
+        plan = Plan(step, len(names), **options)
+        if plan.not_followed():
+            folded = Plan(step, len(names), **options, fold=True)
+            plan = plan if folded.not_followed() else folded
         where = f"`online(step, credit={self._credit!r})`"
         if across in ("layer", "local"):
             learned = plan.reached_by(set(plan.parameters))

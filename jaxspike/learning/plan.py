@@ -102,8 +102,9 @@ class Plan:
         within: str,
         across: str,
         decay: float | None = None,
+        fold: bool = False,
     ):
-        self.step, self.pools = step, Pools(step)
+        self.step, self.pools = step, Pools(step, fold=fold)
         self.flow: Flow = self.pools.flow
         self.params = step.consts[len(step.consts) - n_params :]
         self.parameters = self._parameters()
