@@ -4,9 +4,10 @@ import importlib
 import inspect
 import pathlib
 
+import stage
+
 import jaxspike as js
 
-GITHUB = "https://github.com/jaxspike/jaxspike"
 PACKAGE = pathlib.Path(js.__file__).parent
 HERE = pathlib.Path(__file__).parent
 
@@ -53,13 +54,15 @@ html_theme = "sphinx_book_theme"
 html_title = "jaxspike"
 html_static_path = [str(HERE / "static")]
 html_css_files = ["site.css"]
+html_favicon = str(HERE / "static" / "favicon.svg")
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
-    "repository_url": GITHUB,
+    "repository_url": stage.GITHUB,
     "use_repository_button": True,
     "use_download_button": False,
     "show_navbar_depth": 1,
+    "extra_footer": f"<p>Version {release}, of commit {stage.REVISION[:9]}</p>",
     "navbar_persistent": [],
     "home_page_in_toc": False,
     "pygments_light_style": "a11y-high-contrast-light",
@@ -92,7 +95,7 @@ def linkcode_resolve(domain, info):
         lines, start = inspect.getsourcelines(found)
     except (TypeError, OSError, ValueError):
         return None
-    return f"{GITHUB}/blob/main/{path}#L{start}-L{start + len(lines) - 1}"
+    return f"{stage.GITHUB}/blob/{stage.REVISION}/{path}#L{start}-L{start + len(lines) - 1}"
 
 
 def skip(app, what, name, obj, skipped, options):

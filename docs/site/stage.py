@@ -6,11 +6,15 @@ leads to GitHub.
 """
 
 import base64
+import contextlib
 import json
 import os
 import pathlib
 import re
 import shutil
+import subprocess
+
+import jaxspike as js
 
 ROOT = pathlib.Path(__file__).parents[2]
 SITE = ROOT / "docs" / "site"
@@ -26,6 +30,19 @@ MOVED = {  # pages that are not in `docs`, or have another name there
 THUMBNAILS = {"01": 5, "02": 1, "03": 1, "04": 1, "05": 2}  # which picture, from 0; else the last
 LINK = re.compile(r"\]\((?!\w+:)([^)\s#]*)(#[^)\s]*)?\)")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.DOTALL | re.MULTILINE)
+
+
+def revision():
+    """The commit that links to GitHub lead to; without Git, the tag of the version."""
+    with contextlib.suppress(OSError):
+        command = ["git", "rev-parse", "HEAD"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if not done.returncode:
+            return done.stdout.strip()
+    return f"v{js.__version__}"
+
+
+REVISION = revision()
 
 
 def pages():
@@ -54,15 +71,18 @@ def translate(text, path, places):
         if pathlib.PurePath(source).suffix in {".png", ".svg"}:
             return f"]({os.path.relpath(source, 'docs')})"
         kind = "tree" if (ROOT / source).is_dir() else "blob"
-        return f"]({GITHUB}/{kind}/main/{source}{heading})"
+        return f"]({GITHUB}/{kind}/{REVISION}/{source}{heading})"
 
     parts = CODE.split(text)  # prose and code take turns
     return "".join(part if i % 2 else LINK.sub(link, part) for i, part in enumerate(parts))
 
 
 def notebook(path, places):
-    """A notebook as JSON, its Markdown translated."""
+    """A notebook as JSON, its Markdown translated, with a link to its file under the title."""
     content = json.loads((ROOT / path).read_text())
+    title, *rest = "".join(content["cells"][0]["source"]).splitlines(keepends=True)
+    link = f"[The notebook as a file]({GITHUB}/blob/{REVISION}/{path})"
+    content["cells"][0]["source"] = [f"{title.rstrip()}\n\n{link}\n", *rest]
     for cell in content["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = translate("".join(cell["source"]), path, places)

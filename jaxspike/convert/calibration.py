@@ -9,6 +9,8 @@ import numpy as np
 
 from .. import _check
 from .._types import Array, Shape
+from ..engine.program import type_of
+from .sites import Site
 from .spiking_ann import SpikingANN, rectify
 
 Average = Literal["all"] | float
@@ -62,10 +64,18 @@ def calibrate(
     return [jnp.maximum(a, EPS) for a in total]
 
 
-def _columns(a: Array, per: str) -> Array:
-    """Activations ``[N, *]`` as ``[entries, channels]``, or ``[entries, 1]``."""
+def _columns(a: Array, per: str, site: Site) -> tuple[Array, Shape]:
+    """Activations ``[N, *]`` as ``[entries, channels]``, or ``[entries, 1]``.
+
+    Returns:
+        The columns, and the shape in which a number for each of them broadcasts against ``a``.
+    """
     a = a.astype(jnp.promote_types(a.dtype, jnp.float32))
-    return jnp.maximum(a, 0).reshape(-1, a.shape[-1] if per == "channel" and a.ndim > 1 else 1)
+    if per == "layer" or a.ndim < 2:
+        return a.reshape(-1, 1), ()
+    axis = site.channel if a.ndim == type_of(site.x).ndim else -1  # a maximum may drop axes
+    columns = jnp.moveaxis(a, axis, -1).reshape(-1, a.shape[axis])
+    return columns, (a.shape[axis], *[1] * (-1 - axis))
 
 
 def _average(
@@ -77,10 +87,14 @@ def _average(
         weight = _check.number("`spiking(average=...)`", average, above=0.0)
         _check.in_range("`spiking(average=...)`", weight, high=1.0)
 
+    def activate(k: int, site: Site, a: Array, sign: int, learned: Array | None) -> Any:
+        a = rectify(site, a, sign, learned)
+        columns, shape = _columns(a, per, site)
+        return of(columns).reshape(shape), a
+
     @jax.jit
     def measure(x: Array) -> list[Array]:
-        found = [of(_columns(a, per)) for a in snn.activations(x)]
-        return found if per == "channel" else [theta[0] for theta in found]
+        return snn.evaluate(x, activate)[0]
 
     total: list[Array] = []
     for n, x in enumerate(batches, 1):
@@ -110,11 +124,11 @@ def _balance(snn: SpikingANN, batches: Iterable[Array], per: str, average: Avera
 
     @jax.jit
     def update(thresholds: list[Array] | None, x: Array) -> list[Array]:
-        def activate(k: int, site: Any, a: Array, sign: int, learned: Array | None) -> Any:
+        def activate(k: int, site: Site, a: Array, sign: int, learned: Array | None) -> Any:
             a = rectify(site, a, sign, learned)
-            entries = _columns(a, per)
-            theta = jnp.zeros(entries.shape[1]) if thresholds is None else thresholds[k]
-            excess = jnp.maximum(entries - theta, 0).mean(0)
+            columns, shape = _columns(a, per, site)
+            theta = jnp.zeros(shape) if thresholds is None else thresholds[k]
+            excess = jnp.maximum(columns - theta.reshape(-1), 0).mean(0).reshape(shape)
             theta = jnp.maximum(theta + 2 * excess, EPS)
             return theta, jnp.minimum(a, theta.astype(a.dtype))
 
@@ -124,7 +138,7 @@ def _balance(snn: SpikingANN, batches: Iterable[Array], per: str, average: Avera
     for x in batches:
         thresholds = update(thresholds, x)
     assert thresholds is not None
-    return thresholds if per == "channel" else [theta[0] for theta in thresholds]
+    return thresholds
 
 
 def checked(call: str, batches: Any, features: Shape | None, progress: bool) -> Iterator[Array]:
@@ -147,7 +161,7 @@ def checked(call: str, batches: Any, features: Shape | None, progress: bool) -> 
     for x in shown:
         if not hasattr(x, "shape"):
             got = _check.kind(x)
-            raise TypeError(f"{where} must be arrays of inputs, got {got}.")
+            raise TypeError(f"{where} must be arrays of inputs, got {got}. Leave labels out.")
         if not x.size or not x.ndim:
             raise ValueError(f"{where} must be [N, *] with samples, got the shape {x.shape}.")
         features = x.shape[1:] if features is None else features

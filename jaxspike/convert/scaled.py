@@ -26,8 +26,8 @@ class Scaled(NamedTuple):
 
 
 def scaled(spikes: Array, scale: Array) -> Scaled:
-    """Spikes times a number, or times a number for each entry of the last axis."""
-    return Scaled(spikes, scale.reshape(*[1] * (spikes.ndim - 1), -1))
+    """Spikes times what broadcasts against them."""
+    return Scaled(spikes, scale.reshape(*[1] * (spikes.ndim - scale.ndim), *scale.shape))
 
 
 def plain(x: Array | Scaled) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.extend.core import Jaxpr, JaxprEqn, Var
 
 from .._types import Array
-from ..engine.program import Atom, evaluate, is_var, line_of, type_of, unique
+from ..engine.program import Atom, evaluate, is_elementwise, is_var, line_of, type_of, unique
 from ..nn import QCFS
 from .rectifiers import Rectifiers
 
@@ -31,6 +31,7 @@ class Site:
         pools: Equations of max pooling between ``x`` and the activation: pooling its output is the
             same as pooling its input.
         line: The line of the user's code.
+        channel: The axis of channels: the features of the convolution before it, else the last.
     """
 
     out: Var
@@ -42,6 +43,7 @@ class Site:
     levels: int | None
     pools: tuple[JaxprEqn, ...]
     line: str
+    channel: int
 
     @property
     def invars(self) -> list[Atom]:
@@ -109,7 +111,8 @@ class Finder:
         if found is not None and found.x in data and found.has_fixed_slope(data):
             x, pools = self._pooled(found.x)
             line = line_of(e) or e.primitive.name
-            self.sites[out] = Site(out, x, *found[1:], None, None, pools, line)
+            channel = self._channel(x, pools)
+            self.sites[out] = Site(out, x, *found[1:], None, None, pools, line, channel)
             return
         operand = e.invars[0]
         before = self.sites.get(operand) if is_var(operand) else None
@@ -125,7 +128,7 @@ class Finder:
         if type_of(threshold).shape:
             x, pools = operand, ()
         self.sites[e.outvars[0]] = Site(
-            e.outvars[0], x, None, None, None, threshold, int(n), pools, line_of(e)
+            e.outvars[0], x, None, None, None, threshold, int(n), pools, line_of(e), -1
         )
 
     def _pooled(self, x: Var) -> tuple[Var, tuple[JaxprEqn, ...]]:
@@ -137,6 +140,22 @@ class Finder:
                 break
             x, pools = before, (e, *pools)
         return x, pools
+
+    def _channel(self, x: Var, pools: Sequence[JaxprEqn]) -> int:
+        """The axis of channels, looked for in what has the same axes as ``x``."""
+        todo, seen, ndim = [x], {x}, type_of(x).ndim
+        while todo:
+            e = self.rectifiers.producer.get(todo.pop())
+            if e is None:
+                continue
+            if e.primitive.name == "conv_general_dilated":
+                axis = e.params["dimension_numbers"].out_spec[1]
+                return axis - ndim if type_of(e.outvars[0]).ndim == ndim else -1
+            if is_elementwise(e) or e.primitive.name.startswith("reduce_window"):
+                found = [v for v in unique(e.invars) if v not in seen and type_of(v).ndim == ndim]
+                todo += found
+                seen.update(found)
+        return -1
 
     def _replace(self, site: Site, out: Var, **changes: Any) -> None:
         del self.sites[site.out]

@@ -66,7 +66,8 @@ def spiking(
             percentile over all its values; a fraction of the largest value; or ``"balanced"``,
             which starts at 0 and grows with each batch by twice the mean excess over it, for
             hundreds of batches (local threshold balancing).
-        per: A threshold for each channel, the last axis, or one for the layer.
+        per: A threshold for each channel, or one for the layer. Channels are the features of the
+            convolution before the activation, in any layout, or else the last axis.
         v_init: The first membrane potential in units of the threshold.
         average: Over batches: ``"all"`` for the maximum of maxima and the mean of percentiles,
             whatever their order; or the weight of a new batch in a moving average, 0.1 in
@@ -153,6 +154,7 @@ def traced(
             f"`{call}(ann)` must be affine between its activations, got "
             f"{', '.join(program.islands)}. Replace it, or keep it with `strict=False`."
         )
+    snn.n_populations = len(populations(program))
     snn.islands, snn.preprocessing = tuple(program.islands), tuple(program.preprocessing)
     return snn
 

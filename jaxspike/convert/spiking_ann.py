@@ -51,7 +51,8 @@ class SpikingANN(SpikingModule):
     Attributes:
         ann: The Flax module that was converted, in evaluation mode; None for a function.
         code: "rate" or "signed".
-        thresholds: An `nnx.Param` for each population of neurons: a number, or one per channel.
+        thresholds: An `nnx.Param` for each population of neurons: a number, or one per channel, in
+            a shape that broadcasts against ``[N, *]``.
         v_init: An `nnx.Variable` for each population: the first potential in units of the
             threshold, a number or one per neuron.
         neurons: The layers of neurons, `Spiking`. An activation that is not zero below zero has
@@ -72,6 +73,7 @@ class SpikingANN(SpikingModule):
         self.thresholds: nnx.List[nnx.Param[Array]] = nnx.List([])
         self.v_init: nnx.List[nnx.Variable[Array]] = nnx.List([])
         self.neurons: nnx.List[Spiking] = nnx.List([])
+        self.n_populations: int | None = None  # until it is known
         self.islands: tuple[str, ...] = ()
         self.preprocessing: tuple[str, ...] = ()
 
@@ -104,7 +106,14 @@ class SpikingANN(SpikingModule):
 
     def is_sequence(self, state: Any, x: Array) -> bool:
         """Whether ``x`` is ``[T, N, *]``."""
-        return x.ndim == len(self.features) + 2
+        n = x.ndim - len(self.features)
+        if n not in (1, 2) or x.shape[n:] != self.features:
+            want = ", ".join(["N", *map(str, self.features)])
+            raise ValueError(
+                f"`SpikingANN(x=...)` must be [{want}], one step of the inputs that it was "
+                f"calibrated on, or [T, {want}], got the shape {x.shape}."
+            )
+        return n == 2
 
     def estimates(self, y_seq: Array, *, skip: int = 0) -> Array:
         """The output of the ANN as estimated after each step.
@@ -290,8 +299,15 @@ class SpikingANN(SpikingModule):
         except jax.errors.ConcretizationTypeError as e:
             e.add_note(_NO_BRANCHES)
             raise
-        if len(jax.tree.leaves(out)) != 1:
+        if not isinstance(out, jax.ShapeDtypeStruct):
             raise TypeError("`spiking(ann)` must return one array. Take one output of it.")
+        n, want = len(populations(program)), self.n_populations
+        if want not in (None, n):
+            raise ValueError(
+                f"`spiking(ann)` must have the same activations for all batches, got {n} for the "
+                f"shape {x.shape} and {want} before. Use `jax.vmap` instead of a loop over "
+                "samples; to export a converted network, trace it first with `jax.make_jaxpr`."
+            )
         return program, [*consts, *jax.tree.leaves(held)]
 
 

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jax.extend.core import Var
 
 from .._types import Array
-from ..engine.program import Atom, Step, has_gradient, is_var, type_of, unique
+from ..engine.program import Atom, Step, diagonal, has_gradient, is_var, type_of, unique
 from . import factored
 from .flow import Edge, Flow, is_inexact
 from .jacobian import groups
 from .layout import Layout
-from .pointwise import Pointwise, diagonal, hidden_in, kinds, pointwise
+from .pointwise import Pointwise, hidden_in, kinds, pointwise
 from .pools import Filter, Pools, derivatives
 from .trace import Trace
 from .ways import CONSTANT, LINEAR, Way, ways

@@ -6,9 +6,9 @@ import functools
 from jax.extend.core import JaxprEqn, Var
 
 from .._types import Array
-from ..engine.program import Step, has_gradient, is_var, prune, scales, type_of, unique
+from ..engine.program import Step, diagonal, has_gradient, is_var, prune, scales, type_of, unique
 from .flow import Edge, Flow, is_inexact
-from .pointwise import Pointwise, diagonal, kinds, pointwise
+from .pointwise import Pointwise, kinds, pointwise
 from .ways import CONSTANT, ways
 
 

@@ -306,9 +306,9 @@ ONES = jnp.ones((2, 3))
             "`spiking(batches=...)` must be finite, got a NaN or an infinity.",
         ),
         (
-            {"batches": [3]},
+            {"batches": [(ONES, ONES[0])]},
             TypeError,
-            "`spiking(batches=...)` must be arrays of inputs, got an int.",
+            "`spiking(batches=...)` must be arrays of inputs, got a tuple. Leave labels out.",
         ),
         (
             {"threshold": "most"},
@@ -354,7 +354,7 @@ ONES = jnp.ones((2, 3))
             "instance, such as `jaxspike.IF(v_reset=None)`.",
         ),
         (
-            {"ann": lambda x: (jax.nn.relu(x), x)},
+            {"ann": lambda x: {"y": jax.nn.relu(x)}},
             TypeError,
             "`spiking(ann)` must return one array. Take one output of it.",
         ),
@@ -405,6 +405,19 @@ def test_training_mode_other_shapes_and_dead_activations(mixed):
     assert str(e.value) == (
         "`SpikingANN.init_state(shape)` must be (N, 4, 4, 2), the shape of one step of the inputs "
         "that it was calibrated on, got (3, 5, 5, 2)."
+    )
+    with pytest.raises(ValueError) as e:
+        snn(snn.init_state((3, 4, 4, 2)), jnp.ones((3, 4, 4, 1)))
+    assert str(e.value) == (
+        "`SpikingANN(x=...)` must be [N, 4, 4, 2], one step of the inputs that it was calibrated "
+        "on, or [T, N, 4, 4, 2], got the shape (3, 4, 4, 1)."
+    )
+    with pytest.raises(ValueError) as e:
+        js.convert.spiking(lambda x: lax.map(nnx.relu, x), [ONES, ONES[:1]])
+    assert str(e.value) == (
+        "`spiking(ann)` must have the same activations for all batches, got 1 for the shape (1, 3) "
+        "and 2 before. Use `jax.vmap` instead of a loop over samples; to export a converted "
+        "network, trace it first with `jax.make_jaxpr`."
     )
     norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"^`spiking\(ann\)` must be in evaluation mode, got one "):
@@ -524,6 +537,28 @@ def test_what_moves_values_is_affine(mixed_dtypes):
         np.testing.assert_allclose(y[t], net(fire, x), rtol=1e-5)
 
 
+def test_channels_in_any_layout():
+    kernels = jax.random.normal(KEY, (2, 3, 3, 2, 2))
+    x = jax.random.uniform(KEY, (3, 4, 5, 2))
+
+    def net(layout, x):
+        numbers = (layout, "HWIO", layout)
+        for kernel in kernels:
+            h = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+            x = nnx.leaky_relu((h - 0.1) * 2)
+        return x
+
+    last = js.convert.spiking(functools.partial(net, "NHWC"), [x])
+    first = js.convert.spiking(functools.partial(net, "NCHW"), [jnp.moveaxis(x, -1, 1)])
+    assert [t[...].shape for t in first.thresholds] == [(2, 1, 1)] * 4
+    for a, b in zip(first.thresholds, last.thresholds, strict=True):
+        golden_files.assert_close(a[...].reshape(-1), b[...])
+    y, _ = run(last, repeated(x, 5))
+    z, _ = run(first, repeated(jnp.moveaxis(x, -1, 1), 5))
+    np.testing.assert_allclose(jnp.moveaxis(z, 2, -1), y, atol=1e-4)
+    assert abs(y).max() > 1
+
+
 def test_first_steps_can_be_skipped():
     snn = js.convert.spiking(lambda x: jax.nn.relu(x), [ONES])
     y = jax.random.normal(KEY, (5, 2, 3))
@@ -572,8 +607,11 @@ def test_a_bar_over_the_batches(capsys):
 
 
 def test_beside_layers_that_spike():
-    """The converted ANN is a layer."""
+    """The converted ANN is a layer: the same as by hand."""
     snn = js.convert.spiking(nnx.relu, [ONES], threshold="max")
-    net = js.nn.Sequential(js.LIF(v_threshold=0.7), snn)
-    _, y = net(net.init_state((2, 3)), repeated(ONES, 4))
+    lif, x_seq = js.LIF(v_threshold=0.7), repeated(ONES, 4)
+    net = js.nn.Sequential(lif, snn)
+    _, y = net(net.init_state((2, 3)), x_seq)
+    _, spikes = js.scan(lif, lif.init_state((2, 3)), x_seq)
+    np.testing.assert_array_equal(y, snn(snn.init_state((2, 3)), spikes)[1])
     assert 0 < y.mean() < 1

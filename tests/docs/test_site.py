@@ -8,6 +8,8 @@ import pages
 import pytest
 from test_architecture import PUBLIC
 
+import jaxspike as js
+
 SITE = pages.ROOT / "docs" / "site"
 
 
@@ -19,8 +21,15 @@ def load(name):
 
 
 @pytest.fixture(scope="module")
-def reference():
-    return load("reference").topics()
+def builder():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SITE))
+        return load("reference")
+
+
+@pytest.fixture(scope="module")
+def reference(builder):
+    return builder.topics()
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +47,14 @@ def test_every_public_name_is_in_the_reference_once(reference):
     assert {n.replace(".neurons", "") for n in again - set(listed)} <= set(listed)
 
 
+def test_groups_of_the_reference_hold_names_that_exist(builder, reference):
+    for topic, groups in builder.FAMILIES.items():
+        members = [name for line in groups.values() for name in line.split()]
+        found = builder.families(topic, reference[topic])
+        assert [n.rpartition(".")[2] for _, names in found[:-1] for n in names] == members
+        assert {n for _, names in found for n in names} == set(reference[topic])
+
+
 def test_every_page_has_a_place_and_is_in_the_table_of_contents(source):
     start = (source / "index.md").read_text()
     trees = re.findall(r"```{toctree}\n(.*?)```", start, re.DOTALL)
@@ -53,10 +70,10 @@ def test_links_lead_to_pages_of_the_site_or_to_the_repository(source):
             assert path.exists() or "reference" in path.parts, (page.name, path)
     ideas = (source / "ideas.md").read_text()
     assert "](notebooks/01_first_network.ipynb)" in ideas
-    assert (
-        "](https://github.com/jaxspike/jaxspike/blob/main/docs/seeing.py)"
-        in (source / "seeing.md").read_text()
+    address = (
+        rf"\]\(https://github.com/jaxspike/jaxspike/blob/(\w+|v{js.__version__})/docs/seeing.py\)"
     )
+    assert re.search(address, (source / "seeing.md").read_text())
 
 
 def test_the_gallery_has_a_picture_of_each_notebook(source):
@@ -67,3 +84,12 @@ def test_the_gallery_has_a_picture_of_each_notebook(source):
         assert (source / image).read_bytes().startswith(b"\x89PNG")
     notebook = json.loads((source / "notebooks" / pages.NOTEBOOKS[0].name).read_text())
     assert any(cell.get("outputs") for cell in notebook["cells"])
+
+
+@pytest.mark.slow
+def test_the_program_of_the_first_page_fires():
+    (program,) = pages.programs(SITE / "index.md")
+    space = {}
+    exec(program, space)
+    assert space["y"].shape == (128, 3) and space["y_seq"].shape == (16, 128, 3)
+    assert 0.01 < space["y_seq"].mean() < 0.9

@@ -8,6 +8,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 import jaxspike as js
 
 T, N, C = 9, 16, 4
+ALL_AT_ONCE = {"order": "parallel"}
 WHOLE = {"unroll": T}  # written out, without a loop
 PARALLEL = {"policy": js.Policy(parallel=True)}
 
@@ -48,7 +49,14 @@ def main():
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     split = NamedSharding(mesh, P(None, "batch"))
     sharded = jax.device_put(x, split)
-    for options in ({}, {"order": "step", "segment": 2}, {"segment": "sqrt"}, WHOLE, PARALLEL):
+    for options in (
+        {},
+        {"order": "step", "segment": 2},
+        {"segment": "sqrt"},
+        WHOLE,
+        PARALLEL,
+        ALL_AT_ONCE,
+    ):
         run = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))
         close(run(params, sharded), want)
 
@@ -62,7 +70,7 @@ def main():
         assert "all-gather" not in compiled.as_text()
     assert compiled(sharded).sharding.is_equivalent_to(split, 3)
 
-    for options in ({}, {"order": "step"}, WHOLE):
+    for options in ({}, {"order": "step"}, WHOLE, ALL_AT_ONCE):
         manual = shard_mapped(mesh, options)
         close(jax.jit(jax.value_and_grad(manual, (0, 1)))(params, sharded), (want[0][0], want[1]))
 
@@ -74,7 +82,7 @@ def main():
     with jax.set_mesh(mesh):
         where = NamedSharding(mesh, P()), NamedSharding(mesh, P(None, "batch"))
         typed = jax.device_put((params, x), where)
-        for options in ({}, {"order": "step", "segment": "sqrt"}, WHOLE):
+        for options in ({}, {"order": "step", "segment": "sqrt"}, WHOLE, ALL_AT_ONCE):
             got = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))(*typed)
             close(got, want)
             assert jax.typeof(got[1][1]).sharding.spec == P(None, "batch", None)
