@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .. import _check
+from .._state import layout
 from .._types import Array, Tree
 from ..engine.program import has_convolution, with_fast_convolutions
 from .plan import Plan, zeros_like
@@ -93,7 +94,7 @@ class OnlineStep:
             raise TypeError(f"`reset(done=...)` must be Boolean, got {done.dtype}.")
         _check.axes("`reset(done=...)`", done, "N")
         want, got = (jax.tree.map(jnp.shape, t) for t in (state.state, rest))
-        if want != got or jax.tree.structure(state.state) != jax.tree.structure(rest):
+        if layout(state.state) != layout(rest):
             raise ValueError(
                 f"`reset(rest=...)` must be like the state of the network, {want}, got {got}. "
                 "Give the one that `init_state` was given."
@@ -153,10 +154,12 @@ class OnlineStep:
         check_loss("online", out[1], has_aux=self.has_aux)
         within, across = self.credit
         names = paths("params", params)
-        options = {"window": self.window, "within": within, "across": across, "decay": self.decay}
-        plan = Plan(step, len(names), **options)
+        make = functools.partial(
+            Plan, step, len(names), window=self.window, within=within, across=across
+        )
+        plan = make(decay=self.decay)
         if plan.not_followed():
-            folded = Plan(step, len(names), **options, fold=True)
+            folded = make(decay=self.decay, fold=True)
             plan = plan if folded.not_followed() else folded
         where = f"`online(step, credit={self._credit!r})`"
         if across in ("layer", "local"):
