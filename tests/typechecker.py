@@ -28,7 +28,8 @@ class _RefusedError(Exception):
 # The numbers in a program, which JAX takes wherever it takes arrays.
 PROGRAM = jax.make_jaxpr(lambda n, x: (n + 2, x + 2.0))(1, 1.0)
 LITERALS = {type(v.val) for eqn in PROGRAM.eqns for v in eqn.invars if hasattr(v, "val")}
-ARRAYS = Union[jax.Array, np.ndarray, np.generic, *(LITERALS - {int, float})]
+WIRE = "jaxspike.nir.writing.trace.Wire"  # what stands for an array while a network is written
+ARRAYS = Union[jax.Array, np.ndarray, np.generic, WIRE, *(LITERALS - {int, float})]
 SIZES = int | np.integer | type(symbolic_shape("n")[0])
 
 CONF = beartype.BeartypeConf(

@@ -29,7 +29,8 @@ class AmbiguousError(ValueError):
 def match(ours: list[LayerSignature], theirs: list[LayerSignature]) -> list[tuple[Name, Name]]:
     """Pair the layers of two networks by their names; some may be left without a partner.
 
-    Layers with equal names are partners, whatever they hold. Where the names in a container differ,
+    If the names of one network are among those of the other, as when a layer is missing, layers
+    with equal names are partners, whatever they hold. Where the names in a container differ,
     partners hold arrays of the same names and shapes. If the names are positions, partners are in
     the same order; otherwise, if there are several such layers, their names must differ in numbers
     only, and go by these numbers.
@@ -37,9 +38,11 @@ def match(ours: list[LayerSignature], theirs: list[LayerSignature]) -> list[tupl
     Raises:
         AmbiguousError: If several layers look alike, and their names differ in more than numbers.
     """
-    if {i.name for i in ours} == {i.name for i in theirs}:
-        named = {i.name: i for i in theirs}
-        return [(i.full, named[i.name].full) for i in ours]
+    names = {i.name for i in ours}
+    named = {i.name: i for i in theirs}
+    some = not all(map(_is_position, names)) and (names <= named.keys() or names >= named.keys())
+    if names == named.keys() or some:
+        return [(i.full, named[i.name].full) for i in ours if i.name in named]
     ours, theirs = _without_prefix(ours), _without_prefix(theirs)
     heads = {i.name[:1] for i in ours}
     if heads == {i.name[:1] for i in theirs} and not all(map(_is_position, heads)):

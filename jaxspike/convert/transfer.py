@@ -1,6 +1,6 @@
 """The arrays of one network into the layers of another: each is used once, or it is an error."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -86,8 +86,9 @@ def _check_values(call: str, name: str, a: np.ndarray, dtype: np.dtype) -> None:
             raise ValueError(f"`{call}` must load numbers that {dtype} holds, got {got}.")
 
 
-def _listed(parts: Iterable[str]) -> str:
-    return ", ".join(parts) or "none"
+def _listed(parts: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(parts) - most} more" if len(parts) > most else ""
+    return ", ".join(parts[:most]) + more or "none"
 
 
 def _pairs(

@@ -2,8 +2,8 @@
 
 from flax import nnx
 
-from .._check import instance, integer
-from .._types import Shape
+from .._check import axes, instance, integer, shown
+from .._types import Array, Shape
 from ..engine import conv_in_chunks
 from ..neurons import IF
 from ..nn import MaxPool
@@ -11,7 +11,7 @@ from ..nn.prototype import (
     ATTENTION_LIF as ATTENTION_LIF,
     LIF_DETACHED as LIF_DETACHED,
     Prototype as Prototype,
-    check_prototypes as check_prototypes,
+    check_prototypes,
     copy_of as copy_of,
 )
 from ..surrogate import ATan
@@ -37,10 +37,28 @@ def check_stages(owner: str, number: int | None = None, **values: tuple[int, ...
             check_sizes(owner, **{argument: n})
 
 
+def check_parts(owner: str, rngs: nnx.Rngs, **prototypes: Prototype) -> None:
+    """Refuse what is not a source of keys, and what is neither a neuron nor a layer of neurons."""
+    where, fix = f"`{owner}(rngs=...)`", "Give `nnx.Rngs(0)`."
+    instance(where, rngs, nnx.Rngs, "a source of keys", fix)
+    check_prototypes(owner, **prototypes)
+
+
+def check_images(net: nnx.Module, x: Array, *size: int) -> None:
+    """Refuse what is not a batch of images: ``size`` is height, width and channels, or channels."""
+    where = f"`{type(net).__name__}(x=...)`"
+    known: tuple[str, ...] = () if len(size) == 3 else ("H", "W")
+    fix = "Channels come last, and time, if any, first."
+    axes(where, x, "...", "N", *known, *size, fix=fix)
+
+
 def pooled_size(owner: str, size: Shape, times: int) -> tuple[int, int]:
     """Height and width of images after so many poolings of size 2."""
     where = f"`{owner}(size=...)`"
-    instance(where, size, tuple, "the height and width of the images", "Give (28, 28).")
+    what, fix = "the height and width of the images", "Give (28, 28)."
+    instance(where, size, tuple, what, fix)
+    for n in size:
+        instance(where, n, int, what, fix, show=lambda _: shown(size))
     height, width = (n // 2**times for n in size)
     if min(height, width) < 1:
         raise ValueError(f"{where} must be at least {2**times} on each side, got {size}.")

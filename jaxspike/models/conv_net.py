@@ -6,7 +6,7 @@ from .._check import one_of
 from .._types import Shape
 from ..neurons import LIF
 from ..nn import AvgPool, Dropout, Flatten, MaxPool, Sequential
-from .building_blocks import Prototype, check_prototypes, check_sizes, copy_of, pooled_size
+from .building_blocks import Prototype, check_parts, check_sizes, copy_of, pooled_size
 
 CONV_LIF = LIF(tau=2.0, decay_input=False)
 
@@ -42,7 +42,7 @@ def conv_net(
         rngs: Source of keys for the weights and for the dropout.
 
     Raises:
-        TypeError: If a size is not an integer, or ``neuron`` is not a neuron.
+        TypeError: If a size is not an integer, ``neuron`` is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, ``size`` is too small for the poolings, ``pool`` is
             something else, or ``dropout`` is not in [0, 1).
 
@@ -56,7 +56,7 @@ def conv_net(
     """
     owner = "conv_net"
     check_sizes(owner, classes=classes, in_features=in_features, width=width)
-    check_prototypes(owner, neuron=neuron)
+    check_parts(owner, rngs, neuron=neuron)
     one_of(f"`{owner}(pool=...)`", pool, ("max", "avg"))
     height, across = pooled_size(owner, size, 2 if pool == "max" else 3)
     pooling = MaxPool((2, 2)) if pool == "max" else AvgPool((2, 2))

@@ -8,6 +8,7 @@ from ..nn import Sequential, SpikingModule, SpikingSelfAttention
 from .building_blocks import (
     ATTENTION_LIF,
     Prototype,
+    check_images,
     check_sizes,
     check_stages,
     conv,
@@ -68,7 +69,7 @@ def maxformer(
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If a size is not a number, or a neuron is not a neuron.
+        TypeError: If a size is not a number, a neuron is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, ``dim`` is not a multiple of 8 and of ``num_heads``, or
             ``depths`` are not three.
 
@@ -130,7 +131,8 @@ class MaxFormer(SpikingModule):
         check_multiple(owner, dim, 8)
         check_stages(owner, 3, depths=depths)
         one_of(f"`{owner}(small_images=...)`", small_images, (False, True))
-        outer, inner = neurons_of(owner, neuron, attention_neuron)
+        outer, inner = neurons_of(owner, rngs, neuron, attention_neuron)
+        self.in_features = in_features
         outer = inner if small_images else outer
         dims = dim // 4, dim // 2, dim
         first = SmallEmbed if small_images else FirstEmbed
@@ -160,6 +162,7 @@ class MaxFormer(SpikingModule):
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         new = {}
         for embed, stage in zip(EMBEDS, STAGES, strict=True):
             new[embed], x = getattr(self, embed)(state[embed], x)

@@ -9,7 +9,8 @@ from ..surrogate import Rect
 from .building_blocks import (
     LIF_DETACHED,
     Prototype,
-    check_prototypes,
+    check_images,
+    check_parts,
     check_sizes,
     check_stages,
     conv,
@@ -62,7 +63,7 @@ def ms_resnet(
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If a size is not an integer, or ``neuron`` is not a neuron.
+        TypeError: If a size is not an integer, ``neuron`` is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, there are not four of ``depths``, or ``stem`` is something
             else.
 
@@ -155,7 +156,8 @@ class MSResNet(SpikingModule):
         rngs: nnx.Rngs,
     ):
         check_sizes(owner, classes=classes, in_features=in_features, width=width)
-        check_prototypes(owner, neuron=neuron)
+        check_parts(owner, rngs, neuron=neuron)
+        self.in_features = in_features
         stem_norm = norm(width, scale=1.0 if pool else 0.5, rngs=rngs)
         self.stem = nnx.Sequential(stem_conv(owner, stem, in_features, width, rngs), stem_norm)
         self.n_stages = len(stages)
@@ -170,6 +172,7 @@ class MSResNet(SpikingModule):
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         new = {}
         x = self.stem(x)
         for i in range(1, self.n_stages + 1):

@@ -8,7 +8,8 @@ from ..nn import Dropout, Flatten, MaxPool, Sequential, Spiking, SpikingModule, 
 from ..surrogate import ATan
 from .building_blocks import (
     Prototype,
-    check_prototypes,
+    check_images,
+    check_parts,
     check_sizes,
     check_stages,
     conv,
@@ -59,7 +60,7 @@ def plif_net(
         rngs: Source of keys for the weights and for the dropout.
 
     Raises:
-        TypeError: If a size is not an integer, or ``neuron`` is not a neuron.
+        TypeError: If a size is not an integer, ``neuron`` is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, or ``size`` is too small for the poolings.
 
     Example:
@@ -143,7 +144,8 @@ class PLIFNet(SpikingModule):
         check_stages(owner, stages=stages)
         height, across = pooled_size(owner, size, len(stages))
         neuron = parametric_lif() if neuron is None else neuron
-        check_prototypes(owner, neuron=neuron)
+        check_parts(owner, rngs, neuron=neuron)
+        self.size = (*size, in_features)
         layers: list[nnx.Module] = []
         inputs = in_features
         for depth in stages:
@@ -166,5 +168,6 @@ class PLIFNet(SpikingModule):
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; the votes for each class."""
+        check_images(self, x, *self.size)
         conv_fc, x = self.conv_fc(state["conv_fc"], x)
         return {"conv_fc": conv_fc}, x

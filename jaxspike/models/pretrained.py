@@ -94,6 +94,7 @@ def load(name: str, folder: Path = WEIGHTS) -> SpikingModule:
         >>> net[0].kernel.shape
         (3, 3, 2, 16)
     """
+    one_of("`load(name=...)`", name, list(folder))
     about = card(name, folder)
     path = Path(folder) / f"{name}.safetensors"
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != about["sha256"]:

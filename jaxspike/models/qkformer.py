@@ -16,6 +16,7 @@ from ..nn import (
 from .building_blocks import (
     ATTENTION_LIF,
     Prototype,
+    check_images,
     check_sizes,
     check_stages,
     conv,
@@ -73,7 +74,7 @@ def qkformer(
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If a size is not a number, or a neuron is not a neuron.
+        TypeError: If a size is not a number, a neuron is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, ``dim`` is not a multiple of 8, a number of heads does not
             divide the features, or there are not three of what each stage has.
 
@@ -125,7 +126,8 @@ class QKFormer(SpikingModule):
         check_multiple(owner, dim, 8)
         check_stages(owner, 3, depths=depths, num_heads=num_heads)
         one_of(f"`{owner}(attention=...)`", attention, ("token", "channel"))
-        outer, inner = neurons_of(owner, neuron, attention_neuron)
+        outer, inner = neurons_of(owner, rngs, neuron, attention_neuron)
+        self.in_features = in_features
         neurons: dict[str, Any] = {"neuron": inner, "attention_neuron": attention_neuron}
         inputs = in_features
         for i, features in enumerate((dim // 4, dim // 2, dim)):
@@ -147,6 +149,7 @@ class QKFormer(SpikingModule):
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         new = {}
         for embed, stage in zip(EMBEDS, STAGES, strict=True):
             new[embed], x = getattr(self, embed)(state[embed], x)

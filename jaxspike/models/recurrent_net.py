@@ -6,7 +6,7 @@ from flax import nnx
 
 from ..neurons import ALIF, Neuron
 from ..nn import Dropout, Recurrent, Sequential, SpikingModule
-from .building_blocks import check_prototypes, check_sizes, copy_of
+from .building_blocks import check_parts, check_sizes, copy_of
 
 ADAPTIVE = ALIF()
 
@@ -37,7 +37,7 @@ def recurrent_net(
         rngs: Source of keys for the weights and for the dropout.
 
     Raises:
-        TypeError: If a size is not an integer, or ``neuron`` is not a neuron.
+        TypeError: If a size is not an integer, ``neuron`` is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, or ``dropout`` is not in [0, 1).
 
     Example:
@@ -53,7 +53,7 @@ def recurrent_net(
     """
     owner = "recurrent_net"
     check_sizes(owner, classes=classes, in_features=in_features, width=width)
-    check_prototypes(owner, neuron=neuron)
+    check_parts(owner, rngs, neuron=neuron)
     linear = functools.partial(nnx.Linear, use_bias=False, rngs=rngs)
     recurrent = Recurrent(copy_of(neuron), linear(width, width))
     return Sequential(

@@ -9,7 +9,8 @@ from .._types import Array, Tree
 from ..nn import Sequential, SpikingModule
 from .building_blocks import (
     Prototype,
-    check_prototypes,
+    check_images,
+    check_parts,
     check_sizes,
     check_stages,
     conv,
@@ -115,7 +116,8 @@ class ResNet(SpikingModule):
         check_sizes(owner, classes=classes, in_features=in_features, width=width)
         check_stages(owner, 4, depths=depths)
         one_of(f"`{owner}(bottleneck=...)`", bottleneck, (False, True))
-        check_prototypes(owner, neuron=neuron)
+        check_parts(owner, rngs, neuron=neuron)
+        self.in_features = in_features
         self.conv1 = stem_conv(owner, stem, in_features, width, rngs)
         self.bn1, self.sn1 = norm(width, rngs=rngs), copy_of(neuron)
         self.maxpool = max_pool() if stem == "imagenet" else None
@@ -131,6 +133,7 @@ class ResNet(SpikingModule):
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         new = {}
         new["sn1"], x = self.sn1(state["sn1"], self.bn1(self.conv1(x)))
         if self.maxpool is not None:

@@ -56,7 +56,7 @@ def sew_resnet(
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If a size is not an integer, or ``neuron`` is not a neuron.
+        TypeError: If a size is not an integer, ``neuron`` is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, there are not four of ``depths``, or ``connect``, ``stem``
             or ``bottleneck`` is something else.
 

@@ -4,7 +4,16 @@ from flax import nnx
 
 from .._types import Array, Tree
 from ..nn import Sequential, SpikeDrivenSelfAttention, SpikingModule
-from .building_blocks import ATTENTION_LIF, Prototype, check_sizes, conv, copy_of, max_pool, norm
+from .building_blocks import (
+    ATTENTION_LIF,
+    Prototype,
+    check_images,
+    check_sizes,
+    conv,
+    copy_of,
+    max_pool,
+    norm,
+)
 from .preset import preset
 from .token_blocks import PreNeuronMLP, check_multiple, hidden_size, neurons_of, tokens
 
@@ -46,7 +55,7 @@ def spike_driven_transformer(
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If a size is not a number, or a neuron is not a neuron.
+        TypeError: If a size is not a number, a neuron is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, ``dim`` is not a multiple of 8, or ``pools`` are not four.
 
     Example:
@@ -96,7 +105,8 @@ class SpikeDrivenTransformer(SpikingModule):
         check_multiple(owner, dim, 8)
         if not isinstance(pools, tuple | list) or list(map(type, pools)) != 4 * [bool]:
             raise ValueError(f"`{owner}(pools=...)` must be four of True or False, got {pools!r}.")
-        outer, inner = neurons_of(owner, neuron, attention_neuron)
+        outer, inner = neurons_of(owner, rngs, neuron, attention_neuron)
+        self.in_features = in_features
         hidden = hidden_size(owner, dim, mlp_ratio)
         self.patch_embed = PatchEmbed(in_features, dim, pools, outer, rngs)
         blocks = []
@@ -111,6 +121,7 @@ class SpikeDrivenTransformer(SpikingModule):
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         patches, x = self.patch_embed(state["patch_embed"], x)
         blocks, x = self.blocks(state["blocks"], tokens(x))
         head, x = self.head_lif(state["head_lif"], x.mean(-2))

@@ -9,7 +9,8 @@ from .building_blocks import (
     ATTENTION_LIF,
     LIF_DETACHED,
     Prototype,
-    check_prototypes,
+    check_images,
+    check_parts,
     check_sizes,
     conv,
     copy_of,
@@ -62,7 +63,7 @@ def spikformer(
         rngs: Source of keys for the weights, normal of deviation 0.02.
 
     Raises:
-        TypeError: If a size is not a number, or a neuron is not a neuron.
+        TypeError: If a size is not a number, a neuron is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, ``dim`` is not a multiple of 8 and of ``num_heads``, or
             ``patch_size`` is something else.
 
@@ -134,7 +135,8 @@ class Spikformer(SpikingModule):
         check_multiple(owner, dim, 8)
         one_of(f"`{owner}(patch_size=...)`", patch_size, (4, 16))
         hidden = hidden_size(owner, dim, mlp_ratio)
-        check_prototypes(owner, neuron=neuron, attention_neuron=attention_neuron)
+        check_parts(owner, rngs, neuron=neuron, attention_neuron=attention_neuron)
+        self.in_features = in_features
         self.patch_embed = PatchEmbed(in_features, dim, patch_size, neuron, rngs)
         blocks = []
         for _ in range(depth):
@@ -148,6 +150,7 @@ class Spikformer(SpikingModule):
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
         patches, x = self.patch_embed(state["patch_embed"], x)
         blocks, x = self.blocks(state["blocks"], tokens(x))
         return {"patch_embed": patches, "blocks": blocks}, self.head(x.mean(-2))

@@ -8,7 +8,7 @@ from flax import nnx
 from .._check import instance
 from ..neurons import IF
 from ..nn import Sequential
-from .building_blocks import Prototype, check_prototypes, check_sizes, copy_of
+from .building_blocks import Prototype, check_parts, check_sizes, copy_of
 
 PLAIN = IF()
 
@@ -35,7 +35,7 @@ def spiking_mlp(
         rngs: Source of keys for the weights.
 
     Raises:
-        TypeError: If a size is not an integer, or ``neuron`` is not a neuron.
+        TypeError: If a size is not an integer, ``neuron`` is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1.
 
     Example:
@@ -49,7 +49,7 @@ def spiking_mlp(
     instance("`spiking_mlp(hidden=...)`", hidden, Sequence, "the sizes of layers", "Give (800,).")
     sizes = [in_features, *hidden, classes]
     check_sizes("spiking_mlp", in_features=in_features, classes=classes)
-    check_prototypes("spiking_mlp", neuron=neuron)
+    check_parts("spiking_mlp", rngs, neuron=neuron)
     for size in hidden:
         check_sizes("spiking_mlp", hidden=size)
     layers: list[nnx.Module] = []

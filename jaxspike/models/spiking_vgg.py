@@ -10,7 +10,8 @@ from ..nn import AdaptiveAvgPool, Dropout, Flatten, MaxPool, Sequential, Spiking
 from .building_blocks import (
     IF_ATAN,
     Prototype,
-    check_prototypes,
+    check_images,
+    check_parts,
     check_sizes,
     check_stages,
     conv,
@@ -55,7 +56,7 @@ def spiking_vgg(
         rngs: Source of keys for the weights and for the dropout.
 
     Raises:
-        TypeError: If a size is not an integer, or ``neuron`` is not a neuron.
+        TypeError: If a size is not an integer, ``neuron`` is not a neuron, or ``rngs`` no keys.
         ValueError: If a size is below 1, there are not five of ``depths``, or ``batch_norm`` is not
             a boolean.
 
@@ -106,7 +107,8 @@ class SpikingVGG(SpikingModule):
         check_sizes(owner, classes=classes, in_features=in_features, width=width, hidden=hidden)
         check_stages(owner, 5, depths=depths)
         one_of(f"`{owner}(batch_norm=...)`", batch_norm, (False, True))
-        check_prototypes(owner, neuron=neuron)
+        check_parts(owner, rngs, neuron=neuron)
+        self.in_features = in_features
         features: list[nnx.Module] = []
         inputs = in_features
         for multiple, depth in zip(MULTIPLES, depths, strict=True):
@@ -134,6 +136,11 @@ class SpikingVGG(SpikingModule):
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         """One step of images ``[N, H, W, C]``, or a sequence; a current for each class."""
+        check_images(self, x, self.in_features)
+        if min(x.shape[-3:-1]) < 2 ** len(MULTIPLES):
+            raise ValueError(
+                f"`SpikingVGG(x=...)` must be images of at least 32 x 32, got the shape {x.shape}."
+            )
         features, x = self.features(state["features"], x)
         x = self.flatten(self.avgpool(x))
         classifier, x = self.classifier(state["classifier"], x)

@@ -8,15 +8,15 @@ from .._types import Array, Tree
 from ..engine import fold_batch
 from ..neurons import LIF
 from ..nn import SpikingModule
-from .building_blocks import LIF_DETACHED, Prototype, check_prototypes, copy_of, norm
+from .building_blocks import LIF_DETACHED, Prototype, check_parts, copy_of, norm
 
 
 def neurons_of(
-    owner: str, neuron: Prototype | None, attention_neuron: Prototype
+    owner: str, rngs: nnx.Rngs, neuron: Prototype | None, attention_neuron: Prototype
 ) -> tuple[Prototype, Prototype]:
     """The neurons outside and inside the attention; None for those of SpikingJelly."""
     outer, inner = (LIF(), LIF_DETACHED) if neuron is None else (neuron, neuron)
-    check_prototypes(owner, neuron=outer, attention_neuron=attention_neuron)
+    check_parts(owner, rngs, neuron=outer, attention_neuron=attention_neuron)
     return outer, inner
 
 

@@ -374,6 +374,14 @@ ERRORS = [
         f"Missing: 2.weight (4, 4). Left over: 2.weight (3, 4), 2.bias (4,). {MAKE}",
     ),
     (
+        lambda: js.convert.from_torch(
+            js.nn.Residual(two(), two()), {f"branch.{i}.weight": W for i in (0, 2)}, (1, 4)
+        ),
+        ValueError,
+        "`from_torch` must find exactly one array for each of the network. Missing: "
+        f"shortcut.0.weight (4, 4), shortcut.2.weight (4, 4). Left over: none. {MAKE}",
+    ),
+    (
         lambda: js.convert.from_torch(two(), {"enc.weight": W, "dec.weight": W}),
         ValueError,
         "`from_torch(names=...)` must pair enc, dec with 0, 2, which have the same "

@@ -191,6 +191,55 @@ def test_fused_normalizations_give_the_same_spikes(name):
 
 
 @pytest.mark.parametrize(
+    "name", slow_but({"mnist_net"}, ("mnist_net", "sew_resnet18", "ms_resnet18"))
+)
+def test_nir_gives_the_same_spikes(name):
+    net, x_seq = loaded(name)
+    graph = js.nir.to_nir(js.nn.fuse_conv_bn(net), x_seq.shape[2:])
+    again = js.nir.from_nir(graph)
+
+    @nnx.jit
+    def run(net, xs):
+        return js.debug.record(net, net.init_state(xs.shape[1:]), xs)[1:]
+
+    y, records = run(again, x_seq)
+    spikes_of(name, {path: records[path] for path in INFO[name]["rates"]})
+    output_of(name, y)
+
+
+PLIF = functools.partial(M.plif_net, 3, 1, width=2, hidden=4, size=(8, 8))
+VGG = functools.partial(M.spiking_vgg11, 3, 3, width=1, hidden=2)
+AXES = "Channels come last, and time, if any, first."
+
+
+@pytest.mark.parametrize(
+    "make, shape, message",
+    [
+        (
+            functools.partial(M.sew_resnet, depths=(1, 1, 1, 1), width=1),
+            (2, 3, 8, 8),
+            f"`ResNet(x=...)` must be [..., N, H, W, 3], got the shape (2, 3, 8, 8). {AXES}",
+        ),
+        (
+            PLIF,
+            (2, 9, 8, 1),
+            f"`PLIFNet(x=...)` must be [..., N, 8, 8, 1], got the shape (2, 9, 8, 1). {AXES}",
+        ),
+        (
+            VGG,
+            (2, 16, 32, 3),
+            "`SpikingVGG(x=...)` must be images of at least 32 x 32, got the shape (2, 16, 32, 3).",
+        ),
+    ],
+)
+def test_images_of_other_shapes(make, shape, message):
+    net = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError) as e:
+        net.init_state(shape)
+    assert str(e.value) == message
+
+
+@pytest.mark.parametrize(
     "make, arguments, error, message",
     [
         (

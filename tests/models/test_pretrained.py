@@ -78,7 +78,7 @@ def change(folder, **entries):
         ),
         (
             lambda f: (f / "nmnist.json").rename(f / "other.json"),
-            "`card(name=...)` must be one of ('other',), got 'nmnist'.",
+            "`load(name=...)` must be one of ('other',), got 'nmnist'.",
         ),
     ],
 )

@@ -125,6 +125,23 @@ def test_blocks_and_padded_pools_come_back():
     assert_comes_back(js.nn.Recurrent(js.IF(v_threshold=0.3), js.Delay(2)), (3,))
 
 
+class Mean(js.nn.SpikingModule):
+    def __init__(self):
+        self.pool, self.lif = js.nn.MaxPool((3, 3), (2, 2), ((1, 1), (1, 1))), js.LIF()
+        self.votes = js.nn.Voting(2)
+
+    def __call__(self, state, x):
+        lif, y = self.lif(state["lif"], x)
+        return {"lif": lif}, self.votes(self.pool(y).mean((-3, -2)))
+
+
+def test_a_maximum_of_spikes_a_mean_of_images_and_votes_come_back():
+    graph = assert_comes_back(Mean(), (4, 5, 6), mean=0.0)
+    kinds = [type(node).__name__ for node in graph.nodes.values()]
+    want = ["LIF", "SumPool2d", "Threshold", "AvgPool2d", "Flatten", "Linear"]
+    assert kinds == ["Input", *want, "Output"]
+
+
 def test_an_end_in_a_flattened_image():
     graph = assert_comes_back(Sequential(js.IF(v_threshold=0.3), js.nn.Flatten()), (2, 3, 2))
     image = np.arange(12).reshape(2, 2, 3)  # channels first, as NIR flattens it

@@ -1,10 +1,12 @@
 """The node for each layer of a network."""
 
+import functools
+
 import numpy as np
 from flax import nnx
 
 from ...neurons import Neuron, SequenceNeuron
-from ...nn import AvgPool, Delayed, Flatten, MaxPool, Recurrent, SparseLinear, Spiking
+from ...nn import AvgPool, Delayed, Flatten, MaxPool, Recurrent, SparseLinear, Spiking, Voting
 from ..file import Tree
 from ..graph import Node
 from ..graph_module import Graph
@@ -18,6 +20,7 @@ from .round_trip import write_again
 from .trace import Wire, Wires, order_of_flat, trace
 
 BETWEEN = "Put a Linear layer in between."
+SPIKES = {"IF", "LIF", "CubaLIF", "Threshold"}  # nodes whose outputs are 0 or 1
 
 
 class NodeWriter:
@@ -66,6 +69,8 @@ class NodeWriter:
         if isinstance(layer, Spiking | Neuron):
             neuron = layer.neuron if isinstance(layer, Spiking) else layer
             return self.add(name, self.neuron(neuron, name, wire), wire, wire.order)
+        if isinstance(layer, MaxPool) and self.is_binary(wire):
+            return self._max_of_spikes(layer, name, wire)
         order = wire.order if isinstance(layer, Scale | Threshold) else None
         return self.add(name, self.stateless(layer, name, wire), wire, order)
 
@@ -120,6 +125,11 @@ class NodeWriter:
             self._lose(name, "MaxPool")
             tree = pool_tree(layer, wire.nir_shape(), refuse)
             return {"type": "SumPool2d", **tree, "metadata": {"lost": "MaxPool"}}
+        if isinstance(layer, Voting):
+            if len(wire.sample) != 1 or wire.sample[0] % layer.size:
+                raise refuse(f"a Voting of {layer.size} over {wire.sample}", "Flatten before it.")
+            votes = np.eye(wire.sample[0] // layer.size, dtype=np.float32) / layer.size
+            return {"type": "Linear", "weight": np.repeat(votes, layer.size, axis=1)}
         if isinstance(layer, AvgPool):
             kind = "SumPool2d" if isinstance(layer, SumPool) else "AvgPool2d"
             return {"type": kind, **pool_tree(layer, wire.nir_shape(), refuse)}
@@ -134,6 +144,23 @@ class NodeWriter:
             fix = "Fuse it with the layer before it: `jaxspike.nn.fuse_conv_bn`."
             raise refuse("an nnx.BatchNorm", fix)
         raise refuse(f"a {type(layer).__name__}", "Leave it out or replace it.")
+
+    def is_binary(self, wire: Wire) -> bool:
+        """Whether a wire has only zeros and ones: it comes from one layer of neurons."""
+        return len(wire.sources) == 1 and self.trees[wire.sources[0]]["type"] in SPIKES
+
+    def _max_of_spikes(self, layer: MaxPool, name: str, wire: Wire) -> Wire:
+        """The maximum of spikes: whether there is one among them."""
+        pool = pool_tree(layer, wire.nir_shape(), functools.partial(self.refusal, name))
+        wire = self.add(name, {"type": "SumPool2d", **pool}, wire)
+        return self.add(f"{name}.any", {"type": "Threshold", "threshold": wire.to_nir(0.5)}, wire)
+
+    def mean_of_image(self, wire: Wire) -> Wire:
+        """The mean over the pixels of each channel: a pool as large as the image."""
+        size = np.array(wire.sample[:2])
+        fields = {"kernel_size": size, "stride": size, "padding": np.zeros(2, int)}
+        wire = self.add("mean", {"type": "AvgPool2d", **fields}, wire)
+        return self.flatten(wire, "mean.flatten")
 
     def _linear(self, layer: nnx.Linear | SparseLinear, name: str, wire: Wire) -> Tree:
         if len(wire.sample) != 1:

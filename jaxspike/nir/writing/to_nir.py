@@ -33,8 +33,10 @@ def to_nir(
 
     The network may consist of neurons (`IF`, `LIF` with hard reset, `LI`, `CubaLIF`, `DiscreteLIF`,
     `Delay`), `nnx.Linear`, `SparseLinear` (written as a matrix), `nnx.Conv`, `AvgPool`, `Flatten`,
-    `Recurrent`, networks of `from_nir`, and modules whose ``__call__`` runs such layers and adds up
-    their outputs. Dropout is left out. A flattened image that is an output is permuted to Flax's
+    `Recurrent`, networks of `from_nir`, and modules whose ``__call__`` runs such layers, adds up
+    their outputs and takes the mean over an image, ``x.mean((-3, -2))``, which is written as a
+    pool. A `MaxPool` right after neurons is written as a sum and a threshold, and `Voting` as a
+    matrix. Dropout is left out. A flattened image that is an output is permuted to Flax's
     order, channels last, by a Linear node.
 
     Args:
@@ -45,8 +47,8 @@ def to_nir(
             None for that with which the network was read, else 1e-4.
         path: File to write, atomically. None for no file.
         lossy: Whether to write the nearest node for a feature that NIR cannot represent (soft
-            reset, several spikes per step, other models such as `ALIF`, MaxPool). The loss is noted
-            in the metadata, from which `from_nir` restores the feature.
+            reset, several spikes per step, other models such as `ALIF`, MaxPool of
+            currents). The loss is noted in the metadata, from which `from_nir` restores it.
 
     Returns:
         The ``nir.NIRGraph``.

@@ -76,6 +76,12 @@ class Wire:
             raise _cannot(f"a reshape of {self.shape} to {shape}")
         return self.writer.flatten(self, "flatten")
 
+    def mean(self, axis=None) -> "Wire":
+        """The mean over the pixels of an image, counted from the end; no other is a node."""
+        if len(self.sample) != 3 or axis not in ((-3, -2), (-2, -3)):
+            raise _cannot("`x.mean` in a `__call__`, but over the axes (-3, -2) of an image")
+        return self.writer.mean_of_image(self)
+
     def __getattr__(self, name: str):
         if name.startswith("__"):
             raise AttributeError(name)
