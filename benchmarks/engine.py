@@ -266,10 +266,8 @@ def square_root(rounds):
 
 
 def compile_time(rounds):
-    """Twenty dense layers: processor time to trace, lower and compile."""
+    """Dense layers, 1 to 50: processor time to trace, lower and compile."""
     neuron = js.LIF()
-    params = list(jax.random.normal(jax.random.key(0), (20, 32, 32)) * 0.3)
-    state = [neuron.init_state((8, 32))] * 20
 
     def net(params, state, x):
         new = []
@@ -278,10 +276,11 @@ def compile_time(rounds):
             new.append(s)
         return new, x
 
-    for steps in (4, 16):
-        x = jax.random.normal(jax.random.key(1), (steps, 8, 32))
-        base = None
-        print(f"\nCompile time of 20 layers, T={steps}: trace, compile, ratio to lax.scan")
+    x = jax.random.normal(jax.random.key(1), (20, 16, 256))
+    for depth in (1, 2, 3, 4, 5, 10, 20, 50):
+        params = list(jax.random.normal(jax.random.key(0), (depth, 256, 256)) / 16)
+        state, base = [neuron.init_state((16, 256))] * depth, None
+        print(f"\nCompile time of {depth} layers: trace, compile, ratio to lax.scan")
         rows = (("lax.scan", lax_scan, {}),)
         rows += tuple((f'order="{o}"', our_scan, {"order": o}) for o in ("step", "layer"))
         for name, scan, options in rows:

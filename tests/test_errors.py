@@ -382,7 +382,7 @@ X = jnp.ones((10, 4, 8))
         ),
         (
             ValueError,
-            '`scan(order=...)` must be "layer" or "step", got \'time\'.',
+            '`scan(order=...)` must be "layer", "step" or "parallel", got \'time\'.',
             (LIF, STATE, X),
             {"order": "time"},
         ),
@@ -590,7 +590,7 @@ class Feedback(js.nn.SpikingModule):
 
 SEALED = (
     "A SpikingModule without an `init_state` of its own may only pass its state on to its layers. "
-    "To read a membrane use `jaxspike.LI`, or scan a step that returns it; "
+    "To read a membrane use `jaxspike.debug.record`, or scan a step that returns it; "
     "to compute with the state, define `init_state(self, shape, dtype)`."
 )
 

@@ -87,7 +87,7 @@ def seen(tab, address):
     tab.size(390, 844)
     for path in sorted(HTML.rglob("*.html")):
         name = path.relative_to(HTML)
-        if "_static" in path.parts or name.name == "search.html":
+        if "_static" in path.parts:
             continue
         tab.open(f"{address}/{name}")
         wide = tab.js("document.documentElement.scrollWidth")
@@ -96,6 +96,13 @@ def seen(tab, address):
         broken = "[...document.images].filter((i) => i.loading !== 'lazy' && !i.naturalWidth)"
         for source in tab.js(f"{broken}.map((i) => i.src)"):
             yield f"{name} has a broken picture, {source}"
+
+
+def search(tab, address):
+    """Fail if the search, which runs in the browser, does not find a neuron in the reference."""
+    tab.open(f"{address}/search.html?q=SEAdLIF")
+    links = "[...document.querySelectorAll('#search-results li a')]"
+    tab.wait(f"{links}.some((a) => a.href.includes('reference/neurons.html'))", seconds=30)
 
 
 def live(tab, address):
@@ -146,6 +153,7 @@ def in_browser():
         return
     with browser.served(HTML) as address, browser.Tab(found) as tab:
         yield from seen(tab, address)
+        search(tab, address)
         if (HTML / "_static" / "live" / "ort.wasm.min.mjs").exists():
             yield from live(tab, address)
         else:

@@ -54,6 +54,7 @@ html_theme = "sphinx_book_theme"
 html_title = "jaxspike"
 html_static_path = [str(HERE / "static")]
 html_css_files = ["site.css"]
+html_favicon = str(HERE / "static" / "favicon.svg")
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
@@ -61,6 +62,7 @@ html_theme_options = {
     "use_repository_button": True,
     "use_download_button": False,
     "show_navbar_depth": 1,
+    "extra_footer": f"<p>Version {release}, of commit {stage.REVISION[:9]}</p>",
     "navbar_persistent": [],
     "home_page_in_toc": False,
     "pygments_light_style": "a11y-high-contrast-light",

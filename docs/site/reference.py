@@ -7,53 +7,9 @@ listed by hand, so a new name appears by itself.
 import inspect
 import types
 
+from topics import FAMILIES, GUIDES, TITLES
+
 import jaxspike as js
-
-TITLES = {  # of the pages, in their order; a room that is not here comes last, under its name
-    "time": "Time",
-    "neurons": "Neurons",
-    "presets": "Neurons and rules of other libraries",
-    "field": "Fields of your own neurons",
-    "surrogate": "Surrogate gradients",
-    "nn": "Layers and networks",
-    "encode": "Encoders",
-    "readout": "Readouts",
-    "losses": "Losses",
-    "statistics": "Statistics of spike trains",
-    "data": "Data",
-    "train": "Training",
-    "models": "Models",
-    "learning": "Learning rules",
-    "debug": "Seeing inside",
-    "plot": "Pictures",
-    "cost": "Operations and energy",
-    "convert": "Conversion",
-    "nir": "NIR",
-}
-
-
-GUIDES = {  # pages that say when to use what
-    "time": ("two_walks", "exactness"),
-    "neurons": ("choosing", "own_neuron", "time"),
-    "presets": ("from_snntorch", "from_norse", "from_sinabs", "from_spyx"),
-    "field": ("own_neuron",),
-    "surrogate": ("surrogates", "choosing"),
-    "nn": ("own_layer", "choosing"),
-    "encode": ("choosing",),
-    "readout": ("choosing",),
-    "losses": ("choosing", "recipes"),
-    "data": ("data",),
-    "train": ("training", "silent", "recipes"),
-    "models": ("models",),
-    "learning": ("learning", "learning_rules", "local_rules"),
-    "debug": ("seeing", "silent"),
-    "plot": ("seeing",),
-    "cost": ("operations",),
-    "convert": ("conversion", "bring_your_model"),
-    "nir": ("nir",),
-    "units": ("time",),
-}
-
 
 ALIASES = {  # of types, whose docstrings are those of their kind
     "jaxspike.Param": "The annotation of a neuron's parameter: a number, or an array of numbers.",
@@ -109,7 +65,6 @@ def page(topic, names):
     room = getattr(js, topic, None)
     text = inspect.getdoc(room) if isinstance(room, types.ModuleType) else None
     rest = text or "The transformation over time, and what configures it."
-    table = "\n".join(f"   ~{name}" for name in names if name not in ALIASES)
     guides = ", ".join(f"[](../{guide}.md)" for guide in GUIDES.get(topic, ()))
     lines = [
         f"# {TITLES.get(topic, topic.capitalize())}",
@@ -117,11 +72,28 @@ def page(topic, names):
         "```{eval-rst}",
         f".. py:module:: jaxspike.{topic}\n\n.. py:currentmodule:: None\n" if text else "",
         rest,
-        f"\n.. autosummary::\n   :nosignatures:\n\n{table}\n",
+        *(_summary(title, names) for title, names in families(topic, names)),
         *(_entry(name) for name in names),
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def families(topic, names):
+    """The names of a page in groups: a title, or an empty one, and names."""
+    found, rest = [], [name for name in names if name not in ALIASES]
+    for title, members in FAMILIES.get(topic, {}).items():
+        group = [n for m in members.split() for n in rest if _last(n) == m]
+        found.append((title, group))
+        rest = [name for name in rest if name not in group]
+    return [*found, ("More" if found else "", rest)]
+
+
+def _summary(title, names):
+    table = "\n".join(f"   ~{name}" for name in names)
+    return (
+        f"\n{f'**{title}**' if title else ''}\n\n.. autosummary::\n   :nosignatures:\n\n{table}\n"
+    )
 
 
 def _entry(name):

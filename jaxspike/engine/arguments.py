@@ -28,13 +28,18 @@ def check(f: Callable[..., Any], xs: Tree, length, order, segment, unroll, polic
             f"`scan(f=...)` must be callable as `f(state, x) -> (state, y)`, got {f!r}. "
             "Give a neuron, a network or a function."
         )
-    if not isinstance(order, str) or order not in ("layer", "step"):
-        raise ValueError(f'`scan(order=...)` must be "layer" or "step", got {order!r}.')
+    if not isinstance(order, str) or order not in ("layer", "step", "parallel"):
+        raise ValueError(f'`scan(order=...)` must be "layer", "step" or "parallel", got {order!r}.')
     if not (
         segment is None or is_count(segment) or (isinstance(segment, str) and segment == "sqrt")
     ):
         raise ValueError(
             f'`scan(segment=...)` must be a positive integer, "sqrt" or None, got {segment!r}.'
+        )
+    if order == "parallel" and segment is not None:
+        raise ValueError(
+            f'`scan(order="parallel", segment=...)` must be None, got {segment!r}. Parallel order '
+            'stores the state of every step. Use `order="layer"` or `order="step"`.'
         )
     if unroll is not None and not is_count(unroll):
         raise ValueError(f"`scan(unroll=...)` must be a positive integer or None, got {unroll!r}.")

@@ -23,6 +23,7 @@ TILE, TILED_FROM = 2**13, 2**15  # neurons: a dozen float32 rows fit in the L2 c
 LARGE_TILE, LARGE_TILED_FROM = 2**17, 2**12  # 16 bits, or a loop on all cores: each call has a cost
 HALF = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)  # no vector loads in one function
 MANY_LOOPS = 4, 10  # from more on, a loop unrolls 2 steps, or 1: each is compiled in every loop
+SMALL, MANY_SMALL_LOOPS = 2**20, (1, 3)  # numbers in T states: more unrolled steps save little
 BIG_STEP = 60  # equations: from here on a loop unrolls 1 step, for compile time
 # additions in one fused pass, which double with every step, as XLA:CPU recomputes chains of steps
 ONE_PASS, ONE_PASS_WITHOUT_BARRIERS = 200, 750
@@ -70,7 +71,8 @@ class Policy:
             steps.
         parallel: Whether to keep XLA:CPU from compiling a loop into a single-core function, as it
             does from jaxlib 0.12 on; tiles, unless given, are then large. By default only for types
-            of 16 bits that the CPU has an instruction to round to. No effect on other devices.
+            of 16 bits that the CPU has an instruction to round to, and for the small loops of
+            several layers, which then compile faster. No effect on other devices.
 
     Raises:
         ValueError: If a value is not one of those above.
@@ -113,18 +115,22 @@ class Options:
         unroll: As in `scan`: how many steps one turn of the loop does.
         policy: As in `scan`.
         n_loops: How many loops are compiled together.
+        all_at_once: Whether recurrences that are affine given their decisions run for all steps at
+            once: parallel order.
     """
 
     segment: int | Literal["sqrt"] | None = None
     unroll: int | None = None
     policy: Policy = Policy()
     n_loops: int = 1
+    all_at_once: bool = False
 
 
 def plan(loop: Loop, options: Options) -> Plan:
     """Choose how to cut a loop, for a pass with a gradient."""
     length, policy, segment = loop.length, options.policy, options.segment
-    parallel = device.on_cpu() and _or(policy.parallel, _is_slow_on_one_core(loop))
+    slow = _is_slow_on_one_core(loop) or _is_compiled_again(loop, options.n_loops)
+    parallel = device.on_cpu() and _or(policy.parallel, slow)
     tile = _tile(loop, policy.parallel) if policy.tile is None else policy.tile or None
     if any(any(type_of(v).sharding.spec) for v in loop.step.state):  # a mesh of explicit axes
         tile = None
@@ -218,7 +224,7 @@ def _or(given: bool | None, chosen: bool) -> bool:
 
 def _turn(loop: Loop, tile: int | None, n_loops: int) -> int:
     """How many steps to unroll in one turn of the loop."""
-    some, many = MANY_LOOPS
+    some, many = MANY_SMALL_LOOPS if _is_small(loop) else MANY_LOOPS
     length = loop.length
     if len(loop.step.eqns) >= BIG_STEP:
         return 1
@@ -229,6 +235,21 @@ def _turn(loop: Loop, tile: int | None, n_loops: int) -> int:
     if loop.contractions:
         return 1
     return SEGMENT if n_loops <= some else 2 if n_loops <= many else 1
+
+
+def _is_small(loop: Loop) -> bool:
+    """Whether its states at all steps are few numbers."""
+    return loop.length * loop.size <= SMALL
+
+
+def _is_compiled_again(loop: Loop, n_loops: int) -> bool:
+    """Whether XLA:CPU would compile a function for this loop as for others.
+
+    It compiles equal operations of a program once, but a function for each loop. On one core a
+    small loop is as fast either way.
+    """
+    small = _is_small(loop) and loop.size < TILED_FROM
+    return small and n_loops > 1 and device.jaxlib_minor() >= (0, 12) and not loop.contractions
 
 
 def _is_slow_on_one_core(loop: Loop) -> bool:

@@ -28,7 +28,7 @@ def scan(
     xs: Tree = None,
     *,
     length: int | None = None,
-    order: Literal["layer", "step"] = "layer",
+    order: Literal["layer", "step", "parallel"] = "layer",
     segment: int | Literal["sqrt"] | None = None,
     unroll: int | None = None,
     policy: Policy | None = None,
@@ -43,9 +43,11 @@ def scan(
         length: The number of steps T; needed only if ``xs`` is None.
         order: How to traverse the network, with equal results: ``"layer"`` runs every layer over
             all time steps before the next layer; ``"step"`` runs every time step through all layers
-            before the next step.
+            before the next step; ``"parallel"`` is layer order without loops where there can be
+            none.
         segment: Store for the gradient only the state at every ``segment``-th step and recompute
-            the rest; ``"sqrt"`` is the square root of T. Chosen automatically by default.
+            the rest; ``"sqrt"`` is the square root of T. Chosen automatically by default. In
+            parallel order all states are stored.
         unroll: How many steps one turn of the loop does; a longer segment is a loop itself. Chosen
             automatically by default.
         policy: The finer choices, a `jaxspike.Policy`. Chosen automatically by default.
@@ -55,13 +57,26 @@ def scan(
     each becomes a loop of its own. Everything else is evaluated for all steps at once: a matrix
     product over T * N rows, a convolution over T * N images. In step order there is one loop.
 
+    In parallel order a recurrence that is affine in its state, neuron by neuron, has no loop, but
+    about 2 log2(T) passes over all steps (`jax.lax.associative_scan`): a synapse, a leaky
+    integrator, a resonator, any neuron without a reset, a diagonal state-space layer. It is found
+    in the equations. A recurrence that is affine once its spikes are known, as with a reset, is
+    solved for a guess of all spikes; the solution decides the next guess, until it repeats, which
+    only the spikes of the loop do. If a guess falls behind a loop, as it does where neurons spike
+    more often than about every 4 log2(T) steps, a loop takes its place. All other recurrences are
+    loops as in layer order: those with another nonlinearity, with recurrent weights, with a delay
+    inside, or with a state of 16 bits or of integers. Results equal those of the other orders to
+    rounding, and spikes are equal unless a potential is within rounding of the threshold. On CPUs
+    layer order is faster; the factors of a recurrence that grows must not overflow when multiplied
+    over T steps.
+
     The gradient is that of `jax.lax.scan`. It stores the inputs, the outputs of matrix products and
     convolutions and the inputs of a `jaxspike.Delay` inside a loop, and a state every few steps; a
     segment of more than 8 steps, such as ``"sqrt"``, stores no products. Inference stores nothing.
     Reverse mode works to any order; a function with a rule of its own (`jax.custom_vjp`) has its
     second derivatives from the rule, as JAX takes them. So does forward mode over reverse mode
-    (`jax.hessian`), unless the step has a surrogate gradient, which is for reverse mode only.
-    Forward mode alone does not work.
+    (`jax.hessian`), unless the step has a surrogate gradient, which is for reverse mode only, or
+    the order is parallel. Forward mode alone does not work.
 
     A `jax.pure_callback` gets all steps at once, as its ``vmap_method`` says, where layer order
     evaluates it for all steps at once; without a ``vmap_method`` it gets step by step. What comes
@@ -77,9 +92,9 @@ def scan(
             the message is JAX's: "can't apply forward-mode autodiff (jvp) to a custom_vjp
             function").
         ValueError: If there is no time step, the sequences differ in length, an option is not one
-            of those above, or ``f`` has side effects: in layer order any, in both orders a change
-            of Flax variables (BatchNorm in training mode), and in a gradient one whose value is
-            needed again.
+            of those above, or ``f`` has side effects: except in step order any, in all orders a
+            change of Flax variables (BatchNorm in training mode), and in a gradient one whose value
+            is needed again.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -114,12 +129,19 @@ def scan(
         scan
         dot_general
         scan
+
+        In parallel order a filter of such a step is not a loop.
+
+        >>> filtered = lambda v, x: (0.9 * v + x @ w, v)
+        >>> rest = jnp.zeros((4, 8))
+        >>> show(jax.make_jaxpr(lambda xs: js.scan(filtered, rest, xs, order="parallel"))(xs).jaxpr)
+        dot_general
     """
     steps = arguments.check(f, xs, length, order, segment, unroll, policy)
     if jax.export.is_symbolic_dim(steps):  # exported for any length: there is nothing to plan with
         return lax.scan(lambda s, x: f(s, x), state, xs)  # a fresh function: see `flatten`
     cut, name = (arguments.as_int(segment), arguments.as_int(unroll)), arguments.name(f)
-    options = Options(*cut, policy or Policy(), n_loops_of_network())
+    options = Options(*cut, policy or Policy(), n_loops_of_network(), order == "parallel")
     # a frozen pytree is an argument of a compiled function: no compilation per call or instance
     run = _compiled if isinstance(f, Pytree) else _call
     try:
@@ -146,7 +168,9 @@ def _run(f, state, xs, length, order, options):
     step, consts, state, xs, out = _trace(f, state, xs, order)
     step, lines = delay_lines.read(step)
     graph = Graph(step)
-    parts = partition(graph, split=order == "layer", fuse=options.policy.fuse is not False)
+    # what is fused into a loop might not be affine in its state
+    fuse = order == "layer" and options.policy.fuse is not False
+    parts = partition(graph, split=order != "step", fuse=fuse)
     first = jax.tree.leaves(state)
     args = consts, lines.open(first), jax.tree.leaves(xs)
     last, ys = execute(graph, parts, args, length, options)
@@ -180,9 +204,9 @@ def _trace(
         state, xs = jax.tree.map(lambda a: _varying_over(axes, a), (state, xs))
         step, consts, out = trace_step(f, state, _first(xs))
     _check.step_dtypes(f"scan({name}, ...)", state, out)
-    if order == "layer" and (found := sorted({str(x) for e in step.eqns for x in effects(e)})):
+    if order != "step" and (found := sorted({str(x) for e in step.eqns for x in effects(e)})):
         raise ValueError(
-            f'`scan({name}, order="layer")` must have a step without side effects, '
+            f'`scan({name}, order="{order}")` must have a step without side effects, '
             f'got {found}. Use `order="step"`.'
         )
     return step, consts, state, xs, out

@@ -104,18 +104,6 @@ def _has_derivative(e: JaxprEqn, v: Var, flow: Flow) -> bool:
     return kinds(derivative, ins, flow) != ["zero"]
 
 
-Diagonal = tuple[list[Array], list[Array]]
-
-
-def diagonal(f: Callable[..., Array], states: Sequence[Array], shifts: Sequence[Array]) -> Diagonal:
-    """The derivatives of ``f(states, shifts)`` for each state and each shift, per neuron.
-
-    A neuron reads only its own entries, so the vector-Jacobian product with ones is the diagonal.
-    """
-    target, back = jax.vjp(f, list(states), list(shifts))
-    return back(jnp.ones_like(target))
-
-
 def kinds(f: Callable[..., list[Array]], atoms: Sequence[Var], flow: Flow) -> list[str]:
     """The kinds of the arrays that ``f`` computes from the values of some variables.
 

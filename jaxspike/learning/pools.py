@@ -6,9 +6,9 @@ import functools
 from jax.extend.core import JaxprEqn, Var
 
 from .._types import Array
-from ..engine.program import Step, has_gradient, is_var, prune, scales, type_of, unique
+from ..engine.program import Step, diagonal, has_gradient, is_var, prune, scales, type_of, unique
 from .flow import Edge, Flow, is_inexact
-from .pointwise import Pointwise, diagonal, kinds, pointwise
+from .pointwise import Pointwise, kinds, pointwise
 from .ways import CONSTANT, ways
 
 
@@ -76,8 +76,8 @@ class Pools:
         filters: The pools, such as leaky readouts, whose memory of other pools is exact.
     """
 
-    def __init__(self, step: Step):
-        self.flow = Flow(step)
+    def __init__(self, step: Step, *, fold: bool = False):
+        self.flow = Flow(step, fold=fold)
         self.groups = self._joined()
         self.filters: list[Filter] = []
         self._find_filters()

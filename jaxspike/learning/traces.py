@@ -10,7 +10,7 @@ from jax import lax
 from jax.extend.core import JaxprEqn, Var
 
 from .._types import Array, Shape
-from ..engine.program import function, outputs_of, type_of, unique, value
+from ..engine.program import diagonal, function, outputs_of, type_of, unique, value
 from . import factored
 from .layout import Layout
 from .plan import (
@@ -26,7 +26,6 @@ from .plan import (
     start_of,
     zeros_like,
 )
-from .pointwise import diagonal
 from .trace import Kept, Trace
 from .ways import CONSTANT, LINEAR, Way
 from .weighted_sum import WeightedSum

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from jax.extend.core import Var
 
 from .._types import Array
-from ..engine.program import has_gradient, is_var, scales, type_of, unique
+from ..engine.program import diagonal, has_gradient, is_var, scales, type_of, unique
 from .flow import Edge, Flow
-from .pointwise import Pointwise, diagonal, kinds
+from .pointwise import Pointwise, kinds
 from .ways import Way
 
 

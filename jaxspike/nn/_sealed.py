@@ -62,8 +62,8 @@ class SealedState:
     def _refuse(self, *_, **__):
         raise TypeError(
             "A SpikingModule without an `init_state` of its own may only pass its state on to its "
-            "layers. To read a membrane use `jaxspike.LI`, or scan a step that returns it; "
-            "to compute with the state, define `init_state(self, shape, dtype)`."
+            "layers. To read a membrane use `jaxspike.debug.record`, or scan a step that returns "
+            "it; to compute with the state, define `init_state(self, shape, dtype)`."
         )
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _refuse

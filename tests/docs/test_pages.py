@@ -35,9 +35,9 @@ SLOW = {
     "surrogates.md": 0,
     "sweeps.md": 0,
     "time.md": 2,
-    "two_walks.md": 0,
+    "walks.md": 0,
 }
-BOTH_ORDERS = {"index.md", "problems.md", "two_walks.md"}
+BOTH_ORDERS = {"index.md", "problems.md", "walks.md"}
 PROMISES = {
     "getting_started.md": ["accuracy 100.0%"],
     "problems.md": [
@@ -49,7 +49,10 @@ PROMISES = {
     "silent.md": ["SILENT"],
     "surrogates.md": ["True"],
     "time.md": ["sigma 0.5", "['Affine', 'Delay', 'Input', 'LIF', 'Output']"],
-    "two_walks.md": ["layer ['tensor<400x16xf32>', 'tensor<400x8xf32>']"],
+    "walks.md": [
+        "layer ['tensor<400x16xf32>', 'tensor<400x8xf32>']",
+        "parallel loops 0",
+    ],
 }
 ELSEWHERE = {  # need files, optional packages or devices
     "bring_your_model.md": "test_bring_your_model.py",

@@ -21,8 +21,15 @@ def load(name):
 
 
 @pytest.fixture(scope="module")
-def reference():
-    return load("reference").topics()
+def builder():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SITE))
+        return load("reference")
+
+
+@pytest.fixture(scope="module")
+def reference(builder):
+    return builder.topics()
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +45,14 @@ def test_every_public_name_is_in_the_reference_once(reference):
     again = {n for n in PUBLIC if n.startswith("jaxspike.neurons.")}  # `js.LIF`, listed as that
     assert {n for n in PUBLIC if n not in again} - set(listed) == set()
     assert {n.replace(".neurons", "") for n in again - set(listed)} <= set(listed)
+
+
+def test_groups_of_the_reference_hold_names_that_exist(builder, reference):
+    for topic, groups in builder.FAMILIES.items():
+        members = [name for line in groups.values() for name in line.split()]
+        found = builder.families(topic, reference[topic])
+        assert [n.rpartition(".")[2] for _, names in found[:-1] for n in names] == members
+        assert {n for _, names in found for n in names} == set(reference[topic])
 
 
 def test_every_page_has_a_place_and_is_in_the_table_of_contents(source):

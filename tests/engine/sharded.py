@@ -8,6 +8,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 import jaxspike as js
 
 T, N, C = 9, 16, 4
+ALL_AT_ONCE = {"order": "parallel"}
 WHOLE = {"unroll": T}  # written out, without a loop
 PARALLEL = {"policy": js.Policy(parallel=True)}
 
@@ -48,7 +49,14 @@ def main():
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     split = NamedSharding(mesh, P(None, "batch"))
     sharded = jax.device_put(x, split)
-    for options in ({}, {"order": "step", "segment": 2}, {"segment": "sqrt"}, WHOLE, PARALLEL):
+    for options in (
+        {},
+        {"order": "step", "segment": 2},
+        {"segment": "sqrt"},
+        WHOLE,
+        PARALLEL,
+        ALL_AT_ONCE,
+    ):
         run = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))
         close(run(params, sharded), want)
 
@@ -62,18 +70,19 @@ def main():
         assert "all-gather" not in compiled.as_text()
     assert compiled(sharded).sharding.is_equivalent_to(split, 3)
 
-    for options in ({}, {"order": "step"}, WHOLE):
+    for options in ({}, {"order": "step"}, WHOLE, ALL_AT_ONCE):
         manual = shard_mapped(mesh, options)
         close(jax.jit(jax.value_and_grad(manual, (0, 1)))(params, sharded), (want[0][0], want[1]))
 
     close(jax.jit(jax.grad(an_ensemble(mesh), (0, 1)))(x, TAUS), ensemble(x, TAUS))
     delayed(split, sharded, x)
+    learned(NamedSharding(mesh, P("batch")), params, sharded, x)
 
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))
     with jax.set_mesh(mesh):
         where = NamedSharding(mesh, P()), NamedSharding(mesh, P(None, "batch"))
         typed = jax.device_put((params, x), where)
-        for options in ({}, {"order": "step", "segment": "sqrt"}, WHOLE):
+        for options in ({}, {"order": "step", "segment": "sqrt"}, WHOLE, ALL_AT_ONCE):
             got = jax.jit(lambda p, x, o=options: results(js.scan, p, x, **o))(*typed)
             close(got, want)
             assert jax.typeof(got[1][1]).sharding.spec == P(None, "batch", None)
@@ -133,6 +142,22 @@ def delayed(split, sharded, x):
         assert y.sharding.is_equivalent_to(split, 3)
         np.testing.assert_array_equal(y[3:], x[:-3])
         np.testing.assert_array_equal(state.buffer, run(x)[0].buffer)
+
+
+def learned(split, params, sharded, x):
+    """An online gradient, whose traces stay where their samples are."""
+
+    def one(params, state, x):
+        state, y = step(params, state, x)
+        return state, (y**2).mean()
+
+    online, rest = js.learning.online(one), (jnp.zeros_like(x[0]),) * 2
+    run = jax.jit(js.learning.accumulate(online))
+    made = online.init_state(params, rest, x[0])
+    want = run(params, made, x)
+    got = run(params, jax.device_put(made, split), sharded)
+    close(got, want)
+    assert all(a.sharding.is_equivalent_to(split, a.ndim) for a in jax.tree.leaves(got[0].traces))
 
 
 def shard_mapped(mesh, options):

@@ -15,6 +15,7 @@ OPTIONS = [
     {"order": "step"},
     {"order": "step", "segment": "sqrt", "unroll": 1},
     {"segment": 9, "unroll": 2},
+    {"order": "parallel"},
     {"policy": js.Policy(tile=5, barrier=False)},
     {"policy": js.Policy(tile=5, parallel=True), "segment": 2},
     {"policy": js.Policy(tile=1000)},

@@ -132,7 +132,10 @@ def test_step_that_does_not_fit():
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        ({"order": "depth"}, '`scan(order=...)` must be "layer" or "step", got \'depth\'.'),
+        (
+            {"order": "depth"},
+            '`scan(order=...)` must be "layer", "step" or "parallel", got \'depth\'.',
+        ),
         ({"segment": 0}, '`scan(segment=...)` must be a positive integer, "sqrt" or None, got 0.'),
         ({"segment": "root"}, "got 'root'."),
         ({"segment": np.array([2, 3])}, "or None, got array([2, 3])."),

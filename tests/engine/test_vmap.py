@@ -143,7 +143,9 @@ def test_what_affects_a_result_after_other_steps_only(step, length, k):
 
         return jax.vmap(one, in_axes=[0 if i == k else None for i in range(4)])(*args).sum()
 
-    ours = jax.grad(lambda args: loss(lambda *a: js.scan(*a, segment=2), args))(args)
     theirs = jax.grad(lambda args: loss(jax.lax.scan, args))(args)
-    for got, want in zip(ours, theirs, strict=True):
-        assert jnp.allclose(got, want, rtol=1e-5, atol=1e-6)
+    for options in ({"segment": 2}, {"order": "parallel"}):
+        scan = functools.partial(js.scan, **options)
+        ours = jax.jit(jax.grad(lambda args, scan=scan: loss(scan, args)))(args)
+        for got, want in zip(ours, theirs, strict=True):
+            assert jnp.allclose(got, want, rtol=1e-5, atol=1e-6)

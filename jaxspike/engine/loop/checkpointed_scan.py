@@ -16,7 +16,7 @@ from ..program.derivatives import as_differentiated, reached, without_gradient
 from ..program.loop import Loop
 from .backward import Cotangents, pull_back
 from .forward import Results, infer, with_residuals
-from .select import NeedsGrad, combine, select
+from .select import NeedsGrad, combine, nothing_of, select
 
 
 def checkpointed_scan(
@@ -119,19 +119,13 @@ def _mapped_together(loop: Loop, args: Sequence[list[Array]], out: Results) -> R
     independent, inputs = loop.independent_of, [a for arrays in args for a in arrays]
     if not (others := sorted({i for places in independent for i in places})):
         return out
-    nothing = functools.reduce(jnp.logical_or, [_nothing(inputs[i]) for i in others])
+    nothing = nothing_of([inputs[i] for i in others])
     leaves, structure = jax.tree.flatten(out)
     results = [
         lax.select(nothing, a, a) if places else a
         for a, places in zip(leaves, independent, strict=True)
     ]
     return jax.tree.unflatten(structure, results)
-
-
-def _nothing(a: Array) -> Array:
-    """False, mapped as ``a`` is."""
-    none = (a if a.ndim else a[None])[:0]
-    return (none != none).any()
 
 
 def _check_effects(loop: Loop) -> None:

@@ -1,8 +1,13 @@
-"""Splitting lists of values by flags, such as what needs a gradient and what does not."""
+"""Splitting lists of values by flags; a flag that is mapped as other values are."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
+
+import jax.numpy as jnp
+
+from ..._types import Array
 
 T = TypeVar("T")
 
@@ -27,3 +32,13 @@ def combine(flags: Sequence[bool], yes: Iterable[T], no: Iterable[T]) -> list[T]
     """The inverse of `select`: the values of both flags in one list."""
     from_yes, from_no = iter(yes), iter(no)
     return [next(from_yes) if f else next(from_no) for f in flags]
+
+
+def nothing_of(arrays: Iterable[Array]) -> Array:
+    """False, which `jax.vmap` maps if it maps any of ``arrays``."""
+    return functools.reduce(jnp.logical_or, map(_nothing, arrays))
+
+
+def _nothing(a: Array) -> Array:
+    none = (a if a.ndim else a[None])[:0]
+    return (none != none).any()

@@ -8,6 +8,7 @@ from jax.extend.core import Var
 
 from ..._types import Array
 from ..loop.checkpointed_scan import checkpointed_scan
+from ..loop.parallel_scan import parallel_scan
 from ..policy import Options, plan, plan_inference
 from ..program import contractions
 from ..program.jaxpr import Atom, evaluate, function, inputs_of, is_var, unique, value
@@ -58,14 +59,20 @@ def execute(
             single, late = graph.split(part.states)
             delays = tuple(step.delays[k] for k in late)
             loop = Loop(graph.step_of(part.eqns, part.states), length, delays)
-            new, ys, lines = checkpointed_scan(
-                loop,
-                (plan(loop, options), plan_inference(loop, options)),
-                [env[v] for v in loop.step.consts],
-                [state[k] for k in single],
-                [env[v] for v in loop.step.xs[: len(loop.step.xs) - len(late)]],
-                [state[k] for k in late],
-            )
+            values, first = [env[v] for v in loop.step.consts], [state[k] for k in single]
+            rows = [env[v] for v in loop.step.xs[: len(loop.step.xs) - len(late)]]
+            if options.all_at_once and loop.affine:
+                new, ys = parallel_scan(loop, loop.affine, values, first, rows)
+                lines: list[Array] = []
+            else:
+                new, ys, lines = checkpointed_scan(
+                    loop,
+                    (plan(loop, options), plan_inference(loop, options)),
+                    values,
+                    first,
+                    rows,
+                    [state[k] for k in late],
+                )
             for k, a in zip([*single, *late], [*new, *lines], strict=True):
                 last[k] = a
             env.update(zip(unique(loop.step.ys[: len(ys)]), ys, strict=True))

@@ -15,7 +15,11 @@ from .convolutions import (
     has_convolution as has_convolution,
     with_fast_convolutions as with_fast_convolutions,
 )
-from .elementwise import body_of as body_of, is_elementwise as is_elementwise
+from .elementwise import (
+    body_of as body_of,
+    diagonal as diagonal,
+    is_elementwise as is_elementwise,
+)
 from .jaxpr import (
     Atom as Atom,
     evaluate as evaluate,

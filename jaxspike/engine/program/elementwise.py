@@ -1,8 +1,10 @@
 """Steps that treat all neurons of a layer alike and independently, so they can run in tiles."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend.core import Jaxpr, JaxprEqn, Var
@@ -119,3 +121,15 @@ def evaluate_elementwise(
             outs = out if e.primitive.multiple_results else [out]
         env.update(zip(e.outvars, outs, strict=True))
     return [value(env, v) for v in outvars]
+
+
+Diagonal = tuple[list[Array], list[Array]]
+
+
+def diagonal(f: Callable[..., Array], states: Sequence[Array], shifts: Sequence[Array]) -> Diagonal:
+    """The derivatives of an elementwise ``f(states, shifts)`` for each state and shift, per neuron.
+
+    A neuron reads only its own entries, so the vector-Jacobian product with ones is the diagonal.
+    """
+    target, back = jax.vjp(f, list(states), list(shifts))
+    return back(jnp.ones_like(target))

@@ -9,6 +9,7 @@ from jax.extend.core import JaxprEqn, Var
 
 from ..._types import Shape
 from . import contractions, elementwise
+from .affine import Affine, as_affine
 from .jaxpr import Atom, is_var, jaxprs_in, prune, type_of
 from .step import Step
 
@@ -46,6 +47,11 @@ class Loop:
     def shape(self) -> Shape | None:
         """The shape of its layer if it is elementwise over one, without delay lines; else None."""
         return None if self.delays else elementwise.layer_shape(self.step)
+
+    @functools.cached_property
+    def affine(self) -> Affine | None:
+        """The step as one that is affine given its decisions, without delay lines; else None."""
+        return None if self.delays else as_affine(self.step)
 
     @functools.cached_property
     def size(self) -> int:
