@@ -125,7 +125,7 @@ def train(name, options):
     for_batches, first = jax.random.split(jax.random.key(options.seed))
     params = weights(first)
     learned = {name: params.pop(name) for name in options.learn}
-    feedback = weights(jax.random.fold_in(first, 1))["out"]
+    feedback = jax.random.normal(jax.random.fold_in(first, 1), (NEURONS, 2))
     rule = rule_of(name, params, feedback, options.adaptation)
     optimizer = optax.adam(optax.cosine_decay_schedule(options.lr, options.iterations))
     opt_state = optimizer.init(learned)

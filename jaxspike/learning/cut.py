@@ -88,6 +88,11 @@ def cut(
 
     @functools.wraps(step, updated=())
     def cut_step(*args):
+        if len(args) < 2:
+            raise TypeError(
+                f"`cut(step)` must be called as `(state, x)` or `(params, state, x)`, got "
+                f"{len(args)} argument(s)."
+            )
         *params, state, x = args
         if credit == "none":
             return step(*params, jax.tree.map(lax.stop_gradient, state), x)

@@ -8,9 +8,10 @@ from typing import Any, Literal
 import jax
 from jax.extend.core import Var
 
+from .. import _check
 from .._types import Tree
 from ..engine.program import flatten, type_of, unique
-from .online import Credit, online
+from .online import Credit, check_credit, check_traces, online
 from .plan import Entry, Plan
 from .trace import Trace
 from .traced import paths
@@ -135,6 +136,9 @@ def explain(
         params['w']    state[0].v, state[1].v  per synapse  96     exact
         traces: 112 bytes, as much as backpropagation through time stores in 2 steps of 76
     """
+    fix = "Give `step(params, state, x) -> (state, loss)`."
+    _check.function("`explain(step=...)`", step, fix)
+    check_traces("explain", check_credit("explain", credit), 1, traces, None)
     plan = online(step, credit=credit, traces=traces).plan(params, state, x).plan
     names = paths("params", params)
     of_states = paths("state", state)

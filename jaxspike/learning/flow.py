@@ -40,10 +40,19 @@ class Flow:
         weighted: The variables over time that depend on an array that is the same at every step,
             which may be a parameter.
         stale: The variables that are pointwise functions of old states alone.
+        folded: The equations that count as part of the convolution before them, by position.
     """
 
-    def __init__(self, step: Step):
+    def __init__(self, step: Step, *, fold: bool = False):
+        """The paths of ``step``.
+
+        Args:
+            step: The step.
+            fold: Whether what scales and shifts the result of a convolution by constants, such as a
+                BatchNorm in evaluation mode, is part of the convolution, and not of the neurons.
+        """
         self.step, self.graph = step, Graph(step)
+        self.folded: set[int] = self._folded() if fold else set()
         self.memory: dict[Var, frozenset[int]] = {}
         self.weighted: set[Var] = set()
         self.stale: set[Var] = set()
@@ -68,6 +77,17 @@ class Flow:
             if len(near) == len(timed) and self.stale.issuperset(timed):
                 self.stale.update(outs)
 
+    def _folded(self) -> set[int]:
+        found, images = set[int](), set[Var]()
+        for i, e in enumerate(self.step.eqns):
+            at = [j for j, v in enumerate(e.invars) if self.varies(v)]
+            if e.primitive.name == "conv_general_dilated":
+                images.update(e.outvars)
+            elif len(at) == 1 and e.invars[at[0]] in images and scales(e, at) is not None:
+                found.add(i)
+                images.update(e.outvars)
+        return found
+
     @functools.cached_property
     def states(self) -> list[int]:
         """The states that change and can have a gradient."""
@@ -80,6 +100,8 @@ class Flow:
     def is_pointwise(self, i: int, v: Var) -> bool:
         """Whether every neuron of equation ``i`` reads only its own entry of ``v``."""
         e = self.step.eqns[i]
+        if i in self.folded:
+            return False
         shape = type_of(v).shape
         return is_elementwise(e) and all(type_of(o).shape == shape for o in e.outvars)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .. import _check
+from .._state import layout
 from .._types import Array, Tree
 from ..engine.program import has_convolution, with_fast_convolutions
 from .plan import Plan, zeros_like
@@ -78,10 +79,26 @@ class OnlineStep:
 
         Args:
             state: The state.
-            done: Which samples, ``[N]``; N is the first axis of every array of the state.
+            done: Which samples, Boolean ``[N]``; N is the first axis of every array of the state.
             rest: The state of the network that they start from, for the whole batch.
+
+        Raises:
+            TypeError: If ``state`` is not that of an online step, or ``done`` is not Boolean.
+            ValueError: If ``done`` or an array of the state does not have these axes, or ``rest``
+                is the state of another network or batch.
         """
+        what, fix = "the state of `online.init_state`", "Call it first."
+        _check.instance("`reset(state=...)`", state, OnlineState, what, fix, _check.kind)
+        done = jnp.asarray(done)
+        if done.dtype != bool:
+            raise TypeError(f"`reset(done=...)` must be Boolean, got {done.dtype}.")
         _check.axes("`reset(done=...)`", done, "N")
+        want, got = (jax.tree.map(jnp.shape, t) for t in (state.state, rest))
+        if layout(state.state) != layout(rest):
+            raise ValueError(
+                f"`reset(rest=...)` must be like the state of the network, {want}, got {got}. "
+                "Give the one that `init_state` was given."
+            )
         for a in jax.tree.leaves(state):
             fix = "The batch must be the first axis of every state."
             _check.axes("`reset(state=...)`", a, len(done), "...", fix=fix)
@@ -137,9 +154,13 @@ class OnlineStep:
         check_loss("online", out[1], has_aux=self.has_aux)
         within, across = self.credit
         names = paths("params", params)
-        plan = Plan(
-            step, len(names), window=self.window, within=within, across=across, decay=self.decay
+        make = functools.partial(
+            Plan, step, len(names), window=self.window, within=within, across=across
         )
+        plan = make(decay=self.decay)
+        if plan.not_followed():
+            folded = make(decay=self.decay, fold=True)
+            plan = plan if folded.not_followed() else folded
         where = f"`online(step, credit={self._credit!r})`"
         if across in ("layer", "local"):
             learned = plan.reached_by(set(plan.parameters))
@@ -351,6 +372,7 @@ def accumulate(online: OnlineStep) -> Callable[..., tuple[OnlineState, tuple[Tre
 
 
 def _in_windows(a: Array, window: int) -> Array:
+    _check.axes("`accumulate(online)(params, state, xs)`", jnp.asarray(a), "T", "...")
     if len(a) % window or not len(a):
         raise ValueError(
             f"`accumulate(online)(params, state, xs)` must have a number of time steps divisible "

@@ -102,8 +102,9 @@ class Plan:
         within: str,
         across: str,
         decay: float | None = None,
+        fold: bool = False,
     ):
-        self.step, self.pools = step, Pools(step)
+        self.step, self.pools = step, Pools(step, fold=fold)
         self.flow: Flow = self.pools.flow
         self.params = step.consts[len(step.consts) - n_params :]
         self.parameters = self._parameters()
@@ -301,12 +302,11 @@ class Plan:
         emit = self.pools.stops(self.within)[1]
         return weighted_sum(self.flow, f, entry.leaves, entry.target, entry.ways, emit)
 
-    def stops(self, credit: str) -> tuple[frozenset[Edge], frozenset[Edge]]:
-        """Those of `Pools.stops`, and the edges whose gradient comes with that of the past."""
-        carry, emit = self.pools.stops(credit)
-        summed = [e for pool in self.followed for e in pool.entries if e.sum]
-        ways = [w for e in summed for w in e.ways if w.kind == LINEAR]
-        return carry, emit.union(edges(self.flow, ways))
+    @functools.cached_property
+    def summed(self) -> list[Edge]:
+        """The edges of parameters whose gradient by this step comes with that by the past."""
+        entries = [e for pool in self.followed for e in pool.entries if e.sum]
+        return list(edges(self.flow, [w for e in entries for w in e.ways if w.kind == LINEAR]))
 
     def not_followed(self) -> list[tuple[Var, str]]:
         """Parameters that no trace can follow into a pool, and the operation that prevents it."""

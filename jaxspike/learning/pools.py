@@ -76,8 +76,8 @@ class Pools:
         filters: The pools, such as leaky readouts, whose memory of other pools is exact.
     """
 
-    def __init__(self, step: Step):
-        self.flow = Flow(step)
+    def __init__(self, step: Step, *, fold: bool = False):
+        self.flow = Flow(step, fold=fold)
         self.groups = self._joined()
         self.filters: list[Filter] = []
         self._find_filters()

@@ -19,6 +19,7 @@ def evaluate_stopped(
     emit: Stops,
     also: Sequence[Var] = (),
     shifts: Mapping[Var, Array] | None = None,
+    fixed: Mapping[Edge, Array] | None = None,
 ) -> tuple[list[Array], list[Array], list[Array]]:
     """The next states and the outputs of a step, each with the gradient of some edges stopped.
 
@@ -29,13 +30,14 @@ def evaluate_stopped(
         emit: The edges that pass no gradient to the outputs.
         also: Variables to return as well, with the gradients of the next states.
         shifts: Values to add to some variables, for the outputs.
+        fixed: Values that some edges have in place of those in ``env``.
 
     Returns:
         The next states, the outputs, and the values of ``also``.
     """
-    first = _Evaluation(step, carry, dict(env))
+    first = _Evaluation(step, carry, dict(env), fixed or {})
     first.evaluate([*step.new_state, *also])
-    second = _Evaluation(step, emit, dict(env), first, shifts)
+    second = _Evaluation(step, emit, dict(env), fixed or {}, first, shifts)
     second.evaluate(step.ys)
     new, more = ([value(first.env, v) for v in atoms] for atoms in (step.new_state, also))
     return new, [value(second.env, v) for v in step.ys], more
@@ -44,8 +46,10 @@ def evaluate_stopped(
 class _Evaluation:
     """The equations of a step with the gradient of some edges stopped."""
 
-    def __init__(self, step: Step, stops: Stops, env: dict[Var, Array], other=None, shifts=None):
-        self.step, self.stops, self.env, self.other = step, stops, env, other
+    def __init__(self, step: Step, stops: Stops, env, fixed, other=None, shifts=None):
+        self.step, self.stops, self.other = step, stops, other
+        self.env: dict[Var, Array] = env
+        self.fixed: Mapping[Edge, Array] = fixed
         self.shifts: Mapping[Var, Array] = shifts or {}
         self.read: dict[int, list[Array]] = {}
 
@@ -59,7 +63,7 @@ class _Evaluation:
 
     def _outputs(self, i: int, e: JaxprEqn) -> list[Array]:
         ins, outs = unique(e.invars), outputs_of([e])
-        given = [self.env[v] for v in ins]
+        given = [self.fixed.get((i, v), self.env[v]) for v in ins]
         self.read[i] = given
         if self._is_same(i, ins, given):  # computed once for both
             return [self.other.env[v] for v in outs]

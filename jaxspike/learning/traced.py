@@ -84,7 +84,7 @@ def check_loss(call: str, out: Tree, *, has_aux: bool) -> None:
 
 
 def _kinds(tree: Tree) -> str:
-    return ", ".join(f"{a.dtype.name}{list(a.shape)}" for a in jax.tree.leaves(tree))
+    return ", ".join(f"{a.dtype.name}{list(a.shape)}" for a in jax.tree.leaves(tree)) or "None"
 
 
 def paths(name: str, tree: Tree) -> list[str]:

@@ -1,6 +1,6 @@
 """One window of time steps: its loss, its gradient, and the memory for the next window."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -11,6 +11,7 @@ from .. import engine
 from .._types import Array, Tree
 from ..engine.program import function, outputs_of, unique
 from . import jacobian, traces
+from .flow import Edge
 from .plan import Env, Plan, zeros_like
 from .stop_gradients import evaluate_stopped
 
@@ -65,6 +66,7 @@ class Window:
         self.values, self._to_params = jax.vjp(parameters, leaves)
         self.moving = [step.state[k] for k in plan.flow.states]
         self.shifted = traces.shifted(plan)
+        self.fixed = {(i, v): self.env[v] for i, v in plan.summed}
 
     def run(
         self,
@@ -79,7 +81,7 @@ class Window:
         before = {**self.start, **dict(zip(self.moving, moved, strict=True))}
         given = [before[v] for v in plan.step.state]
         added = dict(zip(self.shifted, shifts, strict=False))
-        return _loss(plan, env, given, self.x, credit or plan.within, added)
+        return _loss(plan, env, given, self.x, credit or plan.within, added, self.fixed)
 
     def results(self, kept: Tree) -> Found:
         """The loss, its gradient with the memory of the past, and the new memory."""
@@ -119,16 +121,22 @@ def _constants(plan: Plan, env: Env) -> Env:
 
 
 def _loss(
-    plan: Plan, env: Env, state: list[Array], xs: list[Array], credit: str, shifts: Env
+    plan: Plan,
+    env: Env,
+    state: list[Array],
+    xs: list[Array],
+    credit: str,
+    shifts: Env,
+    fixed: Mapping[Edge, Array],
 ) -> tuple[Array, Ran]:
     """The loss of a window, and its other results."""
-    step, record, stops = plan.step, traces.recorded(plan), plan.stops(credit)
+    step, record, stops = plan.step, traces.recorded(plan), plan.pools.stops(credit)
 
     def one(s, x):
         given = {**env, **dict(zip([*step.state, *step.xs], [*s, *x], strict=True))}
         if credit == "none":
             given.update({v: lax.stop_gradient(given[v]) for v in step.state})
-        new, (loss, *aux), seen = evaluate_stopped(step, given, *stops, record, shifts)
+        new, (loss, *aux), seen = evaluate_stopped(step, given, *stops, record, shifts, fixed)
         return new, (loss, seen, aux)
 
     if plan.window == 1:

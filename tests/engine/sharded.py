@@ -76,6 +76,7 @@ def main():
 
     close(jax.jit(jax.grad(an_ensemble(mesh), (0, 1)))(x, TAUS), ensemble(x, TAUS))
     delayed(split, sharded, x)
+    learned(NamedSharding(mesh, P("batch")), params, sharded, x)
 
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))
     with jax.set_mesh(mesh):
@@ -141,6 +142,22 @@ def delayed(split, sharded, x):
         assert y.sharding.is_equivalent_to(split, 3)
         np.testing.assert_array_equal(y[3:], x[:-3])
         np.testing.assert_array_equal(state.buffer, run(x)[0].buffer)
+
+
+def learned(split, params, sharded, x):
+    """An online gradient, whose traces stay where their samples are."""
+
+    def one(params, state, x):
+        state, y = step(params, state, x)
+        return state, (y**2).mean()
+
+    online, rest = js.learning.online(one), (jnp.zeros_like(x[0]),) * 2
+    run = jax.jit(js.learning.accumulate(online))
+    made = online.init_state(params, rest, x[0])
+    want = run(params, made, x)
+    got = run(params, jax.device_put(made, split), sharded)
+    close(got, want)
+    assert all(a.sharding.is_equivalent_to(split, a.ndim) for a in jax.tree.leaves(got[0].traces))
 
 
 def shard_mapped(mesh, options):

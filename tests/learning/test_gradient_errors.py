@@ -66,6 +66,11 @@ def shifted(w, state, x):
     return state, state[0].mean()
 
 
+def conditional(w, state, x):
+    state, y = SOFT(state, jax.lax.cond(x.sum() > 0, lambda: x @ w, lambda: -x @ w))
+    return state, y.mean()
+
+
 def first_call(f, w=W, state=STATE, x=X, **options):
     return online(f, **options).init_state(w, state, x)
 
@@ -111,6 +116,58 @@ def first_call(f, w=W, state=STATE, x=X, **options):
             lambda: accumulate(step),
             "`accumulate(online=...)` must be made by `online`, got a function. "
             "Call `online(step)` first.",
+        ),
+        (
+            TypeError,
+            lambda: first_call(lambda w, s, x: (s, None)),
+            "`online(step)` must have a step that returns `(state, loss)` with a scalar loss, "
+            "got None. Take its mean.",
+        ),
+        (
+            TypeError,
+            lambda: cut(step)(X),
+            "`cut(step)` must be called as `(state, x)` or `(params, state, x)`, got 1 "
+            "argument(s).",
+        ),
+        (
+            TypeError,
+            lambda: explain(3, W, STATE, X),
+            "`explain(step=...)` must be a function, got 3. "
+            "Give `step(params, state, x) -> (state, loss)`.",
+        ),
+        (
+            ValueError,
+            lambda: explain(step, W, STATE, X, credit="all"),
+            "`explain(credit=...)` must be one of ('full', 'layer', 'local', 'none', "
+            "('full', 'layer'), ('full', 'local'), ('full', 'none')), got 'all'.",
+        ),
+        (
+            ValueError,
+            lambda: accumulate(online(step))(W, first_call(step), 1.0),
+            "`accumulate(online)(params, state, xs)` must be [T, ...], got the shape ().",
+        ),
+        (
+            TypeError,
+            lambda: online(step).reset(STATE, [True, False], STATE),
+            "`reset(state=...)` must be the state of `online.init_state`, got a LIFState. "
+            "Call it first.",
+        ),
+        (
+            TypeError,
+            lambda: online(step).reset(first_call(step), [1.0, 0.0], STATE),
+            "`reset(done=...)` must be Boolean, got float32.",
+        ),
+        (
+            ValueError,
+            lambda: online(step).reset(first_call(step), [True] * 3, STATE),
+            "`reset(state=...)` must be [3, ...], got the shape (2, 4). "
+            "The batch must be the first axis of every state.",
+        ),
+        (
+            ValueError,
+            lambda: online(step).reset(first_call(step), [True, False], LIF.init_state((1, 4))),
+            "`reset(rest=...)` must be like the state of the network, LIFState(v=(2, 4)), got "
+            "LIFState(v=(1, 4)). Give the one that `init_state` was given.",
         ),
         (
             TypeError,
@@ -179,7 +236,8 @@ def test_refused(kind, call, sentence):
 
 
 @pytest.mark.parametrize(
-    ("f", "operation"), [(embedded, "gather"), (gated, "select_n"), (divided, "div")]
+    ("f", "operation"),
+    [(embedded, "gather"), (gated, "select_n"), (divided, "div"), (conditional, "cond")],
 )
 def test_what_is_not_linear_in_its_operand_is_refused(f, operation):
     """A filtered index, predicate or divisor is none: the gradient would be wrong."""
@@ -219,6 +277,23 @@ def test_a_delay_of_what_is_learned_is_refused():
     with pytest.raises(ValueError, match=r"got state.buffer, which `Delay` at .*behind.* moves"):
         first_call(behind, state=delay.init_state((2, 4)))
     assert first_call(before, state=(delay.init_state((2, 3)), STATE)).traces
+
+
+def test_delays_that_are_learned_have_no_memory_and_explain_says_so():
+    """A delay line of the input remembers no parameter; the weights behind it are exact."""
+    rngs = nnx.Rngs(0)
+    delayed = js.nn.Delayed(nnx.Linear(3, 4, use_bias=False, rngs=rngs), max_delay=2, rngs=rngs)
+    net = js.nn.Sequential(delayed, js.LIF())
+    graph, params = nnx.split(net)
+
+    def split(params, state, x):
+        state, y = nnx.merge(graph, params)(state, x)
+        return state, y.mean()
+
+    found = explain(split, params, net.init_state((2, 3)), X).parameters
+    delays, kernel = found.values()
+    assert delays.gradient == "this step only, cut at dot_general"
+    assert kernel.gradient == "exact"
 
 
 def test_batch_norm_in_training_and_sequence_neurons_are_refused():

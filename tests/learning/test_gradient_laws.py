@@ -240,11 +240,11 @@ def convolve(x, kernel):
 
 
 def test_convolutions_with_pooling():
-    """Strided, grouped, with a bias and pooling behind: the reverse mode of the cut step."""
+    """Strided, grouped, with a frozen BatchNorm and pooling behind: the cut step in reverse."""
 
     def step(params, state, x):
         x, target = x
-        u = convolve(x, params["c1"]) + params["b"]
+        u = (convolve(x, params["c1"]) - 0.1) * params["scale"] + params["b"]
         u = jax.lax.reduce_window(u, 0.0, jax.lax.add, (1, 1, 2, 1), (1, 1, 2, 1), "VALID") / 2
         a, z = SOFT(state[0], u)
         b, z = SOFT(state[1], convolve(z, params["c2"]))
@@ -253,6 +253,7 @@ def test_convolutions_with_pooling():
 
     params = {
         "c1": normal(0, 3, 3, 1, 4),
+        "scale": 1 + 0.2 * normal(6, 4),
         "b": 0.3 * normal(1, 4),
         "c2": normal(2, 3, 3, 2, 2),
         "out": normal(3, 4, OUT),
@@ -262,6 +263,7 @@ def test_convolutions_with_pooling():
     want = in_reverse(cut(step), params, state, xs)
     for window in (1, 4):
         assert error(forward(online(step, window=window), params, state, xs), want) < 1e-12
+    assert all(a.any() for a in want[1].values())
     assert error(want[1], in_reverse(step, params, state, xs)[1]) > 0.05
 
 
@@ -359,10 +361,12 @@ def test_vmap_over_samples_and_reset_by_row():
         np.testing.assert_array_equal(a[1], b[1])
 
 
-def test_memory_does_not_depend_on_time():
+@pytest.mark.parametrize(("credit", "window"), [("none", 1), ("local", 4)])
+def test_memory_does_not_depend_on_time(credit, window):
     step, params, state = recurrent(ROWS["ALIF"].neuron, 1.0, feed_back=lambda z: z)
-    made = online(step, window=4).init_state(params, state, first(sequence()))
-    total = jax.jit(accumulate(online(step, window=4)))
+    learn = online(step, credit=credit, window=window)
+    made = learn.init_state(params, state, first(sequence()))
+    total = jax.jit(accumulate(learn))
 
     def temporary(steps):
         xs = jax.tree.map(
