@@ -23,7 +23,7 @@ TITLES = {  # of the pages, in their order; a room that is not here comes last, 
 }
 
 GUIDES = {  # pages that say when to use what
-    "time": ("two_walks", "exactness"),
+    "time": ("walks", "exactness"),
     "neurons": ("choosing", "own_neuron", "time"),
     "presets": ("from_snntorch", "from_norse", "from_sinabs", "from_spyx"),
     "field": ("own_neuron",),

@@ -53,6 +53,8 @@ def test_groups_of_the_reference_hold_names_that_exist(builder, reference):
         found = builder.families(topic, reference[topic])
         assert [n.rpartition(".")[2] for _, names in found[:-1] for n in names] == members
         assert {n for _, names in found for n in names} == set(reference[topic])
+    guides = {guide for guides in builder.GUIDES.values() for guide in guides}
+    assert guides <= {page.stem for page in pages.DOCS}
 
 
 def test_every_page_has_a_place_and_is_in_the_table_of_contents(source):
