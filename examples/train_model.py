@@ -11,8 +11,8 @@ first tenth of which are the test set. dvs128_gesture reads the .aedat files wit
 the lists trials_to_train.txt and trials_to_test.txt. The last three were never run on the whole
 data set.
 
---save writes the weights and a card with the accuracy, the firing rates, and the operations and the
-energy of some test samples.
+--save writes, for each seed, the weights and a card with the accuracy, those of all seeds, the
+firing rates, and the operations and the energy of some test samples.
 """
 
 import functools
@@ -155,7 +155,19 @@ def save(net, make, shape, seed, x_seq, about, path):
         "energy_pj": round(js.cost.energy(meter).total, 1),
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
+    write(card, path)
+
+
+def write(card, path):
+    """Write a card beside its weights."""
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def add_spread(accuracies):
+    """Note in the card of each seed the accuracies of all seeds, which are by the paths."""
+    for path in accuracies:
+        card = json.loads(path.with_suffix(".json").read_text())
+        write(card | {"accuracies": list(accuracies.values())}, path)
 
 
 def main():
@@ -180,6 +192,8 @@ def main():
     shape = (1, *x_seq.shape[2:])
     make = make_of(options.model, options.arguments, classes, shape)
 
+    accuracies = {}
+
     def done(seed, net, score, epochs):
         if options.save:
             about = {"command": shlex.join(["python", *sys.argv]), "data": options.data_set}
@@ -187,6 +201,8 @@ def main():
             about |= {"epochs": epochs, "accuracy": round(100 * score.accuracy, 2)}
             name = f"{options.data_set}_{options.model}_{seed}"
             save(net, make, shape, seed, x_seq, about, options.save / name)
+            accuracies[options.save / name] = about["accuracy"]
+            add_spread(accuracies)
 
     run(options, lambda rngs: make(rngs=rngs), train, test, encode, done=done)
 

@@ -42,9 +42,10 @@ def card(name: str, folder: Path = WEIGHTS) -> dict[str, Any]:
         A dict with the ``model`` and its ``arguments``, the ``shape`` of one step of input, the
         number of ``steps``, the ``readout`` of the output, the ``data`` and their ``license``, the
         ``command`` that trained it, ``seed`` and ``epochs``, the ``accuracy`` in percent on the
-        whole test set after the last epoch, ``firing_rates`` by layer, ``operations`` by class and
-        ``energy_pj`` of a sample (`jaxspike.cost`, arithmetic alone), the ``sha256`` of the
-        weights, and the version of ``jaxspike``.
+        whole test set after the last epoch, where several seeds were trained the ``accuracies`` of
+        all, ``firing_rates`` by layer, ``operations`` by class and ``energy_pj`` of a sample
+        (`jaxspike.cost`, arithmetic alone), the ``sha256`` of the weights, and the version of
+        ``jaxspike``.
 
     Raises:
         ValueError: If there is no such network, or its card is damaged or of another version.

@@ -27,6 +27,7 @@ from .layers import (
     SpikeDrivenSelfAttention as SpikeDrivenSelfAttention,
     SpikingGRU as SpikingGRU,
     SpikingLSTM as SpikingLSTM,
+    SpikingS4D as SpikingS4D,
     SpikingSelfAttention as SpikingSelfAttention,
     TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm,
     TemporalWiseAttention as TemporalWiseAttention,

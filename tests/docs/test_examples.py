@@ -189,11 +189,16 @@ def test_any_network_on_files_of_the_user(tmp_path, data):
     data(tmp_path)
     small = ["--batch", "2", "--steps", "2", "--arguments", '{"width": 1}']
     saved = tmp_path / "saved"
+    seeds = ["0", "1"] if data is cifar10 else ["0"]
     options = [data.__name__, "conv_net", "--data", tmp_path, *small, "--save", saved]
+    options += ["--seeds", *seeds]
     assert re.match(r"seed 0: test accuracy \d", run_script("train_model", *options))
-    (name,) = js.models.list(saved)
+    name, *others = js.models.list(saved)
+    assert len(others) == len(seeds) - 1
     card = js.models.card(name, saved)
     assert card["data"] == data.__name__ and 0 <= card["accuracy"] <= 100
+    accuracies = [js.models.card(other, saved)["accuracy"] for other in (name, *others)]
+    assert card["accuracies"] == accuracies
     assert js.models.load(name, saved)[0].kernel.shape[-1] == 1
 
 

@@ -16,7 +16,7 @@ MEASURED = re.compile(r"[\d.]+ (?:s|ms|us)\b")  # depends on the machine
 
 
 def test_there_are_notebooks():
-    assert len(NOTEBOOKS) == 11
+    assert len(NOTEBOOKS) == 12
 
 
 def text(output):

@@ -305,7 +305,8 @@ def _sum_to(per_neuron: Array, const: Array) -> Array:
 
 def _sum_of(const: Array) -> Array:
     """Room to sum the cotangents of a constant over time, in at least float32."""
-    return jnp.zeros_like(const, jnp.float64 if const.dtype == jnp.float64 else jnp.float32)
+    wide = jnp.finfo(const.dtype).bits > 16  # of a complex number, those of its real part
+    return jnp.zeros_like(const, const.dtype if wide else jnp.float32)
 
 
 def _add(total: Array, part: Array) -> Array:

@@ -36,5 +36,6 @@ from .rnn import (
 from .self_attention import SpikingSelfAttention as SpikingSelfAttention
 from .sparse import SparseLinear as SparseLinear
 from .spike_driven_attention import SpikeDrivenSelfAttention as SpikeDrivenSelfAttention
+from .spiking_s4d import SpikingS4D as SpikingS4D
 from .voting import Voting as Voting
 from .weight_standardization import WSConv as WSConv, WSLinear as WSLinear
