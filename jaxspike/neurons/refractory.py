@@ -53,7 +53,13 @@ class Refractory(Neuron):
     def step(self, state: RefractoryState, x: Array) -> tuple[RefractoryState, Array]:
         resting = state.left > 0
         new, y = self.neuron(state.neuron, x)
-        kept = jax.tree.map(lambda old, new: jnp.where(resting, old, new), state.neuron, new)
+        kept = jax.tree.map(lambda old, new: _where(resting, old, new), state.neuron, new)
         y = jnp.where(resting, 0, y)
         left = jnp.where(y != 0, float(self.steps), jnp.maximum(state.left - 1, 0))
         return RefractoryState(kept, jax.lax.stop_gradient(left)), y
+
+
+def _where(resting: Array, old: Array, new: Array) -> Array:
+    """``old`` where a neuron rests; it may have further axes, such as the steps of a delay."""
+    axes = range(resting.ndim, jnp.ndim(new))
+    return jnp.where(jnp.expand_dims(resting, tuple(axes)), old, new)

@@ -296,3 +296,20 @@ def test_neuroscience(tmp_path):
     assert len(rates) == 2 and all(1 < rate < 30 for rate in rates)
     with np.load(tmp_path / "n.npz") as data:
         assert {"weights", "noise", "sources", "targets", "v", "duration"} <= set(data.files)
+
+
+@pytest.mark.slow
+def test_gradient_memory():
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "gradient_memory.py"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    _, _, *rows = done.stdout.splitlines()
+    images, digits = zip(
+        *(map(float, re.findall(r"([\d.]+) MiB", row)) for row in rows), strict=True
+    )
+    assert images[0] > images[1] > images[2]  # "full", "local", "none"
+    assert digits[1] > digits[0] > digits[2]

@@ -307,6 +307,18 @@ def test_nothing_happens_to_a_refractory_neuron():
             assert (leaf[t + 1 : t + 3, n, c] == leaf[t, n, c]).all()
 
 
+def test_refractory_neurons_that_remember_more_than_a_number():
+    """A delay holds several inputs, and a stochastic neuron its keys."""
+    late = js.Refractory(js.Delay(1), steps=2)
+    _, y = js.scan(late, late.init_state((1,)), jnp.arange(1.0, 9.0)[:, None])
+    np.testing.assert_array_equal(y[:, 0], [0, 1, 0, 0, 2, 0, 0, 5])
+    random = js.Refractory(js.Stochastic(js.LIF()), steps=2)
+    _, y = js.scan(random, random.init_state((50,)), jnp.ones((12, 50)))
+    fired = np.asarray(y) > 0
+    assert 0.1 < fired.mean() < 0.34
+    assert not np.any(fired[:-1] & fired[1:]) and not np.any(fired[:-2] & fired[2:])
+
+
 def test_file_is_what_the_script_describes():
     runs = {k for k in GOLDEN if k.endswith("_y")} - {"w_y"}
     assert len(INFO["cases"]) + len(SEQUENCES) == len(runs)
