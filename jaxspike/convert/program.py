@@ -22,7 +22,7 @@ from ..engine.program import (
     value,
 )
 from .scaled import Scaled, apply, plain
-from .sites import Finder, Site, is_quantized, outputs, run
+from .sites import Finder, Site, called, is_quantized, outputs, run
 
 # what runs a body: derivative rules do not matter to a spiking network
 _CALLS = {
@@ -33,6 +33,8 @@ _CALLS = {
     "custom_vjp_call": "call_jaxpr",
     "scan": "jaxpr",
 }
+# functions of JAX with a relu or an absolute value inside, which is no activation
+_WHOLE = {"softplus", "log_sigmoid", "logaddexp", "mish", "soft_sign", "hard_silu"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -137,7 +139,7 @@ def _inline(jaxpr: Jaxpr, args: Sequence[Array]) -> list[Array]:
 
 
 def _is_call(eqn: JaxprEqn) -> bool:
-    return eqn.primitive.name in _CALLS and not is_quantized(eqn)
+    return eqn.primitive.name in _CALLS and not is_quantized(eqn) and called(eqn) not in _WHOLE
 
 
 def _program(jaxpr: Jaxpr, n_data: int) -> Program:
@@ -205,4 +207,4 @@ def _is_affine(eqn: JaxprEqn, positions: Collection[int]) -> bool:
 def _described(eqn: JaxprEqn) -> str:
     shape = "x".join(map(str, type_of(eqn.outvars[0]).shape)) or "scalar"
     line = line_of(eqn)
-    return f"`{eqn.primitive.name}` of {shape}" + (f" at {line}" if line else "")
+    return f"`{called(eqn)}` of {shape}" + (f" at {line}" if line else "")

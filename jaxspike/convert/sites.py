@@ -74,12 +74,17 @@ def outputs(eqn: JaxprEqn, inputs: Sequence[Array]) -> list[Array]:
     return [env[v] for v in eqn.outvars]
 
 
+def called(eqn: JaxprEqn) -> str:
+    """The name of the function that an equation calls; of others their own."""
+    if eqn.primitive.name != "custom_jvp_call":
+        return str(eqn.params.get("name", eqn.primitive.name))
+    info = eqn.params["call_jaxpr"].jaxpr.debug_info
+    return "" if info is None else info.func_name.split(" ")[0]
+
+
 def is_quantized(eqn: JaxprEqn) -> bool:
     """Whether an equation is the activation of `QCFS`."""
-    if eqn.primitive.name != "custom_jvp_call":
-        return False
-    info = eqn.params["call_jaxpr"].jaxpr.debug_info
-    return info is not None and info.func_name.split(" ")[0] == QCFS_FUNCTION
+    return eqn.primitive.name == "custom_jvp_call" and called(eqn) == QCFS_FUNCTION
 
 
 class Finder:

@@ -72,8 +72,8 @@ def spiking(
         average: Over batches: ``"all"`` for the maximum of maxima and the mean of percentiles,
             whatever their order; or the weight of a new batch in a moving average, 0.1 in
             SpikingJelly.
-        neuron: The neuron to copy, with a ``v_threshold`` and a soft reset; ``js.IF(v_reset=None)``
-            by default.
+        neuron: The neuron to copy, with a ``v_threshold``, a soft reset and no leak;
+            ``js.IF(v_reset=None)`` by default.
         pool: ``"before"`` moves max pooling before the neurons; ``"refuse"`` refuses it.
         strict: Refuse what is neither an activation nor affine. If False it stays as it is, acts
             on every step, and is listed in ``islands``.
@@ -144,10 +144,12 @@ def traced(
     snn = SpikingANN(ann, x, code)
     program = snn.program(x)
     if not program.sites:
-        got = ", ".join(["none", *program.preprocessing])
+        kept = program.preprocessing
+        got = f"none but {', '.join(kept)}" if kept else "none"
         raise ValueError(
             f"`{call}(ann)` must have an activation, got {got}. Activations are relu, leaky_relu, "
-            "relu6, `jnp.clip(x, low, high)`, `jnp.abs` and `jaxspike.nn.QCFS`."
+            "relu6, `jnp.clip(x, low, high)`, `jnp.abs` and `jaxspike.nn.QCFS`, and none is looked "
+            "for inside `jax.lax.cond` and `jax.lax.while_loop`."
         )
     if program.islands and strict:
         raise ValueError(
@@ -183,11 +185,23 @@ def _prototype(neuron: Neuron | None) -> Neuron:
         return IF(v_reset=None)
     fix = "Give an instance, such as `jaxspike.IF(v_reset=None)`."
     _check.instance("`spiking(neuron=...)`", neuron, Neuron, "a neuron", fix)
-    if not hasattr(neuron, "v_threshold") or getattr(neuron, "v_reset", 0.0) is not None:
+    if (
+        not hasattr(neuron, "v_threshold")
+        or getattr(neuron, "v_reset", 0.0) is not None
+        or _leaks(neuron)
+    ):
         raise ValueError(
-            f"`spiking(neuron=...)` must have a v_threshold and a soft reset, got {neuron}. {fix}"
+            "`spiking(neuron=...)` must have a v_threshold, a soft reset and no leak, got "
+            f"{neuron}. {fix}"
         )
     return neuron
+
+
+def _leaks(neuron: Neuron) -> bool:
+    """Whether a membrane at half of the threshold moves without input."""
+    state = neuron.init_state((1,))
+    half = state._replace(v=jnp.broadcast_to(neuron.v_threshold / 2, state.v.shape))
+    return not bool(jnp.array_equal(neuron(half, jnp.zeros((1,)))[0].v, half.v))
 
 
 def _refuse_pooling(sites: Sequence[Site], pool: str) -> None:

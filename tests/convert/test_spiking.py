@@ -273,7 +273,8 @@ ONES = jnp.ones((2, 3))
             {"ann": lambda x: 2 * x},
             ValueError,
             "`spiking(ann)` must have an activation, got none. Activations are relu, leaky_relu, "
-            "relu6, `jnp.clip(x, low, high)`, `jnp.abs` and `jaxspike.nn.QCFS`.",
+            "relu6, `jnp.clip(x, low, high)`, `jnp.abs` and `jaxspike.nn.QCFS`, and none is looked "
+            "for inside `jax.lax.cond` and `jax.lax.while_loop`.",
         ),
         (
             {"batches": ONES},
@@ -350,8 +351,14 @@ ONES = jnp.ones((2, 3))
         (
             {"neuron": js.IF()},
             ValueError,
-            "`spiking(neuron=...)` must have a v_threshold and a soft reset, got IF(). Give an "
-            "instance, such as `jaxspike.IF(v_reset=None)`.",
+            "`spiking(neuron=...)` must have a v_threshold, a soft reset and no leak, got IF(). "
+            "Give an instance, such as `jaxspike.IF(v_reset=None)`.",
+        ),
+        (
+            {"neuron": js.LIF(v_reset=None)},
+            ValueError,
+            "`spiking(neuron=...)` must have a v_threshold, a soft reset and no leak, got "
+            "LIF(v_reset=None). Give an instance, such as `jaxspike.IF(v_reset=None)`.",
         ),
         (
             {"ann": lambda x: {"y": jax.nn.relu(x)}},
@@ -476,10 +483,39 @@ def test_a_slope_below_zero_in_any_spelling():
         snn = js.convert.spiking(net, [x], threshold="max")
         assert len(snn.neurons) == 2
         golden_files.assert_close(snn.rate_limit(x), net(x))
-    with pytest.raises(ValueError, match=r"must have an activation, got none, `max` of 6x8 at /"):
+    with pytest.raises(
+        ValueError, match=r"must have an activation, got none but `max` of 6x8 at /"
+    ):
         js.convert.spiking(lambda x: jnp.maximum(x @ w, slope * (x @ w)), [x])  # if slope > 1?
 
 
+@pytest.mark.parametrize(
+    "f", [jax.nn.softplus, jax.nn.soft_sign, jax.nn.hard_silu, lambda h: jnp.logaddexp(h, 0.0)]
+)
+def test_a_relu_inside_another_function_does_not_fire(f):
+    w = jax.random.normal(KEY, (8, 8))
+    x = jax.random.normal(KEY, (6, 8))
+
+    def hidden(x):
+        return jax.nn.relu(x @ w) @ w
+
+    snn = js.convert.spiking(lambda x: f(hidden(x)) @ w, [x], threshold="max", strict=False)
+    before = js.convert.spiking(hidden, [x], threshold="max")
+    x_seq = jnp.broadcast_to(x, (5, *x.shape))
+    _, y_seq = snn(snn.init_state(x.shape), x_seq)
+    _, h_seq = before(before.init_state(x.shape), x_seq)
+    assert len(snn.thresholds) == 1
+    golden_files.assert_close(y_seq, f(h_seq) @ w)
+
+    def quantized(x):
+        return f(QUANTIZED(x @ w) @ w)
+
+    signed = js.convert.signed_spiking(quantized, x, strict=False)
+    steps = jnp.broadcast_to(x, (24, *x.shape))
+    golden_files.assert_close(signed(signed.init_state(x.shape), steps)[1][-1], quantized(x))
+
+
+QUANTIZED = js.nn.QCFS(levels=4, threshold=2.0)
 SPELLINGS = [  # and the number of populations
     (nnx.relu, 1),
     (lambda x: jnp.maximum(0.0, x), 1),
