@@ -385,6 +385,6 @@ def _check_traces(plan: Plan, traces: Tree) -> None:
     want, got = (jax.tree.map(lambda a: (a.shape, a.dtype.name), t) for t in (zeros(plan), traces))
     if want != got:
         raise ValueError(
-            "`online(step)(params, state, x)` must be given a state of this step, got the traces of "
-            "another step, batch, window or credit. Call `online.init_state`."
+            "`online(step)(params, state, x)` must be given a state of this step, got traces "
+            "of another step, batch, window or credit. Call `online.init_state`."
         )

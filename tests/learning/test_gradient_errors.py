@@ -214,8 +214,8 @@ def first_call(f, w=W, state=STATE, x=X, **options):
         (
             ValueError,
             lambda: online(step)(W, first_call(step)._replace(traces=[]), X),
-            "`online(step)(params, state, x)` must be given a state of this step, got the traces of "
-            "another step, batch, window or credit. Call `online.init_state`.",
+            "`online(step)(params, state, x)` must be given a state of this step, got traces "
+            "of another step, batch, window or credit. Call `online.init_state`.",
         ),
         (
             ValueError,
