@@ -185,11 +185,8 @@ def _prototype(neuron: Neuron | None) -> Neuron:
         return IF(v_reset=None)
     fix = "Give an instance, such as `jaxspike.IF(v_reset=None)`."
     _check.instance("`spiking(neuron=...)`", neuron, Neuron, "a neuron", fix)
-    if (
-        not hasattr(neuron, "v_threshold")
-        or getattr(neuron, "v_reset", 0.0) is not None
-        or _leaks(neuron)
-    ):
+    theta, v_reset = (getattr(neuron, name, 0.0) for name in ("v_threshold", "v_reset"))
+    if not hasattr(neuron, "v_threshold") or v_reset is not None or _leaks(neuron, theta):
         raise ValueError(
             "`spiking(neuron=...)` must have a v_threshold, a soft reset and no leak, got "
             f"{neuron}. {fix}"
@@ -197,10 +194,10 @@ def _prototype(neuron: Neuron | None) -> Neuron:
     return neuron
 
 
-def _leaks(neuron: Neuron) -> bool:
+def _leaks(neuron: Neuron, v_threshold: Array | float) -> bool:
     """Whether a membrane at half of the threshold moves without input."""
     state = neuron.init_state((1,))
-    half = state._replace(v=jnp.broadcast_to(neuron.v_threshold / 2, state.v.shape))
+    half = state._replace(v=jnp.broadcast_to(v_threshold / 2, state.v.shape))
     return not bool(jnp.array_equal(neuron(half, jnp.zeros((1,)))[0].v, half.v))
 
 
