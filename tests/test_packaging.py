@@ -50,4 +50,4 @@ def test_links_of_the_readme_are_absolute_on_pypi():
     targets = re.findall(r"\]\(([^)]+)\)", text)
     assert len(targets) > 20
     assert all(target.startswith(("https://", "#")) for target in targets)
-    assert "![Two copies of a grid" in text and "(https://raw.githubusercontent.com/" in text
+    assert "![A grid of layers" in text and "(https://raw.githubusercontent.com/" in text

@@ -251,17 +251,18 @@ def test_time_and_batch_are_one_axis_in_the_gradient_of_a_weight(data):
         assert len(axes) >= 2 and set(axes) == {1}
 
 
-def test_a_deep_network_writes_out_fewer_steps():
+@pytest.mark.parametrize(("neurons", "depths"), [(8, (1, 2, 4)), (2**16, (4, 8, 16))])
+def test_a_deep_network_writes_out_fewer_steps(neurons, depths):
     """Each step that a loop writes out is compiled again, in every layer."""
 
     def equations(depth, steps):
         net = js.nn.Sequential(*[js.LIF()] * depth)
         around = js.nn.Sequential(net)  # the outermost is what counts
-        x = jnp.ones((steps, N, C))
-        jaxpr = jax.make_jaxpr(lambda x: around(around.init_state((N, C)), x)[1])(x)
+        x = jax.ShapeDtypeStruct((steps, 1, neurons), jnp.float32)
+        jaxpr = jax.make_jaxpr(lambda x: around(around.init_state((1, neurons)), x)[1])(x)
         return len(primitives(jaxpr.jaxpr)) / depth
 
-    few, some, many = (equations(depth, 20) for depth in (4, 8, 16))
+    few, some, many = (equations(depth, 20) for depth in depths)
     assert few > 1.5 * some > 2 * many
     assert equations(16, 4) == equations(4, 4)  # all steps and no loop, in any network
 
