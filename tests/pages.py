@@ -38,7 +38,8 @@ def run(page):
         for block in programs(page):
             exec(compile(block, page.name, "exec"), space)
             if "net = " in block:
-                net, x = space["net"], space["images" if "images = " in block else "x_seq"]
+                is_still = "images = " in block and "x_seq = " not in block
+                net, x = space["net"], space["images" if is_still else "x_seq"]
                 report = js.debug.firing_rates(net, net.init_state(x.shape[1:]), x)
                 rates += [100 * layer.rate for layer in report.layers.values()]
     return out.getvalue(), rates
