@@ -86,6 +86,39 @@ def beside(names, **options):
     return step, params, state
 
 
+def test_traces_and_total_derivatives_give_backpropagation_through_time():
+    """The traces of e-prop, with the derivative of the loss by each spike on every path."""
+    neuron = ROWS["ALIF"].neuron
+    _, params, state = recurrent(neuron, ROWS["ALIF"].scale, feed_back=stop)
+    out = params.pop("out")
+    x, target = sequence()
+    moved = jnp.zeros((T, N, H))
+
+    def spikes(params, state, x, moved):
+        h, z = neuron(state[0], x @ params["w"] + state[1] @ params["r"] + params["b"])
+        return (h, z + moved), z
+
+    def loss(params, moved):
+        def step(state, x):
+            s, _ = spikes(params, state[:2], *x)
+            r, y = readout(state[2], s[1] @ out)
+            return (*s, r), y
+
+        return ((jax.lax.scan(step, state, (x, moved))[1] - target) ** 2).mean()
+
+    want, total = jax.grad(loss, (0, 1))(params, moved)
+
+    def step(params, state, x):
+        x, signal = x
+        state, z = spikes(params, state, x, 0.0)
+        return state, (signal * z).sum()
+
+    _, got = forward(online(step), params, state[:2], (x, total))
+    assert error(got, want) < 1e-12
+    _, without = forward(online(step, credit="none"), params, state[:2], (x, total))
+    assert error(without, want) > 0.01
+
+
 def test_the_rules_differ_and_layer_is_exact():
     neuron = ROWS["ALIF"].neuron
     step, params, state = recurrent(neuron, 1.5, feed_back=lambda z: z)
