@@ -33,4 +33,5 @@ from .cross_entropy import (
     tet as tet,
 )
 from .mse import mse as mse, mse_count as mse_count, mse_temporal as mse_temporal
+from .score_function import score_function as score_function
 from .spike_trains import rate_band as rate_band, sparsity as sparsity, van_rossum as van_rossum

@@ -36,6 +36,7 @@ from .noise import (
     MembraneNoise as MembraneNoise,
     NoiseState as NoiseState,
     Stochastic as Stochastic,
+    log_prob as log_prob,
     reseed as reseed,
 )
 from .psn import PSN as PSN

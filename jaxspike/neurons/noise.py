@@ -1,11 +1,13 @@
 """Neurons with noise: spikes by chance, and a noisy membrane. The random keys are in the state."""
 
 import functools
+from collections.abc import Iterator
 from dataclasses import KW_ONLY
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import _check
 from .._state import check_shape
@@ -13,13 +15,18 @@ from .._types import Array, DType, Param, Shape, State, Tree
 from ..field import number, positive, static
 from ..surrogate import Sigmoid, Surrogate
 from .base import Neuron
+from .equations import at_rest
 
 
 class NoiseState(NamedTuple):
-    """State of the neuron, and the ``keys`` of the next step, uint32 ``[N, *, 2]``: one each."""
+    """State of the neuron, and the ``keys`` of the next step, uint32 ``[N, *, 2]``: one each.
+
+    With ``gradient="score"`` also the ``log_prob`` of all spikes so far, ``[N, *]``.
+    """
 
     neuron: Tree
     keys: Array
+    log_prob: Tree = ()
 
 
 def reseed(state: Tree, key: Array) -> Tree:
@@ -50,8 +57,53 @@ def reseed(state: Tree, key: Array) -> Tree:
         if _is_noise(leaf):
             own, inner = jax.random.split(jax.random.fold_in(key, i))
             keys = _keys(own, leaf.keys.shape[:-1])
-            leaves[i] = NoiseState(reseed(leaf.neuron, inner), keys)
+            leaves[i] = leaf._replace(neuron=reseed(leaf.neuron, inner), keys=keys)
     return jax.tree.unflatten(structure, leaves)
+
+
+def log_prob(state: Tree) -> Array:
+    """Log-probability of all that the neurons with ``gradient="score"`` have drawn.
+
+    Each adds ``log p`` of what it did in a step, a spike or none, given its own past and that of
+    the neurons before it; the sum is that of one sample, over steps, neurons and layers.
+
+    Args:
+        state: The last state of a neuron or of a network, with `Stochastic` neurons whose gradient
+            is ``"score"``.
+
+    Returns:
+        One number per sample, ``[N]``. It counts from the state at rest.
+
+    Raises:
+        ValueError: If no neuron in the state has it, or the first axes differ.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> neuron = js.Stochastic(js.IF(), gradient="score")
+        >>> state, spikes = js.scan(neuron, neuron.init_state((2, 3)), jnp.ones((1, 2, 3)))
+        >>> js.neurons.log_prob(state)                             # 3 log(1 / 2), at threshold
+        Array([-2.0794415, -2.0794415], dtype=float32)
+    """
+    found = list(_log_probs(state))
+    if not found:
+        raise ValueError(
+            "`log_prob(state=...)` must be a state with the log-probabilities of spikes, got "
+            f'{_check.kind(state)}. Give `Stochastic(neuron, gradient="score")` to the network.'
+        )
+    shapes = [np.shape(a) for a in found]
+    if len({shape[:1] for shape in shapes}) != 1 or not shapes[0]:
+        raise ValueError(
+            f"`log_prob(state=...)` must have one batch axis, first, got shapes {shapes}. "
+            "Map over the others."
+        )
+    return sum(a.sum(range(1, a.ndim)) for a in found)  # type: ignore[return-value]
+
+
+def _log_probs(state: Tree) -> Iterator[Array]:
+    for leaf in jax.tree.leaves(state, is_leaf=_is_noise):
+        if _is_noise(leaf):
+            yield from jax.tree.leaves(leaf.log_prob)
+            yield from _log_probs(leaf.neuron)
 
 
 def _is_noise(value) -> bool:
@@ -80,9 +132,10 @@ def _draw(sampler, keys: Array, x: Array) -> tuple[Array, Array]:
 
 
 class _Calls:
-    """A number of calls, which a trace counts; equal to itself only."""
+    """The distances to threshold of each call, in a trace; equal to itself only."""
 
-    n = 0
+    def __init__(self):
+        self.distances = []
 
 
 class _Escape(Surrogate):
@@ -93,11 +146,21 @@ class _Escape(Surrogate):
     calls: _Calls = static()
 
     def distance(self, x: Array) -> Array:
-        self.calls.n += 1
+        self.calls.distances.append(x)
         return x + self.noise
 
     def __call__(self, x: Array) -> Array:
         return Sigmoid(1 / self.width)(x - self.noise)
+
+
+class _Drawn(_Escape):
+    """The same without a derivative: what was drawn is a constant."""
+
+    def __call__(self, x: Array) -> Array:
+        return jnp.zeros_like(x)
+
+
+GRADIENTS = {"straight_through": _Escape, "score": _Drawn}
 
 
 class Stochastic(Neuron):
@@ -105,11 +168,17 @@ class Stochastic(Neuron):
 
     Where the neuron would spike if its distance to threshold ``h`` is at least 0, it spikes with
     the probability ``sigmoid(h / width)``. Everything else, such as the reset, is as in the neuron.
+
     The gradient is straight through: that of the probability, in place of the neuron's surrogate.
+    It is biased, and as cheap as a surrogate gradient. With ``gradient="score"`` spikes have no
+    gradient; instead the state has the log-probability of what was drawn, `log_prob`, whose
+    gradient is that of the score function. `jaxspike.losses.score_function` makes of it a loss
+    with an unbiased gradient of the expected loss, of large variance.
 
     The keys are in the state, one per neuron, so that what a neuron does depends neither on the
-    others nor on how a sequence or a batch is cut. A state at rest always has the keys of ``seed``;
-    `reseed` gives it others.
+    others nor on how a sequence or a batch is cut. A state at rest always has the keys of ``seed``,
+    so that layers of one shape and seed draw the same; `reseed` gives a state others, of its own
+    for each layer.
 
     The parameters of the neuron are learned under their names with the prefix ``neuron_``, as in
     ``js.nn.Spiking(js.Stochastic(js.LIF()), learn=("neuron_tau",))``.
@@ -120,6 +189,7 @@ class Stochastic(Neuron):
         width: Distance to threshold, above zero, at which the probability is 0.73, in units of the
             membrane potential.
         seed: Seed of the keys of a state at rest, at least 0.
+        gradient: "straight_through" or "score".
 
     Raises:
         TypeError: If the neuron has no surrogate; in a call, if it does not fire exactly once.
@@ -133,13 +203,16 @@ class Stochastic(Neuron):
 
     Source: Gerstner et al., "Neuronal Dynamics", 2014, section 9.1; the straight-through estimator
     is that of Bengio, Léonard, Courville, "Estimating or propagating gradients through stochastic
-    neurons for conditional computation", 2013.
+    neurons for conditional computation", 2013. The score function of spikes is that of Pfister et
+    al., "Optimal spike-timing-dependent plasticity for precise action potential firing in
+    supervised learning", 2006.
     """
 
     neuron: Neuron
     width: Param = positive(default=0.25)
     _: KW_ONLY
     seed: int = static(default=0)
+    gradient: str = static(default="straight_through", choices=tuple(GRADIENTS))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,18 +224,26 @@ class Stochastic(Neuron):
             )
 
     def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> NoiseState:
-        return _at_rest(self.neuron, self.seed, shape, dtype)
+        state = _at_rest(self.neuron, self.seed, shape, dtype)
+        if self.gradient == "score":
+            return state._replace(log_prob=at_rest(None, shape, dtype))
+        return state
 
     def step(self, state: NoiseState, x: Array) -> tuple[NoiseState, Array]:
         keys, noise = _draw(jax.random.logistic, state.keys, x)
-        escape = _Escape(self.width * noise, self.width, _Calls())
+        noise, calls = self.width * noise, _Calls()
+        escape = GRADIENTS[self.gradient](noise, self.width, calls)
         new, s = self.neuron.replace(surrogate=escape)(state.neuron, x)
-        if escape.calls.n != 1:
+        if len(calls.distances) != 1:
             raise TypeError(
                 "`Stochastic(neuron=...)` must fire once per step, got a neuron that does so "
-                f"{escape.calls.n} times, {self.neuron}. Give another, such as `LIF()`."
+                f"{len(calls.distances)} times, {self.neuron}. Give another, such as `LIF()`."
             )
-        return NoiseState(new, keys), s
+        if self.gradient != "score":
+            return NoiseState(new, keys), s
+        (h,) = calls.distances
+        log_p = jax.nn.log_sigmoid(jnp.where(h + noise >= 0, h, -h) / self.width)
+        return NoiseState(new, keys, state.log_prob + log_p), s
 
 
 class MembraneNoise(Neuron):
