@@ -115,14 +115,8 @@ def train_step(ann, optimizer, x, labels):
     optimizer.update(ann, nnx.grad(loss)(ann))
 
 
-def trained(ann, data, options, seed, file):
-    """Train an ANN in place, or read its weights."""
-    leaves, tree = jax.tree.flatten(nnx.state(ann))
-    if file.exists():
-        with np.load(file) as saved:
-            leaves = [jnp.asarray(saved[str(i)]) for i in range(len(leaves))]
-        nnx.update(ann, jax.tree.unflatten(tree, leaves))
-        return ann
+def train(ann, data, options, seed):
+    """Train an ANN in place; it is in evaluation mode then."""
     steps = options.epochs * (len(data[1]) // options.batch)
     optimizer = nnx.Optimizer(
         ann, optax.adam(optax.cosine_decay_schedule(options.lr, steps)), wrt=nnx.Param
@@ -132,6 +126,19 @@ def trained(ann, data, options, seed, file):
         batches = js.data.batches(data, options.batch, seed=seed, epoch=epoch, drop_last=True)
         for x, labels in batches:
             train_step(ann, optimizer, jnp.asarray(x), jnp.asarray(labels))
+    ann.eval()
+
+
+def trained(ann, data, options, seed, file):
+    """Train an ANN in place, or read its weights."""
+    leaves, tree = jax.tree.flatten(nnx.state(ann))
+    if file.exists():
+        with np.load(file) as saved:
+            leaves = [jnp.asarray(saved[str(i)]) for i in range(len(leaves))]
+        nnx.update(ann, jax.tree.unflatten(tree, leaves))
+        ann.eval()
+        return ann
+    train(ann, data, options, seed)
     leaves = jax.tree.leaves(nnx.state(ann))
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savez(file, **{str(i): np.asarray(leaf) for i, leaf in enumerate(leaves)})
@@ -212,7 +219,6 @@ def main():
                 ann = NETS[name](activation, nnx.Rngs(seed))
                 file = options.save / f"{name}-{kind}-{seed}.npz"
                 anns.append(trained(ann, data, options, seed, file))
-                ann.eval()
             for row, cells in rows_of(*anns, batches, test):
                 rows.setdefault(row, []).append(cells)
                 print(name, seed, row, cells, flush=True)

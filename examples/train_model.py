@@ -12,7 +12,8 @@ the lists trials_to_train.txt and trials_to_test.txt. The last three were never 
 data set.
 
 --save writes, for each seed, the weights and a card with the accuracy, those of all seeds, the
-firing rates, and the operations and the energy of some test samples.
+firing rates, and the operations and the energy of some test samples. conv_ann, an ANN, is trained
+on the images of mnist or fashion_mnist as they are, and converted; its card has both accuracies.
 """
 
 import functools
@@ -23,18 +24,21 @@ import shlex
 import sys
 from pathlib import Path
 
+import convert_ann
 import images
 import jax
 import jax.numpy as jnp
 import nmnist
 import numpy as np
 import spoken_digits
+from flax import nnx
 from safetensors.numpy import save_file
 from training import arguments, run
 
 import jaxspike as js
 
 VECTORS = {"spiking_mlp", "recurrent_net"}  # networks that take features, not images
+ANN, STEPS = "conv_ann", 16  # the one ANN, and the time steps of its spiking network
 METERED = 16  # test samples, whose operations are counted
 LICENSES = {
     "mnist": "CC BY-SA 3.0",
@@ -128,6 +132,16 @@ def make_of(name, chosen, classes, shape):
     return functools.partial(make, **known | chosen)
 
 
+def percents(ann, net, test):
+    """The accuracies of an ANN, and of its spiking network after some steps, in percent."""
+    answer = nnx.jit(lambda ann, x: ann(x).argmax(-1))
+    found = convert_ann.spiking_score(net, test, 2 * STEPS)
+    by_steps = {t: round(float(found[t - 1]), 2) for t in (4, 8, STEPS, 2 * STEPS)}
+    own = convert_ann.score(functools.partial(answer, ann), test)
+    both = {"accuracy": by_steps[STEPS], "ann_accuracy": round(float(own), 2)}
+    return both | {"accuracy_by_steps": by_steps}
+
+
 def save(net, make, shape, seed, x_seq, about, path):
     """Write the weights, and a card with what is known of them."""
     net.eval()
@@ -137,7 +151,7 @@ def save(net, make, shape, seed, x_seq, about, path):
     rates = js.debug.firing_rates(net, state, x_seq).layers
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = path.with_suffix(".safetensors")
-    save_file(js.convert.to_torch(net, shape), weights)
+    save_file(js.convert.to_torch(getattr(net, "ann", net), shape), weights)
     counts = {kind: round(getattr(meter, kind) / meter.samples) for kind in ("ac", "multi", "mac")}
     card = {
         "format": 1,
@@ -191,20 +205,32 @@ def main():
     x_seq = encode(jax.random.key(0), jnp.asarray(test[0][:METERED]), False)
     shape = (1, *x_seq.shape[2:])
     make = make_of(options.model, options.arguments, classes, shape)
-
+    folders = {str(f) for f in (options.data, options.save, options.checkpoints)}
+    command = shlex.join(["python", *("FOLDER" if a in folders else a for a in sys.argv)])
     accuracies = {}
 
-    def done(seed, net, score, epochs):
+    def keep(seed, net, x_seq, epochs, found):
         if options.save:
-            about = {"command": shlex.join(["python", *sys.argv]), "data": options.data_set}
-            about |= {"license": LICENSES[options.data_set]}
-            about |= {"epochs": epochs, "accuracy": round(100 * score.accuracy, 2)}
-            name = f"{options.data_set}_{options.model}_{seed}"
-            save(net, make, shape, seed, x_seq, about, options.save / name)
-            accuracies[options.save / name] = about["accuracy"]
+            about = {"command": command, "data": options.data_set}
+            about |= {"license": LICENSES[options.data_set], "epochs": epochs, **found}
+            path = options.save / f"{options.data_set}_{options.model}_{seed}"
+            save(net, make, shape, seed, x_seq, about, path)
+            accuracies[path] = about["accuracy"]
             add_spread(accuracies)
 
-    run(options, lambda rngs: make(rngs=rngs), train, test, encode, done=done)
+    def done(seed, net, score, epochs):
+        keep(seed, net, x_seq, epochs, {"accuracy": round(100 * score.accuracy, 2)})
+
+    if options.model != ANN:
+        run(options, lambda rngs: make(rngs=rngs), train, test, encode, done=done)
+        return
+    for seed in options.seeds:
+        ann = make(rngs=nnx.Rngs(seed))
+        convert_ann.train(ann, train, options, seed)
+        net = js.convert.spiking(ann, [jnp.zeros(shape)])  # whose thresholds are learned
+        found = percents(ann, net, test)
+        print(f"seed {seed}: {found}", flush=True)
+        keep(seed, net, js.encode.direct(x_seq[0], STEPS), options.epochs, found)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from flax import nnx
 
 from .._types import Array
 from ..neurons import SequenceNeuron
-from ..nn import Constant, Spiking
+from ..nn import QCFS, Constant, Spiking
 from . import neurons
 from .slot import Layout, Slot, no_counterpart, variable_slot
 
@@ -55,6 +55,19 @@ def _embed(layer: nnx.Embed) -> dict[str, Slot]:
     return _renamed(layer, embedding="weight")
 
 
+def _qcfs(layer: QCFS) -> dict[str, Slot]:
+    """``[1]`` of a number, from its logarithm."""
+    shape = layer.threshold_raw.shape
+
+    def to_flax(a):
+        if not (a > 0).all():
+            what = "have thresholds of `QCFS` greater than 0"
+            raise ValueError(f"`from_torch(source=...)` must {what}, got {a.min()}.")
+        return np.log(a).reshape(shape)
+
+    return _renamed(layer, threshold_raw=("thresh", lambda a: np.exp(a).reshape(-1), to_flax))
+
+
 def _renamed(layer: nnx.Module, **names: str | tuple[str, Layout, Layout]) -> dict[str, Slot]:
     """The variables of a layer by their names in PyTorch."""
     found = {}
@@ -73,6 +86,7 @@ RULES: list[tuple[Any, Callable[[Any], dict[str, Slot]]]] = [
     (nnx.ConvTranspose, _conv_transpose),
     (NORMS, _norm),
     (nnx.Embed, _embed),
+    (QCFS, _qcfs),
 ]
 
 

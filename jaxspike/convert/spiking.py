@@ -127,7 +127,7 @@ def spiking(
     snn.thresholds = nnx.List([nnx.Param(theta) for theta in thresholds])
     snn.v_init = nnx.List([nnx.Variable(jnp.asarray(v_init)) for _ in thresholds])
     snn.neurons = nnx.List([Spiking(copy.copy(prototype)) for _ in thresholds])
-    pairs = zip(found, sites, strict=True)
+    pairs = zip(thresholds, sites, strict=True)
     silent = [site.line for theta, site in pairs if bool((theta <= EPS).all())]
     if silent:
         warnings.warn(

@@ -29,7 +29,8 @@ def from_torch(
 
     Supports `flax.nnx.Linear`, ``Conv`` (1, 2 or 3 axes, groups), ``ConvTranspose``, ``BatchNorm``
     (``num_batches_tracked``, a count that Flax does not keep, is dropped), ``LayerNorm``,
-    ``GroupNorm``, ``InstanceNorm``, ``RMSNorm`` and ``Embed``; from SpikingJelly, the learned
+    ``GroupNorm``, ``InstanceNorm``, ``RMSNorm`` and ``Embed``; `jaxspike.nn.QCFS`, whose threshold
+    is the ``thresh`` of its authors; from SpikingJelly, the learned
     fields of `jaxspike.nn.Spiking` (``w`` of ParametricLIFNode and SynapseFilter, ``k`` of
     KLIFNode, PSN, MaskedPSN, SlidingPSN, GatedLIFNode with equal ``conduct``); from snnTorch,
     ``beta``, ``alpha``, ``threshold`` and the reset, which are loaded if they are learned here and

@@ -3,7 +3,7 @@
 ``js.convert.from_torch(net, state_dict)`` loads a checkpoint of the same network there.
 """
 
-from .conv_net import conv_net as conv_net
+from .conv_net import conv_ann as conv_ann, conv_net as conv_net
 from .maxformer import (
     maxformer as maxformer,
     maxformer_10_384 as maxformer_10_384,

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
 
 from .._check import one_of
-from ..convert import from_torch
+from ..convert import from_torch, spiking
 from ..nn import SpikingModule
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -78,7 +79,8 @@ def load(name: str, folder: Path = WEIGHTS) -> SpikingModule:
 
     The weights are a ``.safetensors`` file, which holds arrays and no code, with PyTorch's names
     and layouts: the network of the same layers in SpikingJelly loads it too. `card` says how the
-    network was trained, and what its input and output mean.
+    network was trained, and what its input and output mean. A network that was trained as an ANN is
+    converted (`jaxspike.convert.spiking`); its ``ann`` is what was trained.
 
     Args:
         name: Its name, one of `list`.
@@ -114,7 +116,8 @@ def load(name: str, folder: Path = WEIGHTS) -> SpikingModule:
     net = make(**arguments, rngs=nnx.Rngs(0))
     net = from_torch(net, path, tuple(about["shape"]))
     net.eval()
-    return net
+    is_ann = not isinstance(net, SpikingModule)  # one that has learned its thresholds
+    return spiking(net, [jnp.zeros(about["shape"])]) if is_ann else net
 
 
 def _tuple(value: object) -> object:

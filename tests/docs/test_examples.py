@@ -202,6 +202,23 @@ def test_any_network_on_files_of_the_user(tmp_path, data):
     assert js.models.load(name, saved)[0].kernel.shape[-1] == 1
 
 
+@pytest.mark.slow
+def test_an_ann_is_saved_with_its_thresholds_and_loads_as_spikes(tmp_path):
+    images(tmp_path)
+    saved = tmp_path / "saved"
+    options = ["mnist", "conv_ann", "--data", tmp_path, "--batch", "10", "--save", saved]
+    run_script("train_model", *options, "--arguments", '{"width": 2}')
+    (name,) = js.models.list(saved)
+    card = js.models.card(name, saved)
+    assert card["accuracy"] == card["accuracy_by_steps"]["16"]
+    assert card["command"].count("FOLDER") == 2 and str(tmp_path) not in card["command"]
+    net = js.models.load(name, saved)
+    assert len(net.thresholds) == 3
+    thresholds = [float(net.ann.layers[i].threshold) for i in (2, 6, 10)]
+    assert [float(theta[...]) for theta in net.thresholds] == pytest.approx(thresholds)
+    assert all(theta != 4 for theta in thresholds)
+
+
 def run_script(script, *options):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / f"{script}.py", "--epochs", "1", *options],

@@ -1,6 +1,6 @@
 """Write `spikingjelly_models.npz`, what the networks of `tests/models/test_models.py` compute.
 
-The file was made with Python 3.11.7, torch 2.14.1 and torchvision 0.29.1 (on the CPU), numpy
+The file was made with Python 3.11.7, torch 2.13.0 and torchvision 0.28.0 (on the CPU), numpy
 2.4.6 and spikingjelly 2.0.0 (installed with --no-deps):
 
     PYTHONPATH=tests sj/bin/python tests/golden/make_spikingjelly_models.py
@@ -12,13 +12,15 @@ rounding can decide a spike.
 
     info                JSON: `versions`, and for each network its `seed`, `gain`, the shape of one
                         step of its input (channels first), the `digest` of its state dict and the
-                        firing rates by layer, `rates`
+                        firing rates by layer, `rates`; `torchvision`, the digests of its ANNs
     <net>/<layer>       the spikes of a layer, channels last, as packed bits
     <net>:y             the output in evaluation mode
     <net>:loss          in training mode, without dropout, sum(y * w)
     <net>:grads         its gradients in float64, `golden_weights.sample` of each parameter, sorted
+    <net>:frozen        the same gradients in evaluation mode
 """
 
+import copy
 import json
 import platform
 from importlib.metadata import version
@@ -93,6 +95,17 @@ def plif(kind, width, hidden, pooled):
     return net
 
 
+def conv_net(width, pooled):
+    """The `conv_net` of jaxspike, for images that are pooled to so many pixels."""
+    layers, inputs = [], 1
+    for i, outputs in enumerate((width, 2 * width, 2 * width)):
+        layers.append(layer.Conv2d(inputs, outputs, 3, padding=1, bias=False))
+        layers += layer.BatchNorm2d(outputs), neuron.LIFNode(tau=2.0, decay_input=False)
+        layers += [layer.MaxPool2d(2, 2)] if i < 2 else []
+        inputs = outputs
+    return nn.Sequential(*layers, layer.Flatten(), layer.Linear(pooled * inputs, 10))
+
+
 SMALL, DEEP = (2, 2, 2, 2), (3, 4, 6, 3)
 NETS = {  # how to make it, the shape of one step of input, gain
     "sew_resnet18": (
@@ -162,6 +175,7 @@ NETS = {  # how to make it, the shape of one step of input, gain
         (2, 32, 32),
         3.0,
     ),
+    "conv_net": (lambda: conv_net(4, 4), (1, 8, 8), 3.0),
     "spiking_mlp": (
         lambda: nn.Sequential(
             layer.Linear(12, 16), neuron.IFNode(), layer.Linear(16, 10), neuron.IFNode()
@@ -204,23 +218,20 @@ def is_stable(net, x, spikes):
     return True
 
 
-def train(net, x, seed):
-    """The loss and samples of its gradients, in training mode; None if rounding decides spikes."""
-    net.train()
-    for module in net.modules():
-        if isinstance(module, layer.Dropout):
-            module.p = 0.0
-    y, spikes = run(net, x)
-    if not is_stable(net, x, spikes):
+def gradients(net, x, seed):
+    """The loss and samples of its gradients in float64; None if rounding decides spikes."""
+    with torch.no_grad():
+        _, spikes = run(net, x)
+        stable = is_stable(net, x, spikes)
+    if not stable:
         return None
-    _, exact = run(net.double(), x.double())
-    if any((exact[k] != s).any() for k, s in spikes.items()):
+    exact = copy.deepcopy(net).double()
+    y, again = run(exact, x.double())
+    if any((again[k] != s).any() for k, s in spikes.items()):
         return None
-    functional.reset_net(net)
-    y = net(x.double())
     loss = (y * torch.tensor(uniform(y.shape, seed + 1)).double()).sum()
     loss.backward()
-    grads = dict(sorted(net.named_parameters()))
+    grads = dict(sorted(exact.named_parameters()))
     return loss.detach(), np.stack([sample(p.grad.numpy()) for p in grads.values()])
 
 
@@ -243,15 +254,19 @@ def golden(make, shape, gain):
         rates = {k: s.mean().item() for k, s in spikes.items()}
         if not all(0.01 < r < 0.9 for r in rates.values()):
             continue
-        with torch.no_grad():
-            stable = is_stable(net, x, spikes)
-        trained = train(net, x, seed) if stable else None
+        frozen = gradients(net, x, seed)
+        net.train()
+        for module in net.modules():
+            if isinstance(module, layer.Dropout):
+                module.p = 0.0
+        trained = frozen and gradients(net, x, seed)
         if trained is None:
             continue
         info = {"seed": seed, "gain": gain, "shape": shape, "digest": digest(shapes)}
         info["rates"] = {k: round(r, 3) for k, r in rates.items()}
         bits = {k: np.packbits(channels_last(s).astype(bool)) for k, s in spikes.items()}
-        return info, bits, {"y": y.numpy(), "loss": trained[0].numpy(), "grads": trained[1]}
+        arrays = {"loss": trained[0].numpy(), "grads": trained[1], "frozen": frozen[1]}
+        return info, bits, {"y": y.numpy()} | arrays
     raise RuntimeError(shape)
 
 
@@ -261,6 +276,10 @@ def main():
     versions = {"python": platform.python_version(), "numpy": np.__version__}
     versions |= {"torch": torch.__version__, "torchvision": torchvision.__version__}
     info, out = {"versions": versions | {"spikingjelly": version("spikingjelly")}}, {}
+    info["torchvision"] = {}
+    for name in ("resnet18", "resnet34", "resnet50"):
+        state = getattr(torchvision.models, name)().state_dict()
+        info["torchvision"][name] = digest({k: tuple(v.shape) for k, v in state.items()})
     for name, (make, shape, gain) in NETS.items():
         info[name], bits, arrays = golden(make, shape, gain)
         rates = list(info[name]["rates"].values())

@@ -35,6 +35,7 @@ PARAMETERS = {  # of the defaults; SpikingJelly's, without the running statistic
     "cifar10_dvs_net": 4_691_818,
     "dvs_gesture_net": 1_698_933,
     "spikformer_ti": 4_400_392,
+    "spikformer_s": 13_244_824,
     "spikformer_cifar10": 9_310_906,
     "sdt_8_384": 16_816_744,
     "qkformer_10_384": 16_472_584,
@@ -58,10 +59,14 @@ NETS = {
     "cifar10_net": (M.cifar10_net, {**SMALL, "size": (8, 8)}),
     "cifar10_dvs_net": (M.cifar10_dvs_net, {**SMALL, "size": (16, 16)}),
     "dvs_gesture_net": (M.dvs_gesture_net, {**SMALL, "size": (32, 32)}),
+    "conv_net": (M.conv_net, {"width": 4, "size": (8, 8)}),
     "spiking_mlp": (M.spiking_mlp, {"in_features": 12, "hidden": (16,)}),
 }
 GRADIENTS = [n for n in NETS if n not in ("sew_resnet34_iand", "spiking_resnet50")]
 STEPS = "sew_resnet18", "sew_resnet50_iand", "spiking_resnet18", "max_resnet18", "cifar10_net"
+FUSED = "sew_resnet18", "spiking_resnet18", "ms_resnet18", "max_resnet18", "spiking_vgg16_bn"
+FUSED = *FUSED, "sew_resnet50_iand", "mnist_net", "conv_net"
+NIR = "mnist_net", "sew_resnet18", "spiking_resnet18", "ms_resnet18", "conv_net", "spiking_mlp"
 
 
 def slow_but(names, of):
@@ -73,6 +78,28 @@ def slow_but(names, of):
 def test_number_of_parameters(name):
     net = nnx.eval_shape(lambda: getattr(M, name)(rngs=nnx.Rngs(0)))
     assert sum(p.size for p in jax.tree.leaves(nnx.state(net, nnx.Param))) == PARAMETERS[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", INFO["torchvision"])
+def test_names_and_shapes_of_the_anns_of_torchvision(name):
+    net = getattr(M, f"spiking_{name}")(rngs=nnx.Rngs(0))
+    shapes = {k: a.shape for k, a in js.convert.to_torch(net, (1, 224, 224, 3)).items()}
+    assert digest(shapes) == INFO["torchvision"][name]
+
+
+def test_arguments_that_all_have():
+    makes = {n: f for n, f in vars(M).items() if inspect.isfunction(f) and n[0] != "_"}
+    for other in ("list", "card", "load", "conv_ann"):
+        del makes[other]
+    assert len(makes) > 30
+    for name, make in makes.items():
+        arguments = inspect.signature(make).parameters
+        assert [*arguments][:2] == ["classes", "in_features"], name
+        assert arguments.keys() >= {"neuron", "rngs"}, name
+        assert arguments.keys() & {"width", "dim", "hidden"}, name
+        one = inspect.Parameter.KEYWORD_ONLY
+        assert all(p.kind == one for p in [*arguments.values()][2:]), name
 
 
 def channels_last(x):
@@ -142,30 +169,12 @@ def test_spikes_of_steps(name):
     output_of(name, jnp.stack(ys))
 
 
-@pytest.mark.parametrize("name", slow_but({"mnist_net"}, GRADIENTS))
-def test_gradients_of_training(name):
-    net, x_seq = loaded(name)
-    net = nnx.clone(net)
-    net.train()
-    for _, module in nnx.iter_modules(net):
-        if isinstance(module, js.nn.Dropout):
-            module.rate = 0.0
-    shape = GOLDEN[f"{name}:y"].shape
-    weights = uniform(shape, INFO[name]["seed"] + 1)
-
-    @nnx.jit
-    @nnx.value_and_grad
-    def loss(net):
-        y = net(net.init_state(x_seq.shape[1:]), x_seq)[1]
-        return ((y.mean(0) if len(shape) < y.ndim else y) * weights).sum()
-
-    value, grads = loss(net)
-    np.testing.assert_allclose(value, GOLDEN[f"{name}:loss"], rtol=1e-5)
+def assert_gradients(net, grads, shape, golden):
+    """Compare samples of the gradients of all parameters with those of SpikingJelly."""
     params = nnx.state(net, nnx.Param)
     nnx.update(net, jax.tree.map(lambda p, g: g, params, grads))  # to name and to transpose them
-    found = js.convert.to_torch(net, x_seq.shape[1:])
+    found = js.convert.to_torch(net, shape)
     found = [a for key, a in sorted(found.items()) if "running" not in key and "num_" not in key]
-    golden = GOLDEN[f"{name}:grads"]
     largest = golden[:, -1].max()
     for got, want in zip(found, golden, strict=True):
         # normalizations over few values amplify rounding: SpikingJelly's own gradients in float32
@@ -174,8 +183,50 @@ def test_gradients_of_training(name):
         np.testing.assert_allclose(sample(got), want, rtol=0, atol=atol)
 
 
+def loss_of(name, y):
+    """The loss of the golden file."""
+    shape = GOLDEN[f"{name}:y"].shape
+    y = y.mean(0) if len(shape) < y.ndim else y
+    return (y * uniform(shape, INFO[name]["seed"] + 1)).sum()
+
+
+@pytest.mark.parametrize("name", slow_but({"mnist_net"}, GRADIENTS))
+def test_gradients_of_training(name):
+    net, x_seq = loaded(name)
+    net = nnx.clone(net)
+    net.train()
+    for _, module in nnx.iter_modules(net):
+        if isinstance(module, js.nn.Dropout):
+            module.rate = 0.0
+
+    @nnx.jit
+    @nnx.value_and_grad
+    def loss(net):
+        return loss_of(name, net(net.init_state(x_seq.shape[1:]), x_seq)[1])
+
+    value, grads = loss(net)
+    np.testing.assert_allclose(value, GOLDEN[f"{name}:loss"], rtol=1e-5)
+    assert_gradients(net, grads, x_seq.shape[1:], GOLDEN[f"{name}:grads"])
+
+
+@pytest.mark.parametrize("order", ["layer", "step"])
+@pytest.mark.parametrize("name", slow_but({"spiking_mlp"}, GRADIENTS))
+def test_gradients_with_frozen_normalizations(name, order):
+    """In evaluation mode a sequence and its steps have the same gradients."""
+    net, x_seq = loaded(name)
+
+    @nnx.jit
+    @nnx.grad
+    def gradients(net):
+        state = net.init_state(x_seq.shape[1:])
+        return loss_of(name, js.scan(net, state, x_seq, order=order)[1])
+
+    grads = gradients(net)
+    assert_gradients(nnx.clone(net), grads, x_seq.shape[1:], GOLDEN[f"{name}:frozen"])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sew_resnet18", "ms_resnet18", "spiking_vgg16_bn", "mnist_net"])
+@pytest.mark.parametrize("name", FUSED)
 def test_fused_normalizations_give_the_same_spikes(name):
     net, x_seq = loaded(name)
     fused = js.nn.fuse_conv_bn(net)
@@ -190,12 +241,11 @@ def test_fused_normalizations_give_the_same_spikes(name):
     output_of(name, y)
 
 
-@pytest.mark.parametrize(
-    "name", slow_but({"mnist_net"}, ("mnist_net", "sew_resnet18", "ms_resnet18"))
-)
+@pytest.mark.parametrize("name", slow_but({"mnist_net"}, NIR))
 def test_nir_gives_the_same_spikes(name):
     net, x_seq = loaded(name)
-    graph = js.nir.to_nir(js.nn.fuse_conv_bn(net), x_seq.shape[2:])
+    fused = net if name == "spiking_mlp" else js.nn.fuse_conv_bn(net)
+    graph = js.nir.to_nir(fused, x_seq.shape[2:])
     again = js.nir.from_nir(graph)
 
     @nnx.jit
