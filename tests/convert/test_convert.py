@@ -644,6 +644,22 @@ def test_ann_and_snn():
     assert states_equal(again, source)
 
 
+def test_the_thresholds_of_qcfs():
+    ann = nnx.Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), js.nn.QCFS(4, threshold=2.0))
+    arrays = js.convert.to_torch(ann, (1, 2))
+    np.testing.assert_allclose(arrays["1.thresh"], [2.0], rtol=1e-6)
+    half = arrays | {"1.thresh": np.array([0.5], np.float32)}
+    found = js.convert.from_torch(ann, half, (1, 2))
+    assert found.layers[1].threshold == pytest.approx(0.5) and found.layers[1].threshold.ndim == 0
+    net = js.convert.spiking(found, [jnp.zeros((1, 2))])  # nothing to calibrate, and no warning
+    assert float(net.thresholds[0][...]) == pytest.approx(0.5)
+    with pytest.raises(ValueError) as e:
+        js.convert.from_torch(ann, arrays | {"1.thresh": np.array([-0.5], np.float32)}, (1, 2))
+    assert str(e.value) == (
+        "`from_torch(source=...)` must have thresholds of `QCFS` greater than 0, got -0.5."
+    )
+
+
 def test_one_line_of_flax_for_equal_paths():
     source, net = nnx.Sequential(linear(), nnx.relu), js.nn.Sequential(linear(), js.LIF())
     source.layers[0].kernel[...] = W

@@ -331,6 +331,12 @@ def test_images_of_other_shapes(make, shape, message):
             "<class 'jaxspike.neurons.lif.LIF'>. Give an instance, such as `jaxspike.LIF()`.",
         ),
         (
+            M.conv_ann,
+            {"levels": 0},
+            ValueError,
+            "`conv_ann(levels=...)` must be at least 1, got 0.",
+        ),
+        (
             M.dvs_gesture_net,
             {"size": (64, 16)},
             ValueError,
