@@ -8,6 +8,7 @@ from flax import nnx as _nnx
 from .. import _elsewhere, neurons as _neurons
 from .empty_state import EmptyState as EmptyState
 from .layers import (
+    DHLIF as DHLIF,
     QCFS as QCFS,
     AdaptiveAvgPool as AdaptiveAvgPool,
     AvgPool as AvgPool,

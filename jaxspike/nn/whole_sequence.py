@@ -21,8 +21,15 @@ def check_steps(layer, xs: Array) -> None:
 
 
 def check_features(layer, argument: str, x: Array) -> None:
-    """Refuse an input whose last axis is not of the size that ``argument`` of the layer gives."""
+    """Refuse an input whose last axis is not of the size that ``argument`` of the layer gives.
+
+    One that is complex is refused too: its imaginary part would be lost.
+    """
     size = getattr(layer, argument)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise TypeError(
+            f"`{type(layer).__name__}(x=...)` must be real, got {x.dtype}. Give `x.real`."
+        )
     axes(f"`{type(layer).__name__}({argument}={size})(x=...)`", x, "...", size)
 
 

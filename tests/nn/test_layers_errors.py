@@ -254,3 +254,18 @@ def test_refusals(call, sentence):
     with pytest.raises((ValueError, TypeError)) as caught:
         call()
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [LSTM, SSA, js.nn.DHLIF(C, 2, rngs=RNGS), js.nn.SpikingS4D(C, 2, rngs=RNGS)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_complex_input(layer):
+    x = jnp.ones((N, 2, 8 if layer is SSA else C))
+    x = x if layer is SSA else x[:, 0]
+    state = layer.init_state(x.shape)
+    with pytest.raises(TypeError) as caught:
+        layer(state, x.astype(jnp.complex64))
+    sentence = f"`{type(layer).__name__}(x=...)` must be real, got complex64. Give `x.real`."
+    assert str(caught.value) == sentence

@@ -58,6 +58,7 @@ LAYERS = {
     "Recurrent": (js.nn.Recurrent(js.LIF(), nnx.Linear(C, C, rngs=RNGS)), (C,)),
     "own state": (Trace(), (C,)),
     "state space": (js.nn.SpikingS4D(C, 3, dt_min=0.1, dt_max=0.5, rngs=RNGS), (C,)),
+    "dendrites": (js.nn.DHLIF(C, 5, 3, v_threshold=0.1, rngs=RNGS), (C,)),
     "fold_time": (js.nn.fold_time(nnx.GroupNorm(4, num_groups=2, rngs=RNGS)), IMAGE),
     "fold_time of a function": (js.nn.fold_time(lambda x: x.mean((1, 2))), IMAGE),
     "images": (

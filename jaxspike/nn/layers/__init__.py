@@ -10,6 +10,7 @@ from .batch_norm import (
     ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,
 )
 from .delayed import Delayed as Delayed, DelayedState as DelayedState
+from .dhlif import DHLIF as DHLIF
 from .drop_connect import DropConnectLinear as DropConnectLinear
 from .dropout import Dropout as Dropout
 from .flatten import Flatten as Flatten
