@@ -147,6 +147,46 @@ def test_policies_draw_from_all_their_ways():
 
 
 @pytest.mark.slow
+def test_frames_at_another_speed():
+    x = jnp.asarray(COUNTS)
+    run = jax.jit(lambda x, factor, offset: frames.skew_time(x, factor=factor, offset=offset))
+    np.testing.assert_array_equal(run(x, 2.0, 0), np.repeat(COUNTS, 2, 0)[: len(x)])
+    np.testing.assert_array_equal(run(x, 0.5, 0)[:2], COUNTS[1::2])
+    assert not np.any(run(x, 0.5, 0)[2:])
+    later = augment.skew_time(EVENTS, factor=1, offset=1225)
+    np.testing.assert_array_equal(run(x, 1.0, 1), as_frames(later)[: len(x)])
+    earlier = augment.skew_time(EVENTS, factor=1, offset=-1225)
+    inside = js.data.Events(*(a[earlier.t >= 100] for a in earlier))
+    np.testing.assert_array_equal(run(x, 1.0, -1)[:3], as_frames(inside))
+
+
+def test_jitter_of_frames_is_that_of_their_events():
+    """Counts of a place differ by less than five standard deviations of their difference."""
+    copies, each, rng = 500, 40, np.random.default_rng(0)
+    n = copies * each
+    t, x, y = np.sort(rng.integers(4000, 5000, n)), np.full(n, 3), np.full(n, 2)
+    events = js.data.Events(t, x, y, np.ones(n, int))
+    pixel, frame = jnp.zeros((9, 1, 1, 2)).at[4, 0, 0, 1].set(each), jnp.zeros((1, 7, 6, 2))
+    frame = frame.at[0, 2, 3, 1].set(each)
+
+    def jitter(key):
+        still = frames.jitter_space(frame, key, std=1e-6)
+        time, space = frames.jitter_time(pixel, key, std=0.7), frames.jitter_space(frame, key)
+        return time[:, 0, 0, 1], space[0, :, :, 1], still
+
+    keys = jax.random.split(jax.random.key(0), copies)
+    *got, still = map(np.asarray, jax.jit(jax.vmap(jitter))(keys))
+    later = augment.jitter_time(events, std=700.0, rng=rng).t
+    moved = augment.jitter_space(events, (7, 6), rng=rng)
+    want = np.bincount(later // 1000, minlength=9), np.bincount(moved.y * 6 + moved.x, minlength=42)
+    for a, b in zip(got, want, strict=True):
+        b = b.reshape(a.shape[1:])
+        assert np.all(np.abs(a.sum(0) - b) <= 5 * np.sqrt(a.sum(0) + b) + 2)
+        assert np.any(a[0] != a[1]) and (b > 0).sum() >= 5
+    assert np.all(got[0].sum(1) == each) and 0.9 * n < got[1].sum() < n  # some leave
+    np.testing.assert_array_equal(still[0], frame)
+
+
 def test_policies_of_frames_draw_from_all_their_ways():
     batch = jnp.asarray(np.stack([COUNTS] * 16, 1))
     keys = jax.random.split(jax.random.key(0), 16)
@@ -222,6 +262,14 @@ RNG = np.random.default_rng(0)
         (
             lambda: frames.drop(COUNTS, 3, share=0.5),
             "`frames.drop(key=...)` must be a random key, got 3. Give `jax.random.key(seed)`.",
+        ),
+        (
+            lambda: frames.jitter_time(COUNTS, jax.random.key(0), std=0.0),
+            "`frames.jitter_time(std=...)` must be greater than 0, got 0.0.",
+        ),
+        (
+            lambda: frames.skew_time(COUNTS, factor=-1),
+            "`frames.skew_time(factor=...)` must be greater than 0, got -1.",
         ),
         (
             lambda: frames.drop_time(COUNTS, jax.random.key(0), share=1.5),

@@ -1,8 +1,8 @@
 """The augmentations of frames, in JAX: inside `jax.jit`, with random keys.
 
 Each takes the frames of one recording, ``[T, H, W, 2]``, off and on, as `jaxspike.data.to_frames`
-returns them. Angles, offsets and shares may be traced. For a batch ``[T, N, H, W, 2]``, map over
-axis 1 with a key for each recording:
+returns them. Angles, offsets, shares and deviations may be traced. For a batch
+``[T, N, H, W, 2]``, map over axis 1 with a key for each recording:
 
 >>> import jax, jax.numpy as jnp, jaxspike as js
 >>> keys = jax.random.split(jax.random.key(0), 4)
@@ -10,6 +10,8 @@ axis 1 with a key for each recording:
 >>> augment(jnp.ones((5, 4, 8, 8, 2)), keys).shape
 (5, 4, 8, 8, 2)
 """
+
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +22,8 @@ from ..._types import Array
 
 __all__ = (
     *("crop", "drop", "drop_area", "drop_time", "event_drop", "event_mix", "flip"),
-    *("flip_polarity", "hot_pixels", "mix", "nda", "reverse_time", "roll", "rotate", "scale"),
-    *("shear", "shift"),
+    *("flip_polarity", "hot_pixels", "jitter_space", "jitter_time", "mix", "nda", "reverse_time"),
+    *("roll", "rotate", "scale", "shear", "shift", "skew_time"),
 )
 
 
@@ -85,6 +87,54 @@ def reverse_time(frames: Array, *, flip_polarity: bool = True) -> Array:
     """Play the frames backward and, as what became brighter becomes darker, swap off and on."""
     frames = _checked("reverse_time", frames)[::-1]
     return frames[..., ::-1] if flip_polarity else frames
+
+
+def skew_time(frames: Array, *, factor: ArrayLike, offset: ArrayLike = 0) -> Array:
+    """Play the frames at another speed, 2 is half of it, and later by ``offset`` frames.
+
+    Each frame takes the nearest, as a pixel does in `scale`. Counts per frame are kept, so that a
+    slower recording has more events; on events it has as many as before.
+    """
+    _check.in_range("`frames.skew_time(factor=...)`", factor, above=0)
+    frames = _checked("skew_time", frames)
+    centers = jnp.arange(len(frames), dtype=jnp.float32) + 0.5
+    nearest = jnp.floor((centers - offset) / jnp.asarray(factor, jnp.float32) + 1e-4)
+    inside = (nearest >= 0) & (nearest < len(frames))
+    found = frames[jnp.clip(nearest, 0, len(frames) - 1).astype(jnp.int32)]
+    return jnp.where(inside[:, None, None, None], found, jnp.zeros_like(found))
+
+
+def jitter_time(frames: Array, key: Array, *, std: ArrayLike) -> Array:
+    """Move each event on its own by a normal time of ``std`` frames; the frames must be counts.
+
+    An event may be anywhere in its frame; those that leave are dropped. Takes as many rounds as the
+    largest count.
+    """
+    _check.key("`frames.jitter_time(key=...)`", key)
+    _check.in_range("`frames.jitter_time(std=...)`", std, above=0)
+
+    def draw(key):
+        inside, by = jax.random.split(key)
+        start = jax.random.uniform(inside, frames.shape)
+        return jnp.floor(start + std * jax.random.normal(by, frames.shape)), 0, 0
+
+    frames = _checked("jitter_time", frames)
+    return _move_events(frames, key, draw)
+
+
+def jitter_space(frames: Array, key: Array, *, std: ArrayLike = 1.0) -> Array:
+    """Move each event on its own by a normal number of pixels, rounded; the frames must be counts.
+
+    Those that leave are dropped. Takes as many rounds as the largest count.
+    """
+    _check.key("`frames.jitter_space(key=...)`", key)
+    _check.in_range("`frames.jitter_space(std=...)`", std, above=0)
+
+    def draw(key):
+        return 0, *jnp.rint(std * jax.random.normal(key, (2, *frames.shape)))
+
+    frames = _checked("jitter_space", frames)
+    return _move_events(frames, key, draw)
 
 
 def flip_polarity(frames: Array) -> Array:
@@ -226,6 +276,23 @@ def _interval(key: Array, n: int, share: ArrayLike) -> Array:
     long = jnp.floor(jnp.asarray(share, jnp.float32) * n + 1e-4).astype(jnp.int32)
     start = jax.random.randint(key, (), 0, n - long + 1)
     return (jnp.arange(n) >= start) & (jnp.arange(n) < start + long)
+
+
+def _move_events(frames: Array, key: Array, draw: Callable[[Array], Sequence[ArrayLike]]) -> Array:
+    """Counts after each event moved by its own ``(t, y, x)``: ``draw`` gives one for each pixel."""
+    *places, channel = jnp.indices(frames.shape, jnp.int32, sparse=True)
+    counts = frames.astype(jnp.int32)
+
+    def move(i, moved):
+        steps = (jnp.asarray(n).astype(jnp.int32) for n in draw(jax.random.fold_in(key, i)))
+        there, to = counts > i, []
+        for place, n, size in zip(places, steps, frames.shape, strict=False):
+            there = there & (place + n >= 0) & (place + n < size)
+            to.append(jnp.clip(place + n, 0, size - 1))
+        return moved.at[(*to, channel)].add(there.astype(jnp.int32))
+
+    moved = jax.lax.fori_loop(0, counts.max(initial=0), move, jnp.zeros_like(counts))
+    return moved.astype(frames.dtype)
 
 
 def _linear(frames: Array, a: Array, b: Array, c: Array, d: Array) -> Array:
