@@ -70,7 +70,7 @@ def _columns(a: Array, per: str, site: Site) -> tuple[Array, Shape]:
     Returns:
         The columns, and the shape in which a number for each of them broadcasts against ``a``.
     """
-    a = a.astype(jnp.promote_types(a.dtype, jnp.float32))
+    a = _check.at_least_float32(a)
     if per == "layer" or a.ndim < 2:
         return a.reshape(-1, 1), ()
     axis = site.channel if a.ndim == type_of(site.x).ndim else -1  # a maximum may drop axes
@@ -127,7 +127,7 @@ def _balance(snn: SpikingANN, batches: Iterable[Array], per: str, average: Avera
         def activate(k: int, site: Site, a: Array, sign: int, learned: Array | None) -> Any:
             a = rectify(site, a, sign, learned)
             columns, shape = _columns(a, per, site)
-            theta = jnp.zeros(shape) if thresholds is None else thresholds[k]
+            theta = jnp.zeros(shape, columns.dtype) if thresholds is None else thresholds[k]
             excess = jnp.maximum(columns - theta.reshape(-1), 0).mean(0).reshape(shape)
             theta = jnp.maximum(theta + 2 * excess, EPS)
             return theta, jnp.minimum(a, theta.astype(a.dtype))

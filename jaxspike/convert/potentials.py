@@ -84,8 +84,9 @@ def _missing(snn: SpikingANN, x: Array, steps: int) -> list[Array]:
     _, _, records = record(snn, snn.init_state(x.shape), x_seq)
     lacking = []
     for k, a in enumerate(snn.activations(x)):
-        n, theta = records[f"neurons.{k}"]["output"].sum(0), snn.thresholds[k][...]
-        lacking.append((jnp.minimum(a, theta) * (steps / theta) - n).sum(0))
+        z, a = map(_check.at_least_float32, (records[f"neurons.{k}"]["output"], a))
+        theta = snn.thresholds[k][...].astype(a.dtype)
+        lacking.append((jnp.minimum(a, theta) * (steps / theta) - z.sum(0)).sum(0))
     return lacking
 
 

@@ -26,7 +26,7 @@ class Site:
         slope: The slope below zero; None for a relu.
         high: The largest value; None if there is none.
         low: The largest value of ``relu(-x)``; None if there is none.
-        threshold: Of `QCFS`: the largest value; else None.
+        threshold: The largest value, if it is an array of the network, as that of `QCFS` is.
         levels: Of `QCFS`: the number of levels above zero; else None.
         pools: Equations of max pooling between ``x`` and the activation: pooling its output is the
             same as pooling its input.
@@ -113,11 +113,11 @@ class Finder:
             self._add_quantized(e, data)
             return
         found = self.rectifiers.find(e)
-        if found is not None and found.x in data and found.has_fixed_slope(data):
-            x, pools = self._pooled(found.x)
+        if found is not None and found.x in data and found.is_fixed(data):
+            x, pools = self._pooled(found.x, found.limit)
             line = line_of(e) or e.primitive.name
             channel = self._channel(x, pools)
-            self.sites[out] = Site(out, x, *found[1:], None, None, pools, line, channel)
+            self.sites[out] = Site(out, x, *found[1:], None, pools, line, channel)
             return
         operand = e.invars[0]
         before = self.sites.get(operand) if is_var(operand) else None
@@ -129,16 +129,16 @@ class Finder:
         n = self.rectifiers.number(levels)
         if n is None or not is_var(operand) or (is_var(threshold) and threshold in data):
             return
-        x, pools = self._pooled(operand)
-        if type_of(threshold).shape:
-            x, pools = operand, ()
+        x, pools = self._pooled(operand, threshold)
         self.sites[e.outvars[0]] = Site(
             e.outvars[0], x, None, None, None, threshold, int(n), pools, line_of(e), -1
         )
 
-    def _pooled(self, x: Var) -> tuple[Var, tuple[JaxprEqn, ...]]:
+    def _pooled(self, x: Var, threshold: Atom | None) -> tuple[Var, tuple[JaxprEqn, ...]]:
         """The variable of which ``x`` is the maximum, and the equations of that."""
         pools: tuple[JaxprEqn, ...] = ()
+        if threshold is not None and type_of(threshold).shape:
+            return x, pools  # a number per channel, which the maximum may mix
         while (e := self.rectifiers.producer.get(x)) is not None and e.primitive.name in _POOLS:
             before = e.invars[0]
             if not is_var(before) or before in self.sites:

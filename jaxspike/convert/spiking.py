@@ -37,11 +37,12 @@ def spiking(
     neurons with a soft reset, whose firing rate is the activation in units of a threshold. No
     module is rewritten, and batch normalization needs no folding. Activations are
 
-    - a relu: `jax.nn.relu`, ``jnp.maximum(x, 0)``, ``jnp.where(x > 0, x, 0)``, ``x * (x > 0)``;
-    - one with a largest value: `jax.nn.relu6`, ``jnp.clip(x, 0, high)``;
+    - a relu: `jax.nn.relu`, ``jnp.maximum(x, 0)``, ``jnp.where(x > 0, x, 0)``, ``x * (x > 0)``,
+      and `jnp.fmax`, `jnp.select` and `jnp.piecewise` that choose by one condition;
+    - one with a largest value, a number or a parameter: `jax.nn.relu6`, ``jnp.clip(x, 0, high)``;
     - one that is not zero below zero, by positive and negative spikes of two populations:
-      `jax.nn.leaky_relu`, `flax.nnx.PReLU`, `jnp.abs`, `jax.nn.hard_tanh`,
-      ``jnp.clip(x, low, high)``;
+      `jax.nn.leaky_relu`, `flax.nnx.PReLU`, ``jnp.maximum(x, 0) + a * jnp.minimum(x, 0)``,
+      `jnp.abs`, `jax.nn.hard_tanh`, ``jnp.clip(x, low, high)`` with numbers;
     - `jaxspike.nn.QCFS`, whose learned threshold is the neuron's.
 
     Everything between them must be affine in the activations, which linear layers, convolutions,
@@ -85,8 +86,8 @@ def spiking(
     Raises:
         TypeError: If ``ann`` is not a function, is spiking already, or does not return an array.
         ValueError: If there is no batch or no activation, if a batch has no samples, another shape
-            than the first or a number that is not finite, or if an equation is neither an
-            activation nor affine.
+            than the first or a number that is not finite, if an activation is clipped to a largest
+            value below zero, or if an equation is neither an activation nor affine.
         ImportError: If ``progress`` needs a package of ``jaxspike[train]`` that is not installed.
 
     Warns:
@@ -122,8 +123,12 @@ def spiking(
     sites = [site for site, _ in populations(snn.program(first))]
     _refuse_pooling(sites, pool)
     found = calibrate(snn, itertools.chain([first], batches), threshold, per, average)
-    learned = snn.learned_thresholds(first)
-    thresholds = [a if b is None else b for a, b in zip(found, learned, strict=True)]
+    limits = snn.learned_thresholds(first)
+    _refuse_negative(sites, limits)
+    thresholds = [
+        theta if site.levels is None or learned is None else learned
+        for theta, site, learned in zip(found, sites, limits, strict=True)
+    ]
     snn.thresholds = nnx.List([nnx.Param(theta) for theta in thresholds])
     snn.v_init = nnx.List([nnx.Variable(jnp.asarray(v_init)) for _ in thresholds])
     snn.neurons = nnx.List([Spiking(copy.copy(prototype)) for _ in thresholds])
@@ -154,7 +159,8 @@ def traced(
     if program.islands and strict:
         raise ValueError(
             f"`{call}(ann)` must be affine between its activations, got "
-            f"{', '.join(program.islands)}. Replace it, or keep it with `strict=False`."
+            f"{', '.join(program.islands)}. Replace it, write an activation as `jax.nn.relu` or "
+            "`jnp.clip`, or keep it with `strict=False`."
         )
     snn.n_populations = len(populations(program))
     snn.islands, snn.preprocessing = tuple(program.islands), tuple(program.preprocessing)
@@ -199,6 +205,15 @@ def _leaks(neuron: Neuron, v_threshold: Array | float) -> bool:
     state = neuron.init_state((1,))
     half = state._replace(v=jnp.broadcast_to(v_threshold / 2, state.v.shape))
     return not bool(jnp.array_equal(neuron(half, jnp.zeros((1,)))[0].v, half.v))
+
+
+def _refuse_negative(sites: Sequence[Site], limits: Sequence[Array | None]) -> None:
+    for site, limit in zip(sites, limits, strict=True):
+        if limit is not None and bool((limit < 0).any()):
+            raise ValueError(
+                "`spiking(ann)` must clip to a largest value of at least 0, got "
+                f"{float(limit.min()):.3g} at {site.line}."
+            )
 
 
 def _refuse_pooling(sites: Sequence[Site], pool: str) -> None:

@@ -67,9 +67,9 @@ class SpikingANN(SpikingModule):
             module.eval()
         self.ann = module
         arrays, self._call = _split(ann)
-        self.arguments = nnx.List([nnx.Param(a) for a in arrays])
+        self.arguments = nnx.List([_variable(a) for a in arrays])
         self.code, self.features = code, x.shape[1:]
-        self._integer = None if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype.name
+        self._dtype = x.dtype.name
         self.thresholds: nnx.List[nnx.Param[Array]] = nnx.List([])
         self.v_init: nnx.List[nnx.Variable[Array]] = nnx.List([])
         self.neurons: nnx.List[Spiking] = nnx.List([])
@@ -86,7 +86,7 @@ class SpikingANN(SpikingModule):
                 f"`SpikingANN.init_state(shape)` must be ({want}), the shape of one step of the "
                 f"inputs that it was calibrated on, got {shape}."
             )
-        program, _ = self._program(jax.ShapeDtypeStruct(shape, self._integer or dtype))
+        program, _ = self._program(jax.ShapeDtypeStruct(shape, self._dtype))
         found = populations(program)
         return [self._at_rest(k, site, dtype) for k, (site, _) in enumerate(found)]
 
@@ -133,7 +133,7 @@ class SpikingANN(SpikingModule):
         y_seq = y_seq[skip:]
         if self.code == "signed":
             return y_seq
-        y_seq = y_seq.astype(jnp.promote_types(y_seq.dtype, jnp.float32))
+        y_seq = _check.at_least_float32(y_seq)
         steps = jnp.arange(1, len(y_seq) + 1, dtype=y_seq.dtype)
         return jnp.cumsum(y_seq, 0) / steps.reshape(-1, *[1] * (y_seq.ndim - 1))
 
@@ -153,7 +153,9 @@ class SpikingANN(SpikingModule):
         return self.evaluate(x, activate)[0]
 
     def learned_thresholds(self, x: Array) -> list[Array | None]:
-        """For each population the threshold that the ANN has learned, of `QCFS`; else None.
+        """For each population the largest value of its activation, if it is an array; else None.
+
+        That of `QCFS` is the threshold of its neurons.
 
         Args:
             x: One batch, ``[N, *]``, whose values do not matter.
@@ -205,16 +207,19 @@ class SpikingANN(SpikingModule):
         @nnx.jit
         def measure(snn: SpikingANN) -> Any:
             _, y, records = record(snn, state, x_seq)
-            found = snn.activations(x)
-            thresholds = [t[...] for t in snn.thresholds]
+            found = [_check.at_least_float32(a) for a in snn.activations(x)]
+            thresholds = [
+                t[...].astype(a.dtype) for t, a in zip(snn.thresholds, found, strict=True)
+            ]
             rows = []
             for k, (t, a) in enumerate(zip(thresholds, found, strict=True)):
-                spikes = records[f"neurons.{k}"]["output"]
-                value = self._decoded(k, sites[k], spikes.mean(0) * steps, steps)
+                spikes = _check.at_least_float32(records[f"neurons.{k}"]["output"])
+                value = spikes.sum(0) * (t / self._counted(sites[k], steps))
                 error = abs(value - a).mean() / (a.mean() + _TINY)
                 rows.append((t.mean(), abs(spikes).mean(), (a > t).mean(), error))
             last = snn.estimates(y)[-1]
-            return rows, abs(last - snn.rate_limit(x, clip=False)).max()
+            want = snn.rate_limit(x, clip=False).astype(last.dtype)
+            return rows, abs(last - want).max()
 
         rows, error = measure(self)
         sizes = [math.prod(type_of(site.out).shape[1:]) for site in sites]
@@ -226,26 +231,27 @@ class SpikingANN(SpikingModule):
         analog = self.preprocessing + self.islands
         return ConversionReport(activations, steps, float(error), counted, analog)
 
-    def _decoded(self, k: int, site: Site, count: Array, steps: int) -> Array:
-        """The activation that a number of spikes in so many steps stands for."""
-        unit = site.levels if self.code == "signed" and site.levels else steps
-        return count * (self.thresholds[k][...] / unit)
+    def _counted(self, site: Site, steps: int) -> int:
+        """The number of spikes in so many steps that stands for a threshold."""
+        return site.levels if self.code == "signed" and site.levels else steps
 
     def _fire(
         self, state: Any, k: int, site: Site, a: Array, sign: int, _: Array | None
     ) -> tuple[Any, Scaled]:
-        layer, theta = self.neurons[k], self.thresholds[k][...].astype(a.dtype)
-        before, total = state[k]
+        layer, (before, total), dtype = self.neurons[k], state[k], a.dtype
+        a = _check.at_least_float32(a)  # in 16 bits 1 / theta may be infinite
+        theta = self.thresholds[k][...].astype(a.dtype)
         if self.code == "signed":
             assert site.levels is not None
             new, _ = layer(before, site.pool(a) * (site.levels / theta))
-            return SiteState(new, None), scaled(new.level.astype(a.dtype), theta / site.levels)
+            level, step = new.level.astype(dtype), (theta / site.levels).astype(dtype)
+            return SiteState(new, None), scaled(level, step)
         if site.pools:  # what the sum of inputs, pooled, gained: pooling the mean, not each step
             old, total = total, total + a.astype(total.dtype)
             a = (site.pool(total) - site.pool(old)).astype(a.dtype)
         unit = jnp.asarray(layer.neuron.v_threshold, a.dtype)
         new, z = layer(before, (a if sign > 0 else -a) * (unit / theta))
-        return SiteState(new, total), scaled(z, theta)
+        return SiteState(new, total), scaled(z.astype(dtype), theta.astype(dtype))
 
     def evaluate(
         self, x: Array, activate: Callable[..., tuple[Any, Any]]
@@ -321,8 +327,14 @@ def rectify(site: Site, a: Array, sign: int, theta: Array | None) -> Array:
     a = site.pool(a)
     if site.levels is not None:
         return QCFS.function(a, theta, float(site.levels))
-    value, largest = jnp.maximum(a if sign > 0 else -a, 0), site.high if sign > 0 else site.low
+    value, number = jnp.maximum(a if sign > 0 else -a, 0), site.high if sign > 0 else site.low
+    largest = theta if number is None else number
     return value if largest is None else jnp.minimum(value, largest)
+
+
+def _variable(a: Array) -> nnx.Variable[Array]:
+    """A parameter, unless it has no gradient: indices, keys."""
+    return (nnx.Param if jnp.issubdtype(a.dtype, jnp.inexact) else nnx.Variable)(a)
 
 
 def _of_attribute(arrays: Sequence[Array], x: Array) -> Array:

@@ -84,7 +84,7 @@ def measure(eqn: JaxprEqn, operands: list[Array], is_data: list[bool]) -> Produc
     spikes = of_operands(lambda v: (v == 0) | (v == 1))
     binary = of_operands(lambda v: (v == 0) | (abs(_signed(v)) == 1))
     whole = of_operands(
-        lambda v: (_signed(v) == jnp.round(_signed(v))) & (abs(_signed(v)) <= largest)
+        lambda v: (_signed(v) == jnp.round(_signed(v))) & (abs(_signed(v)) <= _within(v, largest))
     )
 
     def sent(i: int) -> Array:
@@ -202,6 +202,13 @@ def _one_channel(eqn: JaxprEqn, kernel: Array) -> Array:
     kernel = jnp.moveaxis(kernel, axis, 0)
     kernel = kernel.reshape(groups, -1, *kernel.shape[1:]).sum(1)
     return jnp.moveaxis(kernel, 0, axis)
+
+
+def _within(v: Array, n: int) -> int:
+    """``n``, or the largest number of the dtype of ``v`` if that is smaller, as in float16."""
+    return (
+        min(n, int(float(jnp.finfo(v.dtype).max))) if jnp.issubdtype(v.dtype, jnp.floating) else n
+    )
 
 
 def _largest(eqn: JaxprEqn) -> int:

@@ -88,3 +88,30 @@ def test_loops_in_onnx(onnx):
         np.testing.assert_array_equal(got[0], there)
         np.testing.assert_array_equal(got[1], there.sum(0))
     assert 0 < jnp.mean(want) < 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_converted_network_in_onnx(onnx):
+    """Traced first, as the page of conversion says."""
+    to_onnx, runtime = onnx[0].to_onnx, onnx[1]
+    w = jax.random.normal(jax.random.key(0), (3, 5, 5))
+
+    def ann(x):
+        return nnx.leaky_relu(jnp.clip(x @ w[0], 0, 1) @ w[1]) @ w[2]
+
+    x = jax.random.normal(jax.random.key(1), (4, 5))
+    x_seq = jnp.broadcast_to(x, (6, 4, 5))
+    with jax.numpy_dtype_promotion("standard"):
+        snn = js.convert.spiking(ann, [x])
+
+        def sequence(x_seq):
+            return (snn(snn.init_state((4, 5)), x_seq)[1],)
+
+        traced = jax.extend.core.jaxpr_as_fun(jax.make_jaxpr(sequence)(x_seq))
+        model = to_onnx(traced, [x_seq.shape])
+    session = runtime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (got,) = session.run(None, {session.get_inputs()[0].name: np.asarray(x_seq)})
+    np.testing.assert_allclose(got, sequence(x_seq)[0], rtol=1e-5, atol=1e-6)
+    assert abs(got).max() > 1
