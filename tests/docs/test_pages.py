@@ -58,6 +58,7 @@ ELSEWHERE = {  # need files, optional packages or devices
     "bring_your_model.md": "test_bring_your_model.py",
     "data.md": "test_data_page.py",
     "export.md": "test_export_page.py",
+    "imagenet.md": "test_imagenet_page.py",
     "learning_rules.md": "test_learning_rules.py",
     "nir.md": "test_nir_page.py",
     "quantization.md": "test_quantize.py",
