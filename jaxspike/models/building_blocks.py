@@ -57,6 +57,8 @@ def pooled_size(owner: str, size: Shape, times: int) -> tuple[int, int]:
     where = f"`{owner}(size=...)`"
     what, fix = "the height and width of the images", "Give (28, 28)."
     instance(where, size, tuple, what, fix)
+    if len(size) != 2:
+        raise ValueError(f"{where} must be {what}, got {size}. {fix}")
     for n in size:
         instance(where, n, int, what, fix, show=lambda _: shown(size))
     height, width = (n // 2**times for n in size)

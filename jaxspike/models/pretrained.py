@@ -16,6 +16,7 @@ from ..nn import SpikingModule
 
 WEIGHTS = Path(__file__).parent / "weights"
 FORMAT = 1
+NEEDED = "model", "arguments", "shape", "sha256"  # by `load`
 
 
 def list(folder: Path = WEIGHTS) -> tuple[str, ...]:
@@ -24,11 +25,16 @@ def list(folder: Path = WEIGHTS) -> tuple[str, ...]:
     Args:
         folder: Where the weights and cards are; those of the package by default.
 
+    Raises:
+        ValueError: If there is no such folder.
+
     Example:
         >>> import jaxspike as js
         >>> "nmnist" in js.models.list()
         True
     """
+    if not Path(folder).is_dir():
+        raise ValueError(f"`list(folder=...)` must be a folder, got {str(folder)!r}.")
     return tuple(sorted(path.stem for path in Path(folder).glob("*.json")))
 
 
@@ -61,6 +67,9 @@ def card(name: str, folder: Path = WEIGHTS) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
         written, version = found["format"], found["jaxspike"]
+        missing = [name for name in NEEDED if written == FORMAT and name not in found]
+        if missing:
+            raise KeyError(*missing)
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError(
             f"`card({name!r})` cannot read {path.name!r}: it is damaged. Install jaxspike "
@@ -111,10 +120,17 @@ def load(name: str, folder: Path = WEIGHTS) -> SpikingModule:
             f"`load({name!r})` must be a network of `jaxspike.models`, got {about['model']!r}. Use "
             f"jaxspike {about['jaxspike']}, which wrote it."
         )
-    # JSON has no tuples
-    arguments = {k: _tuple(v) for k, v in about["arguments"].items()}
-    net = make(**arguments, rngs=nnx.Rngs(0))
-    net = from_torch(net, path, tuple(about["shape"]))
+    try:
+        # JSON has no tuples
+        arguments = {k: _tuple(v) for k, v in about["arguments"].items()}
+        net = make(**arguments, rngs=nnx.Rngs(0))
+        net = from_torch(net, path, tuple(about["shape"]))
+    except (AttributeError, TypeError, ValueError) as e:
+        raise ValueError(
+            f"`load({name!r})` must get arguments of `{about['model']}` that fit the weights from "
+            f"the card, got {about['arguments']}: {str(e).rstrip('.')}. Use jaxspike "
+            f"{about['jaxspike']}, which wrote it."
+        ) from e
     net.eval()
     is_ann = not isinstance(net, SpikingModule)  # one that has learned its thresholds
     return spiking(net, [jnp.zeros(about["shape"])]) if is_ann else net

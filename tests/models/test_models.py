@@ -331,6 +331,13 @@ def test_images_of_other_shapes(make, shape, message):
             "<class 'jaxspike.neurons.lif.LIF'>. Give an instance, such as `jaxspike.LIF()`.",
         ),
         (
+            M.conv_net,
+            {"size": (28, 28, 1)},
+            ValueError,
+            "`conv_net(size=...)` must be the height and width of the images, got (28, 28, 1). "
+            "Give (28, 28).",
+        ),
+        (
             M.conv_ann,
             {"levels": 0},
             ValueError,

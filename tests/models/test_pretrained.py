@@ -53,8 +53,10 @@ DAMAGED = (
 
 
 def change(folder, **entries):
+    """Replace entries of the card, or delete them where there is None."""
     path = folder / "nmnist.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+    card = {**json.loads(path.read_text()), **entries}
+    path.write_text(json.dumps({k: v for k, v in card.items() if v is not None}))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,17 @@ def change(folder, **entries):
             "9.0, which wrote it.",
         ),
         (
+            lambda f: change(f, sha256=None),
+            "`card('nmnist')` cannot read 'nmnist.json': it is damaged. Install jaxspike again, or "
+            "write the file again.",
+        ),
+        (
+            lambda f: change(f, arguments={"clases": 10}, jaxspike="9.0"),
+            "`load('nmnist')` must get arguments of `conv_net` that fit the weights from the card, "
+            "got {'clases': 10}: conv_net() got an unexpected keyword argument 'clases'. Use "
+            "jaxspike 9.0, which wrote it.",
+        ),
+        (
             lambda f: (f / "nmnist.json").rename(f / "other.json"),
             "`load(name=...)` must be one of ('other',), got 'nmnist'.",
         ),
@@ -87,3 +100,9 @@ def test_damaged_files_and_other_versions(folder, damage, message):
     with pytest.raises(ValueError) as e:
         js.models.load("nmnist", folder)
     assert str(e.value) == message
+
+
+def test_a_folder_that_is_not_there():
+    with pytest.raises(ValueError) as e:
+        js.models.load("nmnist", "nowhere")
+    assert str(e.value) == "`list(folder=...)` must be a folder, got 'nowhere'."
