@@ -1,10 +1,13 @@
 """A recurrent network of adaptive neurons on spoken digits, filtered by an artificial cochlea.
 
     python examples/spoken_digits.py --data FOLDER --seeds 0 1 2
+    python examples/spoken_digits.py --data FOLDER --speakers
 
 FOLDER holds the recordings of the Free Spoken Digit Dataset, such as 7_jackson_32.wav; numbers 0 to
-4 are the official test set. An .npz with the concatenated sounds (audio, off, y, index,
-sample_rate) works too. The accuracy is that of the last epoch on the whole test set.
+4 are the official test set, which the same speakers spoke. With ``--speakers`` each speaker in turn
+is the test set, or those named, and the others are the training set. An .npz with the concatenated
+sounds (audio, off, y, speaker, index, sample_rate) works too. The accuracy is that of the last
+epoch on the whole test set.
 """
 
 import jax
@@ -25,30 +28,40 @@ CREDITS = {  # a loss at every step; "full" is backpropagation through time: one
 
 
 def recordings(path):
-    """Sound, sampling rate, digit and number of each recording."""
+    """Sound, sampling rate, digit, speaker and number of each recording."""
     if path.is_dir():
         for file in sorted(path.glob("*.wav")):
-            digit, _, number = file.stem.split("_")
-            yield *js.data.read_wav(file), int(digit), int(number)
+            digit, speaker, number = file.stem.split("_")
+            yield *js.data.read_wav(file), int(digit), speaker, int(number)
     else:
         a = np.load(path)
         sounds = np.split(a["audio"], a["off"][1:-1])
-        for sound, digit, number in zip(sounds, a["y"], a["index"], strict=True):
-            yield sound, int(a["sample_rate"]), int(digit), int(number)
+        rows = zip(sounds, a["y"], a["speaker"], a["index"], strict=True)
+        for sound, digit, speaker, number in rows:
+            yield sound, int(a["sample_rate"]), int(digit), str(speaker), int(number)
 
 
 def read(path):
-    """Events per 10 ms ``[N, T, channels, 2]`` and digits, of the training set and the test set."""
-    frames, digits, numbers = [], [], []
-    for sound, rate, digit, number in recordings(path):
+    """Events per 10 ms and digits, of the official training set and test set."""
+    x, digits, _, numbers = load(path)
+    return split(x, digits, numbers < TEST_BELOW)
+
+
+def split(x, digits, test):
+    """The training set and the test set."""
+    return tuple((x[part], digits[part]) for part in (~test, test))
+
+
+def load(path):
+    """Events per 10 ms ``[N, T, channels, 2]``, digits, speakers and numbers."""
+    frames, labels = [], []
+    for sound, rate, *label in recordings(path):
         events = js.data.cochlea(sound, rate, channels=CHANNELS)
         counts = js.data.to_frames(events, (CHANNELS,), duration=STEP, start=0)
         frames.append(counts[:STEPS])  # after one second there is mostly silence
-        digits.append(digit)
-        numbers.append(number)
+        labels.append(label)
     x = js.data.pad(frames, STEPS)[0].swapaxes(0, 1)
-    digits, test = np.array(digits), np.array(numbers) < TEST_BELOW
-    return (x[~test], digits[~test]), (x[test], digits[test])
+    return x, *map(np.array, zip(*labels, strict=True))
 
 
 def network(rngs):
@@ -84,9 +97,22 @@ def main():
     """Read the command line, train, report."""
     parser = arguments(__doc__, epochs=20, batch=64, lr=2e-3, weight_decay=1e-3)
     parser.add_argument("--credit", choices=list(CREDITS), help="a smaller network learns online")
+    parser.add_argument(
+        "--speakers", nargs="*", metavar="NAME", help="test on each of them; all if none is named"
+    )
     options = parser.parse_args()
     make, learning = (online, CREDITS[options.credit]) if options.credit else (network, None)
-    run(options, make, *read(options.data), encode, learning=learning)
+    if options.speakers is None:
+        return run(options, make, *read(options.data), encode, learning=learning)
+    x, digits, speakers, _ = load(options.data)
+    folder, scores = options.checkpoints, []
+    for speaker in options.speakers or np.unique(speakers):
+        print(f"trained without {speaker}:", flush=True)
+        options.checkpoints = folder and folder / speaker
+        parts, done = split(x, digits, speakers == speaker), lambda *a: scores.append(a[2])
+        run(options, make, *parts, encode, learning=learning, done=done)
+    mean = 100 * np.mean([score.accuracy for score in scores])
+    return print(f"all speakers: test accuracy {mean:.2f} %")
 
 
 if __name__ == "__main__":

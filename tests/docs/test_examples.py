@@ -330,3 +330,69 @@ def test_gradient_memory():
     )
     assert images[0] > images[1] > images[2]  # "full", "local", "none"
     assert digits[1] > digits[0] > digits[2]
+
+
+def run_alone(script, *options):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / f"{script}.py", *options],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_pole_is_balanced():
+    out = run_alone("cartpole", "--iterations", "60")
+    before, after = map(int, re.search(r"score (\d+) before, (\d+) after", out).groups())
+    assert before < 100 < 300 < after
+
+
+@pytest.mark.slow
+def test_the_physics_of_the_pole(monkeypatch):
+    """One step against the equations of motion, solved for both accelerations at once."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import cartpole
+
+    carts = RNG.uniform(-1, 1, (5, 4)).astype(np.float32)
+    got = cartpole.physics(carts, 10.0)
+    for (x, v, angle, rate), new in zip(carts.astype(float), got, strict=True):
+        sin, cos = np.sin(angle), np.cos(angle)
+        # of the cart with the pole, and of the pole around its end; 0.05 is mass times half length
+        matrix = np.array([[1.1, 0.05 * cos], [0.05 * cos, 0.05 * 0.5 * 4 / 3]])
+        force = np.array([10 + 0.05 * rate**2 * sin, 9.8 * 0.05 * sin])
+        acceleration, turn = np.linalg.solve(matrix, force)
+        change = np.array([v, acceleration, rate, turn])
+        np.testing.assert_allclose(new, [x, v, angle, rate] + 0.02 * change, 1e-4, 1e-5)
+
+
+@pytest.mark.slow
+def test_a_chaotic_signal_is_forecast():
+    out = run_alone("forecast", "--iterations", "60", "--hidden", "32")
+    last, linear = map(float, re.search(r"value ([\d.]+) .* forecast ([\d.]+)", out).groups())
+    error = float(re.search(r"seed 0: error ([\d.]+)", out)[1])
+    assert linear < last and 0.01 < error < 0.9 < last  # 1 is the mean of the signal
+
+
+@pytest.mark.slow
+def test_populations_tell_the_class_earlier():
+    table = run_alone("population_coding", "--epochs", "6").splitlines()[2:]
+    rows = [[float(value) for value in re.findall(r"([\d.]+) %", row)] for row in table]
+    assert len(rows) == 3 and rows[0][0] + 2 < rows[-1][0]  # 1 and 50 neurons, one time step
+
+
+@pytest.mark.slow
+def test_speakers_that_are_held_out(tmp_path):
+    spoken_digits(tmp_path)
+    for path in list(tmp_path.glob("*_6.wav")):
+        path.rename(path.with_name(path.name.replace("jackson", "theo")))
+    small = ["--data", tmp_path, "--epochs", "1", "--batch", "10", "--speakers"]
+    *lines, last = run_alone("spoken_digits", *small).splitlines()
+    assert [line for line in lines if line.startswith("trained")] == [
+        "trained without jackson:",
+        "trained without theo:",
+    ]
+    scores = [float(re.search(r"accuracy ([\d.]+)", line)[1]) for line in lines[1::3]]
+    assert float(re.search(r"accuracy ([\d.]+)", last)[1]) == pytest.approx(np.mean(scores))
