@@ -7,6 +7,7 @@ from flax import nnx
 
 from .._check import one_of
 from .._types import Shape
+from ..engine import conv_in_chunks
 from ..neurons import LIF
 from ..nn import QCFS, AvgPool, Dropout, Flatten, MaxPool, Sequential
 from .building_blocks import Prototype, check_parts, check_sizes, copy_of, pooled_size
@@ -128,7 +129,8 @@ def blocks(
     """Three times a convolution, a batch normalization and an activation."""
     found: list[list[nnx.Module]] = []
     for outputs in (width, 2 * width, 2 * width):
-        layer = nnx.Conv(inputs, outputs, (3, 3), use_bias=False, rngs=rngs)
+        options = {"use_bias": False, "conv_general_dilated": conv_in_chunks, "rngs": rngs}
+        layer = nnx.Conv(inputs, outputs, (3, 3), **options)
         found.append([layer, nnx.BatchNorm(outputs, momentum=0.9, rngs=rngs), activation()])
         inputs = outputs
     return found

@@ -1,24 +1,31 @@
-"""Convolutions whose weight gradient XLA:CPU computes from a few images at a time."""
+"""Convolutions whose weight gradient is computed from a few images at a time, for XLA:CPU."""
 
 import functools
+import itertools
+import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ..._types import Array
 from .. import device
+from .convolutions import features_last
 
-PATCHES = 2**23  # bytes of patches of a chunk that still fit the cache
-MOST = 8  # chunks: more make programs longer, and little faster
+PATCHES = 2**22  # bytes of patches that fit the cache
+POSITIONS = 32  # of an image, below which the matrix of its patches is too small to be fast
 
 
 def conv_in_chunks(x: Array, kernel: Array, strides, padding, **options) -> Array:
     """`jax.lax.conv_general_dilated`, for the argument of that name of `flax.nnx.Conv`.
 
-    XLA:CPU computes the gradient of a kernel from a matrix of all patches of all images. Where that
-    is larger than the cache, the sum over the batch is of up to 8 parts here, each from a smaller
-    matrix. For 64 images, 32 x 32, from 48 to 96 channels it takes a third of the time.
+    The gradient of a kernel is a product of all patches of all images with the gradients there.
+    XLA:CPU makes a convolution of it that runs at a tenth to a half of the speed of a product of
+    matrices. Where the patches are larger than the cache, here a loop makes those of a few images
+    at a time and adds their product. For 64 images, 32 x 32, from 64 to 64 channels, it takes a
+    fifth of the time, and for 256 images, 14 x 14, from 32 to 64 a third.
 
     Args:
         x: Images, ``[N, *, C]``.
@@ -32,27 +39,72 @@ def conv_in_chunks(x: Array, kernel: Array, strides, padding, **options) -> Arra
         return lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
     y = jax.eval_shape(conv, x, kernel)
-    chunks = _chunks(x, kernel, y) if device.one_cpu() else 1
-    if chunks == 1:
+    chunk = _chunk(x, kernel, y, options) if device.one_cpu() else 0
+    if chunk == 0:
         return conv(x, kernel)
     whole = jax.custom_vjp(conv)
+    dilation = options.get("rhs_dilation") or (1,) * (x.ndim - 2)
+    patches_of = functools.partial(_patches, y.shape[1:-1], strides, padding, dilation)
 
     def backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
         x, kernel = saved
         (of_x,) = jax.linear_transpose(lambda x: conv(x, kernel), x)(g)
-        of_kernel = jnp.zeros_like(kernel)
-        for xs, gs in zip(jnp.split(x, chunks), jnp.split(g, chunks), strict=True):
-            (part,) = jax.linear_transpose(functools.partial(conv, xs), kernel)(gs)
-            of_kernel = of_kernel + part
-        return of_x, of_kernel
+
+        def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+            patches = patches_of(kernel.shape[:-2], part[0])
+            product = lax.dot_general(
+                patches.reshape(-1, patches.shape[-1]),
+                part[1].reshape(-1, kernel.shape[-1]),
+                (((0,), (0,)), ((), ())),
+                precision=options.get("precision"),
+                preferred_element_type=total.dtype,
+            )
+            return total + product, None
+
+        parts = tuple(a.reshape(len(a) // chunk, chunk, *a.shape[1:]) for a in (x, g))
+        dtype = np.promote_types(x.dtype, np.float32)
+        zero = jnp.zeros((math.prod(kernel.shape[:-1]), kernel.shape[-1]), dtype)
+        of_kernel, _ = lax.scan(add, zero, parts)
+        return of_x, of_kernel.reshape(kernel.shape).astype(kernel.dtype)
 
     whole.defvjp(lambda x, kernel: (conv(x, kernel), (x, kernel)), backward)
     return whole(x, kernel)
 
 
-def _chunks(x: Array, kernel: Array, y: jax.ShapeDtypeStruct) -> int:
-    """Into how many parts of equal size to split the batch."""
-    patches = y.size // y.shape[-1] * kernel.size // kernel.shape[-1] * x.dtype.itemsize
-    possible = [n for n in range(1, MOST + 1) if x.shape[0] and x.shape[0] % n == 0]
-    enough = [n for n in possible if patches <= n * PATCHES]
-    return enough[0] if enough else max(possible, default=1)
+def _chunk(x: Array, kernel: Array, y: jax.ShapeDtypeStruct, options: dict) -> int:
+    """How many images to take at a time; 0 to leave the gradient to XLA."""
+    if options.get("dimension_numbers") != features_last(x.ndim - 2):
+        return 0
+    if options.get("feature_group_count", 1) * options.get("batch_group_count", 1) > 1:
+        return 0
+    if set(options.get("lhs_dilation") or ()) - {1} or options.get("preferred_element_type"):
+        return 0
+    positions = math.prod(y.shape[1:-1])
+    image = positions * math.prod(kernel.shape[:-1]) * x.dtype.itemsize
+    if positions < POSITIONS or len(x) * image <= PATCHES:
+        return 0
+    divisors = [n for n in range(1, len(x) + 1) if len(x) % n == 0]
+    return min(divisors, key=lambda n: abs(math.log(n * image / PATCHES)))
+
+
+def _patches(
+    places: Sequence[int],
+    strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    size: Sequence[int],
+    x: Array,
+) -> Array:
+    """What a window of ``size`` sees at each place: ``[N, *places, prod(size) * C]``."""
+    if isinstance(padding, str):
+        reach = [(n - 1) * d + 1 for n, d in zip(size, dilation, strict=True)]
+        padding = lax.padtype_to_pads(x.shape[1:-1], reach, strides, padding)
+    pads = [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)]
+    x = lax.pad(x, jnp.zeros((), x.dtype), pads)
+    seen = []
+    for offset in itertools.product(*map(range, size)):
+        start = [i * d for i, d in zip(offset, dilation, strict=True)]
+        stop = [i + s * (n - 1) + 1 for i, s, n in zip(start, strides, places, strict=True)]
+        ends = (len(x), *stop, x.shape[-1])
+        seen.append(lax.slice(x, (0, *start, 0), ends, (1, *strides, 1)))
+    return jnp.concatenate(seen, -1)

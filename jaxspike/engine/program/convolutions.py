@@ -84,14 +84,14 @@ def _convolved(x: Array, kernel: Array, *, dimension_numbers, **params) -> Array
     y = lax.conv_general_dilated_p.bind(
         lax.transpose(x, (n, *of_x, c)),
         lax.transpose(kernel, (*of_kernel, c_of_kernel, d)),
-        dimension_numbers=_last(len(of_x)),
+        dimension_numbers=features_last(len(of_x)),
         **params,
     )
     places = (n_out, *of_out, d_out)  # of the axes of y in the result
     return lax.transpose(y, [places.index(i) for i in range(y.ndim)])
 
 
-def _last(n: int) -> lax.ConvDimensionNumbers:
+def features_last(n: int) -> lax.ConvDimensionNumbers:
     """The places of batch, features and ``n`` other axes, and of those of the kernel."""
     return lax.ConvDimensionNumbers(
         (0, n + 1, *range(1, n + 1)), (n + 1, n, *range(n)), (0, n + 1, *range(1, n + 1))
