@@ -129,8 +129,14 @@ def blocks(
     """Three times a convolution, a batch normalization and an activation."""
     found: list[list[nnx.Module]] = []
     for outputs in (width, 2 * width, 2 * width):
-        options = {"use_bias": False, "conv_general_dilated": conv_in_chunks, "rngs": rngs}
-        layer = nnx.Conv(inputs, outputs, (3, 3), **options)
+        layer = nnx.Conv(
+            inputs,
+            outputs,
+            (3, 3),
+            use_bias=False,
+            conv_general_dilated=conv_in_chunks,
+            rngs=rngs,
+        )
         found.append([layer, nnx.BatchNorm(outputs, momentum=0.9, rngs=rngs), activation()])
         inputs = outputs
     return found

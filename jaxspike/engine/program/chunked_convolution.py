@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +51,7 @@ def conv_in_chunks(x: Array, kernel: Array, strides, padding, **options) -> Arra
         x, kernel = saved
         (of_x,) = jax.linear_transpose(lambda x: conv(x, kernel), x)(g)
 
-        def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+        def add(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
             patches = patches_of(kernel.shape[:-2], part[0])
             product = lax.dot_general(
                 patches.reshape(-1, patches.shape[-1]),
@@ -71,7 +72,7 @@ def conv_in_chunks(x: Array, kernel: Array, strides, padding, **options) -> Arra
     return whole(x, kernel)
 
 
-def _chunk(x: Array, kernel: Array, y: jax.ShapeDtypeStruct, options: dict) -> int:
+def _chunk(x: Array, kernel: Array, y: jax.ShapeDtypeStruct, options: dict[str, Any]) -> int:
     """How many images to take at a time; 0 to leave the gradient to XLA."""
     if options.get("dimension_numbers") != features_last(x.ndim - 2):
         return 0
