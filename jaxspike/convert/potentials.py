@@ -66,7 +66,6 @@ def calibrate_potentials(
         )
     steps = _check.integer(f"`{call}(steps=...)`", steps, low=1)
     snn = nnx.clone(snn)
-    batches = batches if isinstance(batches, list | tuple) else list(batches)
     found = list(checked(call, batches, snn.features, False))
     for v, (site, _) in zip(snn.v_init, populations(snn.program(found[0])), strict=True):
         v.set_value(jnp.broadcast_to(v[...], type_of(site.out).shape[1:]))

@@ -101,7 +101,7 @@ class Finder:
         data = set(jaxpr.invars[len(jaxpr.invars) - n_data :])
         self.sites: dict[Var, Site] = {}
         for e in jaxpr.eqns:
-            if any(v in data for v in unique(e.invars)):
+            if e.outvars and any(v in data for v in unique(e.invars)):
                 data.update(e.outvars)
                 self._add(e, data)
 
@@ -113,7 +113,8 @@ class Finder:
             self._add_quantized(e, data)
             return
         found = self.rectifiers.find(e)
-        if found is not None and found.x in data and found.is_fixed(data):
+        is_real = found is not None and jnp.issubdtype(type_of(found.x).dtype, jnp.floating)
+        if found is not None and is_real and found.is_fixed(data) and found.x in data:
             x, pools = self._pooled(found.x, found.limit)
             line = line_of(e) or e.primitive.name
             channel = self._channel(x, pools)

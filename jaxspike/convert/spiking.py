@@ -1,12 +1,15 @@
 """`spiking`: any ANN as a spiking network, by its equations."""
 
 import copy
+import functools
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from .. import _check
@@ -133,7 +136,7 @@ def spiking(
     snn.v_init = nnx.List([nnx.Variable(jnp.asarray(v_init)) for _ in thresholds])
     snn.neurons = nnx.List([Spiking(copy.copy(prototype)) for _ in thresholds])
     pairs = zip(thresholds, sites, strict=True)
-    silent = [site.line for theta, site in pairs if bool((theta <= EPS).all())]
+    silent = [a.line for theta, a in pairs if not _check.all_known(theta.max(), lambda t: t > EPS)]
     if silent:
         warnings.warn(
             f"`spiking`: the activations at {', '.join(silent)} are zero on all data.", stacklevel=2
@@ -148,6 +151,8 @@ def traced(
     _check.one_of(f"`{call}(strict=...)`", strict, (True, False))
     snn = SpikingANN(ann, x, code)
     program = snn.program(x)
+    if snn.ann is not None:
+        _refuse_training(call, snn.ann, x)
     if not program.sites:
         kept = program.preprocessing
         got = f"none but {', '.join(kept)}" if kept else "none"
@@ -186,6 +191,40 @@ def refuse_ann(call: str, ann: Any) -> None:
         )
 
 
+def _refuse_training(call: str, ann: nnx.Module, x: Array) -> None:
+    """Refuse layers that gather statistics or draw numbers although they are to evaluate."""
+    graph, *parts = nnx.split(ann, nnx.Param, ...)
+    before = _by_path(parts[1])
+
+    @jax.jit
+    def after(parts: Any, x: Array) -> dict[str, Array]:
+        net: Any = nnx.merge(graph, *parts)
+        net(x)
+        found = _by_path(nnx.state(net))
+        return {path: found[path] for path in before}
+
+    now, changed = after(parts, x), []
+    for path, a in before.items():
+        if not _check.all_known(now[path], functools.partial(np.array_equal, a, equal_nan=True)):
+            changed.append(path)
+    if changed:
+        raise ValueError(
+            f"`{call}(ann)` must be in evaluation mode, got a call that changes "
+            f"{', '.join(changed)}. Leave out `deterministic=False` and "
+            "`use_running_average=False`."
+        )
+
+
+def _by_path(variables: Any) -> dict[str, Array]:
+    """The arrays of the variables of a module, except for keys."""
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value"): a
+        for path, a in leaves
+        if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key)
+    }
+
+
 def _prototype(neuron: Neuron | None) -> Neuron:
     if neuron is None:
         return IF(v_reset=None)
@@ -209,7 +248,7 @@ def _leaks(neuron: Neuron, v_threshold: Array | float) -> bool:
 
 def _refuse_negative(sites: Sequence[Site], limits: Sequence[Array | None]) -> None:
     for site, limit in zip(sites, limits, strict=True):
-        if limit is not None and bool((limit < 0).any()):
+        if limit is not None and not _check.all_known(limit, lambda a: a >= 0):
             raise ValueError(
                 "`spiking(ann)` must clip to a largest value of at least 0, got "
                 f"{float(limit.min()):.3g} at {site.line}."

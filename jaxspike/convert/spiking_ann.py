@@ -23,6 +23,7 @@ from .sites import Site
 _TO_EVALUATION = "Call `net.eval()`: statistics and random numbers of training cannot be converted."
 _TINY = 1e-12
 _NO_BRANCHES = "`spiking(ann)` must not choose a Python branch by the values of x. Use `jnp.where`."
+_NO_NUMPY = "`spiking(ann)` must be made of functions of JAX, which can be traced. Use `jnp`."
 
 
 class SiteState(NamedTuple):
@@ -101,6 +102,12 @@ class SpikingANN(SpikingModule):
         return SiteState(state._replace(v=v), total)
 
     def __call__(self, state: Any, x: Array) -> tuple[Any, Array]:
+        entries = state if isinstance(state, list | tuple) else ()
+        if [isinstance(s, SiteState) for s in entries] != [True] * len(self.neurons):
+            raise TypeError(
+                f"`SpikingANN(state=...)` must be its own state, a list of {len(self.neurons)} "
+                f"SiteState, got {_check.kind(state)}. Build it with `net.init_state(shape)`."
+            )
         new, y = self.evaluate(x, functools.partial(self._fire, state))
         return new, y
 
@@ -266,6 +273,12 @@ class SpikingANN(SpikingModule):
         Returns:
             What was kept of every population, and the output.
         """
+        if x.shape[1:] != self.features:
+            want = ", ".join(["N", *map(str, self.features)])
+            raise ValueError(
+                f"`SpikingANN(x=...)` must be [{want}], one step of the inputs that it was "
+                f"calibrated on, got the shape {x.shape}."
+            )
         program, args = self._program(x)
         kept: list[Any] = []
 
@@ -304,6 +317,9 @@ class SpikingANN(SpikingModule):
             ) from e
         except jax.errors.ConcretizationTypeError as e:
             e.add_note(_NO_BRANCHES)
+            raise
+        except jax.errors.TracerArrayConversionError as e:
+            e.add_note(_NO_NUMPY)
             raise
         if not isinstance(out, jax.ShapeDtypeStruct):
             raise TypeError("`spiking(ann)` must return one array. Take one output of it.")

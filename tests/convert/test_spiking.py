@@ -409,6 +409,22 @@ def test_what_is_not_affine_is_refused_by_name_and_line(f, name):
     assert any(name in island for island in snn.islands)
 
 
+class Forced(nnx.Module):
+    """A layer that is told to train, and one inside of a transformation of Flax, which is not."""
+
+    def __init__(self, layer, mode):
+        self.layer, self.options = layer, {mode: False}
+        self.norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+
+    def __call__(self, x):
+        x = nnx.remat(lambda norm, x: nnx.relu(norm(x)))(self.norm, x)
+        return self.layer(x, **self.options) if self.layer else x
+
+
+def test_layers_inside_of_transformations_of_flax():
+    assert len(js.convert.spiking(Forced(None, "deterministic"), [ONES]).neurons) == 1
+
+
 def test_training_mode_other_shapes_and_dead_activations(mixed):
     snn = mixed[2]
     with pytest.raises(ValueError) as e:
@@ -416,6 +432,18 @@ def test_training_mode_other_shapes_and_dead_activations(mixed):
     assert str(e.value) == (
         "`SpikingANN.init_state(shape)` must be (N, 4, 4, 2), the shape of one step of the inputs "
         "that it was calibrated on, got (3, 5, 5, 2)."
+    )
+    with pytest.raises(ValueError) as e:
+        snn.rate_limit(jnp.ones((3, 5, 5, 2)))
+    assert str(e.value) == (
+        "`SpikingANN(x=...)` must be [N, 4, 4, 2], one step of the inputs that it was calibrated "
+        "on, got the shape (3, 5, 5, 2)."
+    )
+    with pytest.raises(TypeError) as e:
+        snn(js.LIF().init_state((3, 4, 4, 2)), jnp.ones((3, 4, 4, 2)))
+    assert str(e.value) == (
+        "`SpikingANN(state=...)` must be its own state, a list of 6 SiteState, got a LIFState. "
+        "Build it with `net.init_state(shape)`."
     )
     with pytest.raises(ValueError) as e:
         snn(snn.init_state((3, 4, 4, 2)), jnp.ones((3, 4, 4, 1)))
@@ -430,6 +458,16 @@ def test_training_mode_other_shapes_and_dead_activations(mixed):
         "and 2 before. Use `jax.vmap` instead of a loop over samples; to export a converted "
         "network, trace it first with `jax.make_jaxpr`."
     )
+    for layer, mode, changed in (
+        (nnx.BatchNorm(3, rngs=nnx.Rngs(0)), "use_running_average", "layer.mean, layer.var"),
+        (nnx.Dropout(0.5, rngs=nnx.Rngs(0)), "deterministic", "layer.rngs.count"),
+    ):
+        with pytest.raises(ValueError) as e:
+            js.convert.spiking(Forced(layer, mode), [ONES])
+        assert str(e.value) == (
+            f"`spiking(ann)` must be in evaluation mode, got a call that changes {changed}. Leave "
+            "out `deterministic=False` and `use_running_average=False`."
+        )
     norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"^`spiking\(ann\)` must be in evaluation mode, got one "):
         js.convert.spiking(lambda x: jax.nn.relu(norm(x)), [ONES])
@@ -449,6 +487,10 @@ def test_values_of_x_cannot_choose_a_python_branch():
     with pytest.raises(jax.errors.TracerBoolConversionError) as e:
         js.convert.spiking(lambda x: jax.nn.relu(x) if x.sum() > 0 else x, [ONES])
     note = "`spiking(ann)` must not choose a Python branch by the values of x. Use `jnp.where`."
+    assert note in e.value.__notes__
+    with pytest.raises(jax.errors.TracerArrayConversionError) as e:
+        js.convert.spiking(lambda x: jnp.asarray(np.maximum(x, 0)), [ONES])
+    note = "`spiking(ann)` must be made of functions of JAX, which can be traced. Use `jnp`."
     assert note in e.value.__notes__
 
 
@@ -653,6 +695,29 @@ def test_potentials_make_up_for_what_neurons_lack_on_average():
         "`calibrate_potentials(snn)` must be a SpikingANN, got a function. Convert an ANN with "
         "`spiking` first."
     )
+    with pytest.raises(TypeError, match=r"must be batches, got an array of shape \(40, 5\)\. Giv"):
+        js.convert.calibrate_potentials(snn, x, steps=4)
+
+
+def test_complex_numbers_prints_and_jit():
+    """The absolute value of a complex number is no activation."""
+    with pytest.raises(ValueError, match="must have an activation, got none but `abs` of 2x3"):
+        js.convert.spiking(lambda x: jnp.abs(jnp.fft.fft(x)), [ONES])
+
+    def net(x):
+        h = nnx.relu(x)
+        jax.debug.print("{}", h.sum())
+        return 2 * h
+
+    @jax.jit
+    def calibrate(x):
+        snn = js.convert.spiking(net, [x], threshold="max")
+        return snn.thresholds[0][...], snn(snn.init_state(x.shape), x)[1]
+
+    x = 3 * ONES * jnp.arange(3.0)
+    theta, y = calibrate(x)
+    np.testing.assert_allclose(theta, [1e-6, 3, 6], rtol=1e-6)
+    np.testing.assert_array_equal(y, 2 * x)
 
 
 def test_a_bar_over_the_batches(capsys):
