@@ -24,7 +24,18 @@ def arguments(doc, *, epochs, batch, lr, weight_decay=0.0):
     return parser
 
 
-def run(options, make, train, test, encode, *, readout=js.readout.rate, learning=None, done=None):
+def run(
+    options,
+    make,
+    train,
+    test,
+    encode,
+    *,
+    readout=js.readout.rate,
+    learning=None,
+    clip=None,
+    done=None,
+):
     """Train ``make(rngs)`` once per seed; print each result, and their mean and spread.
 
     Args:
@@ -35,6 +46,7 @@ def run(options, make, train, test, encode, *, readout=js.readout.rate, learning
         encode: ``encode(key, x, train)`` turns a batch into a sequence ``[T, N, *]``.
         readout: The readout of the output, for the loss and the accuracy.
         learning: How to learn online; None for backpropagation through time.
+        clip: The largest norm of a gradient; None for any.
         done: Called with the seed, the trained network, its score and the number of epochs.
     """
 
@@ -50,6 +62,8 @@ def run(options, make, train, test, encode, *, readout=js.readout.rate, learning
         steps = options.epochs * (len(train[1]) // options.batch)
         schedule = optax.warmup_cosine_decay_schedule(0.0, options.lr, steps // 20, steps)
         adam = optax.adamw(schedule, weight_decay=options.weight_decay)
+        if clip:
+            adam = optax.chain(optax.clip_by_global_norm(clip), adam)
         optimizer = nnx.Optimizer(net, adam, wrt=nnx.Param)
 
         def batches(epoch, seed=seed):

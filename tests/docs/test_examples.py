@@ -68,13 +68,16 @@ def spoken_words(folder):
         ("images", images, ["--net", "cnn", "--width", "2", "--shift", "1", "--flip"]),
         ("images", images, ["--net", "online-cnn", "--width", "2", "--credit", "local"]),
         ("nmnist", nmnist, []),
+        ("sequential_images", images, ["--features", "8"]),
+        ("sequential_images", images, ["--net", "s4d", "--features", "4", "--permuted"]),
         ("spoken_digits", spoken_digits, []),
         ("spoken_digits", spoken_digits, ["--credit", "local"]),
         ("spoken_words", spoken_words, ["--delays", "--hidden", "8"]),
         ("spoken_words", spoken_words, ["--neuron", "AdLIF", "--hidden", "8"]),
     ],
     ids=[
-        *("images-mlp", "images-cnn", "images-online", "nmnist", "digits", "digits-online"),
+        *("images-mlp", "images-cnn", "images-online", "nmnist", "pixels-brf", "pixels-s4d"),
+        *("digits", "digits-online"),
         *("spoken_words-delays", "spoken_words"),
     ],
 )
