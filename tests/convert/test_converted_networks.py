@@ -144,6 +144,41 @@ def by_hand(snn, net, x, steps):
         yield net(x, act, pool)
 
 
+def test_saved_exported_and_fine_tuned(tmp_path):
+    snn = js.convert.spiking(Convolutional(nnx.Rngs(0)), [X], threshold="max")
+    other = js.convert.spiking(Convolutional(nnx.Rngs(1)), [2 * X])
+    arrays = nnx.state(snn, nnx.Not(nnx.RngState))
+    np.savez(tmp_path / "snn.npz", *map(np.asarray, jax.tree.leaves(arrays)))
+    with np.load(tmp_path / "snn.npz") as file:
+        saved = jax.tree.unflatten(jax.tree.structure(arrays), [file[name] for name in file])
+    graph, params, rest = nnx.split(snn, nnx.Param, ...)
+
+    def run(params, x_seq):
+        net = nnx.merge(graph, params, rest)
+        return net(net.init_state(X.shape), x_seq)[1]
+
+    want = run(params, repeated(X))
+    before = other(other.init_state(X.shape), repeated(X))[1]
+    nnx.update(other, saved)
+    np.testing.assert_array_equal(other(other.init_state(X.shape), repeated(X))[1], want)
+    assert np.any(before != want)
+
+    exported = jax.export.export(jax.jit(lambda x_seq: run(params, x_seq)))(repeated(X))
+    again = jax.export.deserialize(exported.serialize())
+    np.testing.assert_allclose(again.call(repeated(X)), want, rtol=1e-5, atol=1e-6)
+
+    @jax.jit
+    def step(params):
+        value, grads = jax.value_and_grad(lambda p: (run(p, repeated(X)) ** 2).mean())(params)
+        return value, jax.tree.map(lambda p, g: p - 0.05 * g, params, grads)
+
+    losses = []
+    for _ in range(12):
+        value, params = step(params)
+        losses.append(float(value))
+    assert losses[-1] < 0.7 * losses[0]
+
+
 def test_a_batch_over_devices():
     """Four simulated devices need a process of their own."""
     env = {
