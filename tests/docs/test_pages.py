@@ -27,7 +27,7 @@ SLOW = {
     "from_snntorch.md": 2,
     "from_spyx.md": 2,
     "getting_started.md": 2,
-    "models.md": 20,
+    "models.md": 23,
     "neuroscience.md": 0,
     "own_layer.md": 3,
     "problems.md": 2,

@@ -257,6 +257,21 @@ def test_nir_gives_the_same_spikes(name):
     output_of(name, y)
 
 
+def test_nir_of_a_recurrent_network():
+    net = M.recurrent_net(3, 5, width=8, neuron=js.LIF(v_threshold=0.2), rngs=nnx.Rngs(0))
+    x_seq = jax.random.uniform(jax.random.key(0), (10, 4, 5))
+    run = nnx.jit(lambda net, xs: js.debug.record(net, net.init_state((4, 5)), xs)[1:])
+    for _ in range(30):  # statistics
+        run(net, x_seq)
+    net.eval()
+    again = js.nir.from_nir(js.nir.to_nir(js.nn.fuse_conv_bn(net), (5,)))
+    (y, records), (want, wanted) = run(again, x_seq), run(net, x_seq)
+    np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-6)
+    for path, record in wanted.items():
+        assert record["output"].any()
+        np.testing.assert_array_equal(records[path]["output"], record["output"])
+
+
 PLIF = functools.partial(M.plif_net, 3, 1, width=2, hidden=4, size=(8, 8))
 VGG = functools.partial(M.spiking_vgg11, 3, 3, width=1, hidden=2)
 AXES = "Channels come last, and time, if any, first."
