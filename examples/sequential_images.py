@@ -4,7 +4,7 @@
     python examples/sequential_images.py --data FOLDER --net s4d --features 64 --lr 1e-2 --permuted
 
 FOLDER holds the data as for images.py. ``brf`` is 256 balanced resonators, recurrent, and ten leaky
-readouts, with a loss at every step, after Higuchi et al., 2024, who also learn the frequencies.
+readouts, with a loss at every step, after Higuchi et al., 2024.
 ``s4d`` has layers of diagonal state-space models with spikes, mixed by linear layers, and reads the
 mean of its output. A run that is stopped goes on where it was with ``--checkpoints``. The accuracy
 is that of the last epoch on the whole test set.
@@ -40,7 +40,7 @@ def brf(rngs, options):
 
     return js.nn.Sequential(
         linear(1, n, strong),
-        js.nn.Recurrent(js.nn.Spiking(cell, learn=("b_offset",)), linear(n, n)),
+        js.nn.Recurrent(js.nn.Spiking(cell, learn=("omega", "b_offset")), linear(n, n)),
         linear(n, 10),
         js.LI(tau=20.0),
     )

@@ -7,7 +7,8 @@
 English and German with voices of a speech synthesizer, filters them by an artificial cochlea, and
 writes the files of the Spiking Heidelberg Digits, shd_train.h5 and shd_test.h5, in a folder that
 should not be mistaken for them: the data are SYNTHETIC. The voices of the test set are not in the
-training set. SHD itself runs in the same way: put its two files into FOLDER.
+training set. SHD itself runs in the same way, and so do the Spiking Speech Commands: put the files
+of the training and the test set, as they are named, into FOLDER.
 """
 
 import argparse
@@ -86,14 +87,14 @@ def make(folder, voices=VOICES):
 def read(path):
     """Events per 10 ms ``[N, T, bins]`` and words."""
     recordings, labels = js.data.read_shd(path)
-    x = np.zeros((len(labels), STEPS, BINS), np.float32)
+    x = np.zeros((len(labels), STEPS, BINS), np.uint8)
     for n, events in enumerate(recordings):
         now = events.t < STEPS * STEP
         np.add.at(x[n], (events.t[now] // STEP, events.x[now] // (CHANNELS // BINS)), 1)
     return x, labels
 
 
-def network(rngs, neuron, delays, hidden):
+def network(rngs, neuron, delays, hidden, words):
     """Two layers of one kind of neuron, with or without delays of their inputs, and a readout."""
 
     def linear(n_in, n_out):
@@ -128,14 +129,14 @@ def network(rngs, neuron, delays, hidden):
         norm(),
         neurons(),
         js.nn.Dropout(0.2, rngs=rngs),
-        nnx.Linear(hidden, 20, rngs=rngs),
+        nnx.Linear(hidden, words, rngs=rngs),
         js.LI(tau=15.0),
     )
 
 
 def encode(key, x, train):
     """``[T, N, bins]``; in training voices are shifted up or down by up to five bins."""
-    x = x.swapaxes(0, 1)
+    x = x.swapaxes(0, 1).astype(jnp.float32)
     if train:
         shifts = jax.random.randint(key, (x.shape[1],), -5, 6)
         x = jax.vmap(lambda a, n: jnp.roll(a, n, -1), (1, 0), 1)(x, shifts)
@@ -153,10 +154,12 @@ def main():
     parser.add_argument("--delays", action="store_true", help="learn delays of all inputs")
     parser.add_argument("--hidden", type=int, default=128)
     options = parser.parse_args()
-    train, test = (read(options.data / f"shd_{part}.h5") for part in ("train", "test"))
+    name = "ssc" if (options.data / "ssc_train.h5").exists() else "shd"
+    train, test = (read(options.data / f"{name}_{part}.h5") for part in ("train", "test"))
+    words = int(train[1].max()) + 1
 
     def build(rngs):
-        return network(rngs, options.neuron, options.delays, options.hidden)
+        return network(rngs, options.neuron, options.delays, options.hidden, words)
 
     return run(options, build, train, test, encode)
 

@@ -164,6 +164,11 @@ def between(low: float, high: float, *, default: Value = dataclasses.MISSING) ->
     return _parameter(default, inside)
 
 
+def depending(on: Callable[[Others], Range], *, default: Value = dataclasses.MISSING) -> Value:
+    """A parameter whose range is a function of the other fields."""
+    return _parameter(default, on)
+
+
 def number(*, default: Value = dataclasses.MISSING) -> Value:
     """A parameter that may be any number: in a subclass, it lifts the limits of a field.
 

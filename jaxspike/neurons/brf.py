@@ -3,15 +3,27 @@
 from dataclasses import KW_ONLY
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .. import _check
 from .._types import Array, DType, Param, Shape
-from ..field import between, positive
+from ..field import Others, Range, between, depending, positive
 from ..surrogate import Sigmoid, Surrogate, spike
 from .base import Neuron
 from .equations import at_rest
+
+
+def _up_to_one_over_dt(others: Others) -> Range:
+    """Learned as a logit; at ``1 / dt`` itself the damping would have no derivative."""
+    limit = (1 - 1e-6) / others("dt")  # type: ignore[operator]  # dt is never None
+
+    def to_raw(omega):
+        share = jnp.minimum(omega / limit, 1)
+        return jnp.log(share) - jnp.log1p(-share)
+
+    return Range("greater than 0", lambda v: v > 0, to_raw, lambda raw: limit * jax.nn.sigmoid(raw))
 
 
 class BRFState(NamedTuple):
@@ -38,7 +50,8 @@ class BRF(Neuron):
     to 3.
 
     Args:
-        omega: Angular frequency in radians per unit of time, above zero and at most ``1 / dt``.
+        omega: Angular frequency in radians per unit of time, above zero and at most ``1 / dt``;
+            learned as the logit of ``dt * omega``, so it stays there.
         b_offset: Damping beyond the least, above zero, per unit of time.
         dt: Length of a step in units of time, above zero.
         q_decay: Fraction of the refractory variable kept after a step, from 0 to 1.
@@ -59,7 +72,7 @@ class BRF(Neuron):
     ``BRFCell`` of its code.
     """
 
-    omega: Param = positive(default=10.0)
+    omega: Param = depending(_up_to_one_over_dt, default=10.0)
     _: KW_ONLY
     b_offset: Param = positive(default=1.0)
     dt: Param = positive(default=0.01)

@@ -48,16 +48,20 @@ def spoken_digits(folder):
                 file.writeframes(RNG.integers(-9999, 9999, 1000).astype("<i2").tobytes())
 
 
-def spoken_words(folder):
+def spoken_words(folder, data="shd", words=20):
     h5py = pytest.importorskip("h5py")
     for part, n in (("train", 40), ("test", 20)):
-        with h5py.File(folder / f"shd_{part}.h5", "w") as file:
+        with h5py.File(folder / f"{data}_{part}.h5", "w") as file:
             for name, kind in (("times", "f8"), ("units", "u2")):
                 rows = file.create_dataset(f"spikes/{name}", n, h5py.vlen_dtype(kind))
                 for i in range(n):
                     values = RNG.uniform(0, 1, 300) if kind == "f8" else RNG.integers(0, 700, 300)
                     rows[i] = values.astype(kind)
-            file["labels"] = np.arange(n) % 20
+            file["labels"] = np.arange(n) % words
+
+
+def speech_commands(folder):
+    spoken_words(folder, "ssc", 35)
 
 
 @pytest.mark.slow
@@ -73,12 +77,12 @@ def spoken_words(folder):
         ("spoken_digits", spoken_digits, []),
         ("spoken_digits", spoken_digits, ["--credit", "local"]),
         ("spoken_words", spoken_words, ["--delays", "--hidden", "8"]),
-        ("spoken_words", spoken_words, ["--neuron", "AdLIF", "--hidden", "8"]),
+        ("spoken_words", speech_commands, ["--neuron", "AdLIF", "--hidden", "8"]),
     ],
     ids=[
         *("images-mlp", "images-cnn", "images-online", "nmnist", "pixels-brf", "pixels-s4d"),
         *("digits", "digits-online"),
-        *("spoken_words-delays", "spoken_words"),
+        *("spoken_words-delays", "speech_commands"),
     ],
 )
 def test_it_trains_and_reports(tmp_path, script, make, options):

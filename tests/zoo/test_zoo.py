@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from golden_files import assert_close, load
 from xla import AS_USERS
 
@@ -326,3 +327,14 @@ def test_file_is_what_the_script_describes():
         if case["model"] not in ("LIAF", "SynapseFilter"):
             assert 0.1 <= (GOLDEN[f"{i}_y"] != 0).mean() <= 0.6
         assert dataclasses.is_dataclass(getattr(js, case["model"]))
+
+
+def test_a_learned_frequency_stays_where_steps_are_stable():
+    layer = js.nn.Spiking(js.BRF(jnp.array([40.0, 99.0]), dt=0.01), learn=("omega",))
+    np.testing.assert_allclose(layer.neuron.omega, [40.0, 99.0], rtol=1e-6)
+    xs, state = 60 * jnp.ones((9, 1, 2)), layer.init_state((1, 2))
+    for raw in (-30.0, 0.0, 30.0):
+        layer.omega_raw[...] = jnp.full(2, raw)
+        assert np.all((layer.neuron.omega > 0) & (layer.neuron.omega <= 100))
+        grads = nnx.grad(lambda layer: layer(state, xs)[1].sum())(layer)["omega_raw"][...]
+        assert np.all(np.isfinite(grads))
