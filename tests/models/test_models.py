@@ -62,7 +62,7 @@ NETS = {
     "conv_net": (M.conv_net, {"width": 4, "size": (8, 8)}),
     "spiking_mlp": (M.spiking_mlp, {"in_features": 12, "hidden": (16,)}),
 }
-GRADIENTS = [n for n in NETS if n not in ("sew_resnet34_iand", "spiking_resnet50")]
+TRAINED = [n for n in NETS if n != "spiking_resnet50"]  # whose gradients round to 1.7e-5
 STEPS = "sew_resnet18", "sew_resnet50_iand", "spiking_resnet18", "max_resnet18", "cifar10_net"
 FUSED = "sew_resnet18", "spiking_resnet18", "ms_resnet18", "max_resnet18", "spiking_vgg16_bn"
 FUSED = *FUSED, "sew_resnet50_iand", "mnist_net", "conv_net"
@@ -190,7 +190,7 @@ def loss_of(name, y):
     return (y * uniform(shape, INFO[name]["seed"] + 1)).sum()
 
 
-@pytest.mark.parametrize("name", slow_but({"mnist_net"}, GRADIENTS))
+@pytest.mark.parametrize("name", slow_but({"mnist_net"}, TRAINED))
 def test_gradients_of_training(name):
     net, x_seq = loaded(name)
     net = nnx.clone(net)
@@ -210,7 +210,7 @@ def test_gradients_of_training(name):
 
 
 @pytest.mark.parametrize("order", ["layer", "step"])
-@pytest.mark.parametrize("name", slow_but({"spiking_mlp"}, GRADIENTS))
+@pytest.mark.parametrize("name", slow_but({"spiking_mlp"}, NETS))
 def test_gradients_with_frozen_normalizations(name, order):
     """In evaluation mode a sequence and its steps have the same gradients."""
     net, x_seq = loaded(name)
