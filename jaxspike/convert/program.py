@@ -196,7 +196,7 @@ def _classify(
                 analog.append(_described(part))
             if not any(v in weighted for site in before for v in unique(site.invars)):
                 unweighted |= before
-    return list(dict.fromkeys(analog)), islands, unweighted
+    return list(dict.fromkeys(analog)), list(dict.fromkeys(islands)), unweighted
 
 
 def _is_affine(eqn: JaxprEqn, positions: Collection[int]) -> bool:

@@ -10,10 +10,10 @@ from jax.extend.core import Jaxpr, JaxprEqn, Var
 from .._types import Array
 from ..engine.program import Atom, evaluate, is_elementwise, is_var, line_of, type_of, unique
 from ..nn import QCFS
+from .maxima import Maximum, continues, maximum
 from .rectifiers import Rectifiers
 
 QCFS_FUNCTION = QCFS.function.__name__
-_POOLS = ("reduce_window_max", "reduce_max")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,8 +28,8 @@ class Site:
         low: The largest value of ``relu(-x)``; None if there is none.
         threshold: The largest value, if it is an array of the network, as that of `QCFS` is.
         levels: Of `QCFS`: the number of levels above zero; else None.
-        pools: Equations of max pooling between ``x`` and the activation: pooling its output is the
-            same as pooling its input.
+        pools: The max pooling between ``x`` and the activation: pooling its output is the same as
+            pooling its input.
         line: The line of the user's code.
         channel: The axis of channels: the features of the convolution before it, else the last.
     """
@@ -41,7 +41,7 @@ class Site:
     low: float | None
     threshold: Atom | None
     levels: int | None
-    pools: tuple[JaxprEqn, ...]
+    pools: tuple[Maximum, ...]
     line: str
     channel: int
 
@@ -57,8 +57,8 @@ class Site:
 
     def pool(self, x: Array) -> Array:
         """``x`` after max pooling."""
-        for eqn in self.pools:
-            (x,) = outputs(eqn, [x])
+        for pool in self.pools:
+            x = pool(x)
         return x
 
 
@@ -117,13 +117,15 @@ class Finder:
         if found is not None and is_real and found.is_fixed(data) and found.x in data:
             x, pools = self._pooled(found.x, found.limit)
             line = line_of(e) or e.primitive.name
-            channel = self._channel(x, pools)
+            channel = self._channel(x)
             self.sites[out] = Site(out, x, *found[1:], None, pools, line, channel)
             return
-        operand = e.invars[0]
-        before = self.sites.get(operand) if is_var(operand) else None
-        if before and e.primitive.name in _POOLS and self._is_monotone(before):
-            self._replace(before, out, pools=(*before.pools, e))
+        producers = self.rectifiers.producer
+        pool = maximum(e, producers)
+        before = self.sites.get(pool.x) if pool else None
+        more = any(continues(user, out, producers) for user in self.users.get(out, ()))
+        if pool and before and not more and self._is_monotone(before):
+            self._replace(before, out, pools=(*before.pools, pool))
 
     def _add_quantized(self, e: JaxprEqn, data: set[Var]) -> None:
         operand, threshold, levels = e.invars
@@ -135,19 +137,19 @@ class Finder:
             e.outvars[0], x, None, None, None, threshold, int(n), pools, line_of(e), -1
         )
 
-    def _pooled(self, x: Var, threshold: Atom | None) -> tuple[Var, tuple[JaxprEqn, ...]]:
-        """The variable of which ``x`` is the maximum, and the equations of that."""
-        pools: tuple[JaxprEqn, ...] = ()
+    def _pooled(self, x: Var, threshold: Atom | None) -> tuple[Var, tuple[Maximum, ...]]:
+        """The variable of which ``x`` is the maximum, and the max pooling between them."""
+        pools: tuple[Maximum, ...] = ()
         if threshold is not None and type_of(threshold).shape:
             return x, pools  # a number per channel, which the maximum may mix
-        while (e := self.rectifiers.producer.get(x)) is not None and e.primitive.name in _POOLS:
-            before = e.invars[0]
-            if not is_var(before) or before in self.sites:
+        producers = self.rectifiers.producer
+        while (pool := maximum(producers.get(x), producers)) is not None:
+            if pool.x in self.sites:
                 break
-            x, pools = before, (e, *pools)
+            x, pools = pool.x, (pool, *pools)
         return x, pools
 
-    def _channel(self, x: Var, pools: Sequence[JaxprEqn]) -> int:
+    def _channel(self, x: Var) -> int:
         """The axis of channels, looked for in what has the same axes as ``x``."""
         todo, seen, ndim = [x], {x}, type_of(x).ndim
         while todo:

@@ -152,6 +152,29 @@ def test_max_pooling_before_an_activation(dtype, mixed_dtypes):
     np.testing.assert_allclose(y.astype(jnp.float32).mean(0), net(x), rtol=0.02, atol=0.2)
 
 
+@pytest.mark.parametrize("after", [True, False])
+def test_max_pooling_of_jaxspike_nn(after):
+    """It compares slices with each other, and fires as that of Flax does, at every step."""
+    window, strides, padding = (3, 2), (2, 2), ((1, 1), (0, 0))
+    kernel = jax.random.normal(KEY, (3, 3, 2, 3))
+    x = jax.random.uniform(KEY, (2, 5, 6, 2))
+
+    def net(pool, x):
+        h = conv(x, jnp.transpose(kernel, (3, 2, 0, 1)), jnp.linspace(-0.5, 0, 3))
+        h = pool(nnx.leaky_relu(h)) if after else nnx.leaky_relu(pool(h))
+        return h @ kernel[0, 0].T
+
+    def flax(h):
+        return nnx.max_pool(h, window, strides, padding)
+
+    nets = [functools.partial(net, f) for f in (js.nn.MaxPool(window, strides, padding), flax)]
+    ours, want = (js.convert.spiking(f, [x], threshold="max") for f in nets)
+    assert len(ours.neurons) == len(want.neurons) == 2 and ours.preprocessing == ()
+    np.testing.assert_array_equal(run(ours, repeated(x, 9))[0], run(want, repeated(x, 9))[0])
+    with pytest.raises(ValueError, match=r"^`spiking\(pool='refuse'\)` must not find max pooling"):
+        js.convert.spiking(nets[0], [x], pool="refuse")
+
+
 def test_the_first_layer_counts_exactly():
     x = jnp.linspace(-0.5, 1.7, 23)[:, None]
     snn = js.convert.spiking(lambda x: jax.nn.relu(x), [jnp.ones((1, 1))], threshold="max")
