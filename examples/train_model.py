@@ -195,13 +195,13 @@ def main():
     parser.add_argument("--flip", action="store_true", help="mirror half of mnist in training")
     parser.add_argument("--save", type=Path, help="folder for the weights and the card of a seed")
     options = parser.parse_args()
-    train, test, encode, classes = data_set(options)
+    train, test, of_data, classes = data_set(options)
 
     def flat(key, x, train):
-        x_seq = encode(key, x, train)
+        x_seq = of_data(key, x, train)
         return x_seq.reshape(*x_seq.shape[:2], -1)
 
-    encode = flat if options.model in VECTORS else encode
+    encode = flat if options.model in VECTORS else of_data
     x_seq = encode(jax.random.key(0), jnp.asarray(test[0][:METERED]), False)
     shape = (1, *x_seq.shape[2:])
     make = make_of(options.model, options.arguments, classes, shape)

@@ -86,7 +86,7 @@ def conv_ann(
     size: Shape = (28, 28),
     levels: int = 8,
     rngs: nnx.Rngs,
-) -> nnx.Sequential:
+) -> nnx.Module:
     """The ANN of `conv_net`, with max pooling and a `jaxspike.nn.QCFS` in the place of neurons.
 
     `jaxspike.convert.spiking` makes a spiking network of it, whose thresholds it has learned:

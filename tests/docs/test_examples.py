@@ -210,6 +210,14 @@ def test_any_network_on_files_of_the_user(tmp_path, data):
 
 
 @pytest.mark.slow
+def test_a_network_of_features(tmp_path):
+    spoken_digits(tmp_path)
+    options = ["spoken_digits", "recurrent_net", "--data", tmp_path, "--batch", "10"]
+    out = run_script("train_model", *options, "--arguments", '{"width": 4}')
+    assert re.match(r"seed 0: test accuracy \d", out)
+
+
+@pytest.mark.slow
 def test_an_ann_is_saved_with_its_thresholds_and_loads_as_spikes(tmp_path):
     images(tmp_path)
     saved = tmp_path / "saved"

@@ -84,10 +84,10 @@ def change(folder, **entries):
             "write the file again.",
         ),
         (
-            lambda f: change(f, arguments={"clases": 10}, jaxspike="9.0"),
+            lambda f: change(f, arguments={"classes": 0}, jaxspike="9.0"),
             "`load('nmnist')` must get arguments of `conv_net` that fit the weights from the card, "
-            "got {'clases': 10}: conv_net() got an unexpected keyword argument 'clases'. Use "
-            "jaxspike 9.0, which wrote it.",
+            "got {'classes': 0}: `conv_net(classes=...)` must be at least 1, got 0. Use jaxspike "
+            "9.0, which wrote it.",
         ),
         (
             lambda f: (f / "nmnist.json").rename(f / "other.json"),
