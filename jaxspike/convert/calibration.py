@@ -161,7 +161,8 @@ def checked(call: str, batches: Any, features: Shape | None, progress: bool) -> 
     for x in shown:
         if not hasattr(x, "shape"):
             got = _check.kind(x)
-            raise TypeError(f"{where} must be arrays of inputs, got {got}. Leave labels out.")
+            fix = "Leave labels out, and join several inputs to one array."
+            raise TypeError(f"{where} must be arrays of inputs, got {got}. {fix}")
         if not x.size or not x.ndim:
             raise ValueError(f"{where} must be [N, *] with samples, got the shape {x.shape}.")
         features = x.shape[1:] if features is None else features

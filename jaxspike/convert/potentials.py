@@ -11,7 +11,7 @@ from .._types import Array
 from ..debug.record import record
 from ..engine.program import type_of
 from .calibration import checked
-from .spiking_ann import SpikingANN, populations
+from .spiking_ann import SpikingANN, batch_axes, populations
 
 
 def calibrate_potentials(
@@ -25,8 +25,9 @@ def calibrate_potentials(
 
     .. math:: \Delta v = \text{mean}\left(\frac{T \min(a, \theta)}{\theta} - n\right),
 
-    with the activation a of the ANN and the number of spikes n in T steps, over all samples. No
-    weight and no threshold changes.
+    with the activation a of the ANN and the number of spikes n in T steps, over all samples. Where
+    a layer works on ``[N * L, *]``, the L rows of a sample share a potential. No weight and no
+    threshold changes.
 
     Args:
         snn: What `spiking` returned.
@@ -40,8 +41,8 @@ def calibrate_potentials(
 
     Raises:
         TypeError: If ``snn`` is not what `spiking` returned.
-        ValueError: If it has signed spikes, which need no calibration, if ``steps`` is below 1, or
-            if a batch is not as for `spiking`.
+        ValueError: If it has signed spikes, which need no calibration, if an activation does not
+            have the batch first, if ``steps`` is below 1, or if a batch is not as for `spiking`.
         ImportError: If ``progress`` needs a package of ``jaxspike[train]`` that is not installed.
 
     Example:
@@ -67,25 +68,32 @@ def calibrate_potentials(
     steps = _check.integer(f"`{call}(steps=...)`", steps, low=1)
     snn = nnx.clone(snn)
     found = list(checked(call, batches, snn.features, False))
-    for v, (site, _) in zip(snn.v_init, populations(snn.program(found[0])), strict=True):
+    sites = [site for site, _ in populations(snn.program(found[0]))]
+    for site, axes in zip(sites, batch_axes(snn, found[0]), strict=True):
+        if not axes <= {0}:
+            raise ValueError(
+                f"`{call}(snn)` must have activations with the batch first, got it as axis "
+                f"{max(axes)} at {site.line}. Move that axis to the front."
+            )
+    for v, site in zip(snn.v_init, sites, strict=True):
         v.set_value(jnp.broadcast_to(v[...], type_of(site.out).shape[1:]))
     for k, v in enumerate(snn.v_init):
         shown = checked(call, found, snn.features, progress)
         lacking = [_compiled(snn, x, steps)[k] for x in shown]
-        samples = sum(len(x) for x in found)
-        v.set_value(v[...] + sum(lacking) / samples)
+        rows = sum(n for _, n in lacking)
+        v.set_value(v[...] + sum(a for a, _ in lacking) / rows)
     return snn
 
 
-def _missing(snn: SpikingANN, x: Array, steps: int) -> list[Array]:
-    """The number of spikes that each neuron lacks, summed over the samples of a batch."""
+def _missing(snn: SpikingANN, x: Array, steps: int) -> list[tuple[Array, int]]:
+    """The number of spikes that each neuron lacks, summed over the rows of a batch, and these."""
     x_seq = jnp.broadcast_to(x, (steps, *x.shape))
     _, _, records = record(snn, snn.init_state(x.shape), x_seq)
     lacking = []
     for k, a in enumerate(snn.activations(x)):
         z, a = map(_check.at_least_float32, (records[f"neurons.{k}"]["output"], a))
         theta = snn.thresholds[k][...].astype(a.dtype)
-        lacking.append((jnp.minimum(a, theta) * (steps / theta) - z.sum(0)).sum(0))
+        lacking.append(((jnp.minimum(a, theta) * (steps / theta) - z.sum(0)).sum(0), len(a)))
     return lacking
 
 

@@ -14,11 +14,12 @@ from flax import nnx
 
 from .. import _check
 from .._types import Array
+from ..engine.program import type_of
 from ..neurons import IF, Neuron
 from ..nn import Spiking, SpikingModule
 from .calibration import EPS, Average, calibrate, checked
 from .sites import Site
-from .spiking_ann import SpikingANN, populations
+from .spiking_ann import SpikingANN, batch_axes, populations
 
 
 def spiking(
@@ -89,8 +90,9 @@ def spiking(
     Raises:
         TypeError: If ``ann`` is not a function, is spiking already, or does not return an array.
         ValueError: If there is no batch or no activation, if a batch has no samples, another shape
-            than the first or a number that is not finite, if an activation is clipped to a largest
-            value below zero, or if an equation is neither an activation nor affine.
+            than the first or a number that is not finite, if an activation is not finite, has
+            samples where its channels should be, or is clipped to a largest value below zero, or if
+            an equation is neither an activation nor affine.
         ImportError: If ``progress`` needs a package of ``jaxspike[train]`` that is not installed.
 
     Warns:
@@ -132,6 +134,13 @@ def spiking(
         theta if site.levels is None or learned is None else learned
         for theta, site, learned in zip(found, sites, limits, strict=True)
     ]
+    for theta, site in zip(thresholds, sites, strict=True):
+        if not _check.all_known(theta, np.isfinite):
+            raise ValueError(
+                "`spiking(ann)` must have finite activations, got a NaN or an infinity at "
+                f"{site.line}. Look for a division by zero before it."
+            )
+    _refuse_samples_as_channels(snn, first, sites, thresholds)
     snn.thresholds = nnx.List([nnx.Param(theta) for theta in thresholds])
     snn.v_init = nnx.List([nnx.Variable(jnp.asarray(v_init)) for _ in thresholds])
     snn.neurons = nnx.List([Spiking(copy.copy(prototype)) for _ in thresholds])
@@ -252,6 +261,21 @@ def _refuse_negative(sites: Sequence[Site], limits: Sequence[Array | None]) -> N
             raise ValueError(
                 "`spiking(ann)` must clip to a largest value of at least 0, got "
                 f"{float(limit.min()):.3g} at {site.line}."
+            )
+
+
+def _refuse_samples_as_channels(
+    snn: SpikingANN, x: Array, sites: Sequence[Site], thresholds: Sequence[Array]
+) -> None:
+    if not any(theta.size % len(x) == 0 for theta in thresholds if theta.ndim):
+        return  # a threshold for each sample would be a multiple of the batch
+    for site, axes, theta in zip(sites, batch_axes(snn, x), thresholds, strict=True):
+        ndim = type_of(site.out).ndim
+        channel = site.channel if ndim == type_of(site.x).ndim else ndim - 1
+        if theta.ndim and channel % ndim in axes:
+            raise ValueError(
+                "`spiking(ann)` must have the batch before the channels, got it as the axis of "
+                f'channels at {site.line}. Transpose the activation, or give `per="layer"`.'
             )
 
 

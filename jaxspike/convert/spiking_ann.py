@@ -229,7 +229,7 @@ class SpikingANN(SpikingModule):
             return rows, abs(last - want).max()
 
         rows, error = measure(self)
-        sizes = [math.prod(type_of(site.out).shape[1:]) for site in sites]
+        sizes = [math.prod(type_of(site.out).shape) // len(x) for site in sites]
         activations = tuple(
             Activation(site.line, size, *map(float, row))
             for site, size, row in zip(sites, sizes, rows, strict=True)
@@ -294,7 +294,7 @@ class SpikingANN(SpikingModule):
         (y,) = program([*args, x], site)
         return kept, y
 
-    def program(self, x: Array) -> Program:
+    def program(self, x: Array | jax.ShapeDtypeStruct) -> Program:
         """The equations of the ANN for a batch, its activations, and what lies between them."""
         return self._program(x)[0]
 
@@ -322,7 +322,8 @@ class SpikingANN(SpikingModule):
             e.add_note(_NO_NUMPY)
             raise
         if not isinstance(out, jax.ShapeDtypeStruct):
-            raise TypeError("`spiking(ann)` must return one array. Take one output of it.")
+            got = _check.kind(out)
+            raise TypeError(f"`spiking(ann)` must return one array, got {got}. Take one of them.")
         n, want = len(populations(program)), self.n_populations
         if want not in (None, n):
             raise ValueError(
@@ -336,6 +337,16 @@ class SpikingANN(SpikingModule):
 def populations(program: Program) -> list[tuple[Site, int]]:
     """The sites and signs of the spikes of each layer of neurons."""
     return [(s, sign) for s in program.sites for sign in ((1,) if s.slope is None else (1, -1))]
+
+
+def batch_axes(snn: SpikingANN, x: Array) -> list[set[int]]:
+    """The axes of each population's activation that are longer for a larger batch."""
+    larger = jax.ShapeDtypeStruct((len(x) + 1, *x.shape[1:]), x.dtype)
+    found = []
+    for pair in zip(populations(snn.program(x)), populations(snn.program(larger)), strict=True):
+        a, b = (type_of(site.out).shape for site, _ in pair)
+        found.append({i for i, (m, n) in enumerate(zip(a, b, strict=True)) if m != n})
+    return found
 
 
 def rectify(site: Site, a: Array, sign: int, theta: Array | None) -> Array:

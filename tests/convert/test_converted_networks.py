@@ -1,5 +1,6 @@
 """Converted convolution networks with random keys inside, under transformations, and in x64."""
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -214,3 +215,64 @@ def over_devices():
 
 if __name__ == "__main__":
     over_devices()
+
+
+def rows_of_samples(w, x):
+    """Each of the ten places of a sample is a row."""
+    h = nnx.relu(nnx.relu(x.reshape(-1, 6) @ w[0]) @ w[1])
+    return h.reshape(len(x), 10, 6).mean(1)
+
+
+def test_potentials_of_an_ann_with_rows():
+    """The mean is over the rows: with as many for a sample, the potentials are those without."""
+    w = jax.random.normal(jax.random.key(0), (2, 6, 6)) / 2
+    x = jax.random.normal(jax.random.key(1), (16, 10, 6))
+    places = functools.partial(rows_of_samples, w)
+    alone = lambda x: nnx.relu(nnx.relu(x @ w[0]) @ w[1])  # noqa: E731
+    nets = [
+        js.convert.calibrate_potentials(js.convert.spiking(f, [a], threshold="max"), [a], 4)
+        for f, a in ((places, x), (alone, x.reshape(-1, 6)))
+    ]
+    for a, b in zip(*(net.v_init for net in nets), strict=True):
+        np.testing.assert_allclose(a[...], b[...], atol=1e-5)
+        assert abs(a[...] - 0.5).max() > 0.01
+    assert [a.neurons for a in nets[0].report(x).activations] == [60, 60]
+
+
+LINE = r"test_converted_networks\.py:\d+"
+WHERE_THE_BATCH_IS = [
+    (
+        lambda w, x: nnx.relu(w @ x.T).T,
+        "spiking",
+        r"`spiking\(ann\)` must have the batch before the channels, got it as the axis of channels "
+        rf'at .*{LINE}.*\. Transpose the activation, or give `per="layer"`\.',
+    ),
+    (
+        lambda w, x: nnx.relu(x.reshape(-1, 2, 3).swapaxes(0, 1) @ w[:3, :3]).swapaxes(0, 1),
+        "calibrate_potentials",
+        r"`calibrate_potentials\(snn\)` must have activations with the batch first, got it as axis "
+        rf"1 at .*{LINE}.*\. Move that axis to the front\.",
+    ),
+    (
+        lambda w, x: nnx.relu(x / (x - x).sum()),
+        "spiking",
+        r"`spiking\(ann\)` must have finite activations, got a NaN or an infinity at "
+        rf".*{LINE}.*\. Look for a division by zero before it\.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("f", "call", "message"), WHERE_THE_BATCH_IS)
+@pytest.mark.parametrize("n", [1, 6, 16])
+def test_the_batch_must_be_first(f, call, message, n):
+    w = jax.random.normal(jax.random.key(0), (6, 6))
+    x = jax.random.normal(jax.random.key(1), (n, 6))
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        js.convert.calibrate_potentials(js.convert.spiking(functools.partial(f, w), [x]), [x], 4)
+
+
+def test_other_places_of_the_batch_with_a_threshold_per_layer():
+    w = jax.random.normal(jax.random.key(0), (6, 6))
+    x = jax.random.normal(jax.random.key(1), (16, 6))
+    snn = js.convert.spiking(lambda x: nnx.relu(w @ x.T).T, [x], threshold="max", per="layer")
+    np.testing.assert_allclose(snn.rate_limit(x[:5]), nnx.relu(w @ x[:5].T).T, atol=1e-6)

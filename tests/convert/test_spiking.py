@@ -332,7 +332,8 @@ ONES = jnp.ones((2, 3))
         (
             {"batches": [(ONES, ONES[0])]},
             TypeError,
-            "`spiking(batches=...)` must be arrays of inputs, got a tuple. Leave labels out.",
+            "`spiking(batches=...)` must be arrays of inputs, got a tuple. Leave labels out, and "
+            "join several inputs to one array.",
         ),
         (
             {"threshold": "most"},
@@ -386,7 +387,7 @@ ONES = jnp.ones((2, 3))
         (
             {"ann": lambda x: {"y": jax.nn.relu(x)}},
             TypeError,
-            "`spiking(ann)` must return one array. Take one output of it.",
+            "`spiking(ann)` must return one array, got a dict. Take one of them.",
         ),
     ],
 )
