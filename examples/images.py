@@ -81,7 +81,7 @@ def online_cnn(rngs, width):
     )
 
 
-def encode(key, x, train, shift, flip):
+def encode(key, x, train, shift, flip, steps=STEPS):
     """Images as constant currents; in training shifted by up to ``shift`` pixels and mirrored."""
     to_move, to_flip = jax.random.split(key)
     if train and flip:
@@ -93,7 +93,7 @@ def encode(key, x, train, shift, flip):
         x = jax.vmap(lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), (28, 28, 1)))(
             wide, move
         )
-    return js.encode.direct(x, STEPS)
+    return js.encode.direct(x, steps)
 
 
 def main():

@@ -12,7 +12,8 @@ the lists trials_to_train.txt and trials_to_test.txt. The last three were never 
 data set.
 
 --save writes, for each seed, the weights and a card with the accuracy, those of all seeds, the
-firing rates, and the operations and the energy of some test samples. conv_ann, an ANN, is trained
+firing rates, and the operations and the energy of some test samples. --start goes on from there,
+as with more --steps: a network learns most of what it needs in few. conv_ann, an ANN, is trained
 on the images of mnist or fashion_mnist as they are, and converted; its card has both accuracies.
 """
 
@@ -39,6 +40,7 @@ import jaxspike as js
 
 VECTORS = {"spiking_mlp", "recurrent_net"}  # networks that take features, not images
 ANN, STEPS = "conv_ann", 16  # the one ANN, and the time steps of its spiking network
+FIXED = "nmnist", "spoken_digits", ANN  # have a number of steps of their own
 METERED = 16  # test samples, whose operations are counted
 LICENSES = {
     "mnist": "CC BY-SA 3.0",
@@ -110,9 +112,16 @@ def time_first(key, x, train):
 def data_set(options):
     """Training set, test set, encoding, and the number of classes."""
     folder, name, steps = options.data, options.data_set, options.steps
+    if steps and name in FIXED:
+        raise ValueError(
+            f"--steps must be left out with {name}, got {steps}: it has {FIXED[name]}."
+        )
     if name in ("mnist", "fashion_mnist"):
-        encode = functools.partial(images.encode, shift=options.shift, flip=options.flip)
+        encode = functools.partial(
+            images.encode, shift=options.shift, flip=options.flip, steps=steps or images.STEPS
+        )
         return *images.read(folder), encode, 10
+    steps = steps or 10
     if name == "nmnist":
         return *(nmnist.read(folder, part) for part in ("train", "test")), nmnist.encode, 10
     if name == "spoken_digits":
@@ -190,9 +199,10 @@ def main():
     parser.add_argument("data_set", choices=LICENSES)
     parser.add_argument("model", help="a function of js.models, such as conv_net")
     parser.add_argument("--arguments", type=json.loads, default={}, help="its arguments, in JSON")
-    parser.add_argument("--steps", type=int, default=10, help="of cifar10 and the two DVS sets")
+    parser.add_argument("--steps", type=int, help="time steps: 4 for mnist, 10 for others")
     parser.add_argument("--shift", type=int, default=0, help="shift mnist by up to so many pixels")
     parser.add_argument("--flip", action="store_true", help="mirror half of mnist in training")
+    parser.add_argument("--start", type=Path, help="folder of --save, whose weights to start from")
     parser.add_argument("--save", type=Path, help="folder for the weights and the card of a seed")
     options = parser.parse_args()
     train, test, of_data, classes = data_set(options)
@@ -201,11 +211,23 @@ def main():
         x_seq = of_data(key, x, train)
         return x_seq.reshape(*x_seq.shape[:2], -1)
 
+    def name(seed):
+        return f"{options.data_set}_{options.model}_{seed}"
+
+    seeds = iter(options.seeds)  # `begin` is called once for each
+
+    def begin(rngs):
+        net = make(rngs=rngs)
+        if not options.start:
+            return net
+        weights = options.start / f"{name(next(seeds))}.safetensors"
+        return js.convert.from_torch(net, weights, shape)
+
     encode = flat if options.model in VECTORS else of_data
     x_seq = encode(jax.random.key(0), jnp.asarray(test[0][:METERED]), False)
     shape = (1, *x_seq.shape[2:])
     make = make_of(options.model, options.arguments, classes, shape)
-    folders = {str(f) for f in (options.data, options.save, options.checkpoints)}
+    folders = {str(f) for f in (options.data, options.start, options.save, options.checkpoints)}
     command = shlex.join(["python", *("FOLDER" if a in folders else a for a in sys.argv)])
     accuracies = {}
 
@@ -213,7 +235,10 @@ def main():
         if options.save:
             about = {"command": command, "data": options.data_set}
             about |= {"license": LICENSES[options.data_set], "epochs": epochs, **found}
-            path = options.save / f"{options.data_set}_{options.model}_{seed}"
+            if options.start:
+                earlier = js.models.card(name(seed), options.start)["command"]
+                about["command"] = f"{earlier} && {command}"
+            path = options.save / name(seed)
             save(net, make, shape, seed, x_seq, about, path)
             accuracies[path] = about["accuracy"]
             add_spread(accuracies)
@@ -222,10 +247,10 @@ def main():
         keep(seed, net, x_seq, epochs, {"accuracy": round(100 * score.accuracy, 2)})
 
     if options.model != ANN:
-        run(options, lambda rngs: make(rngs=rngs), train, test, encode, done=done)
+        run(options, begin, train, test, encode, done=done)
         return
     for seed in options.seeds:
-        ann = make(rngs=nnx.Rngs(seed))
+        ann = begin(nnx.Rngs(seed))
         convert_ann.train(ann, train, options, seed)
         net = js.convert.spiking(ann, [jnp.zeros(shape)])  # whose thresholds are learned
         found = percents(ann, net, test)
