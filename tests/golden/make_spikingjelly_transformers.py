@@ -80,6 +80,14 @@ CASES = {
         (0.3, 1.0),
         ["patch_embed1.conv1.weight", "stage3.0.attn.qkv_conv_bn.1.weight"],
     ),
+    "qkformer_channel": (
+        lambda: QKFormer(
+            embed_dims=32, num_heads=(1, 2, 2), depths=(1, 1, 1), qka_type="channel", **SMALL
+        ),
+        (4, 2, 2, 32, 32),
+        (0.3, 1.0),
+        ["patch_embed1.conv1.weight", "stage1.0.attn.qk_conv_bn.0.weight"],
+    ),
     "maxformer": (
         lambda: MaxFormer(embed_dims=32, depths=(1, 1, 1), **SMALL),
         (4, 2, 2, 32, 32),

@@ -26,6 +26,16 @@ CASES = {
     "qkformer": lambda rngs: js.models.qkformer(
         5, 2, dim=32, depths=(1, 1, 1), num_heads=(1, 2, 2), mlp_ratio=2.0, rngs=rngs
     ),
+    "qkformer_channel": lambda rngs: js.models.qkformer(
+        5,
+        2,
+        dim=32,
+        depths=(1, 1, 1),
+        num_heads=(1, 2, 2),
+        attention="channel",
+        mlp_ratio=2.0,
+        rngs=rngs,
+    ),
     "maxformer": lambda rngs: js.models.maxformer(
         5, 2, dim=32, depths=(1, 1, 1), num_heads=1, mlp_ratio=2.0, rngs=rngs
     ),
