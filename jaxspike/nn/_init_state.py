@@ -94,7 +94,8 @@ def trace_states(name: str, call: Callable[[Tree, Tree], tuple[Tree, Tree]], sha
             return y
 
         x = each_shape(lambda s: jax.ShapeDtypeStruct((*time, *s), jnp.float32), shape)
-        return glue(output, x)
+        with jax.numpy_dtype_promotion("standard"):  # weights may have any dtype: shapes are asked
+            return glue(output, x)
 
     one_step = traced(NOT_BUILT)
     entries, structure = jax.tree.flatten(found[0], is_leaf=is_placeholder)

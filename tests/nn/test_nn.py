@@ -256,6 +256,14 @@ def test_init_state_under_jit_and_in_other_dtypes():
     assert js.nn.Spiking(js.IF(v_reset=-0.5)).init_state((2,)).v.tolist() == [-0.5, -0.5]
 
 
+def test_init_state_of_weights_in_another_dtype():
+    linear = nnx.Linear(C, C, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    net = js.nn.Sequential(linear, js.LIF(v_threshold=0.1))
+    state = net.init_state((N, C), jnp.bfloat16)  # dtypes are not promoted implicitly here
+    state, y = net(state, stream(C).astype(jnp.bfloat16))
+    assert y.dtype == jnp.bfloat16 and y.any()
+
+
 def test_mixed_precision():
     net = js.nn.Sequential(
         nnx.Linear(C, C, dtype=jnp.bfloat16, rngs=nnx.Rngs(0)),
