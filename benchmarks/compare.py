@@ -255,7 +255,7 @@ def run(table, options, given, environment):
         "environment": inherited | ON[options.device] | environment,
         "realtime": options.realtime,
     }
-    before = _others(path, result) if options.rows or options.cases else {}
+    before = results_before(path, result) if options.rows or options.cases else {}
     processes = start(wanted)
     about = {p.row.name: p.about for p in processes if p.row.name in asked}
     # remarks are written by hand: what is special about a case
@@ -282,7 +282,7 @@ def _cases(table, options):
     return [c for c in TABLES[table] if c.name.startswith(tuple(options.cases or [""]))]
 
 
-def _others(path, result):
+def results_before(path, result):
     """The results to which some rows or cases are added: of this machine, day and environment."""
     if not path.exists():
         return {}
@@ -296,7 +296,8 @@ def _others(path, result):
     return before
 
 
-def _pair(text):
+def pair(text):
+    """A command-line argument ``NAME=VALUE``."""
     name, equal, value = text.partition("=")
     if not (name and equal):
         raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text!r}")
@@ -327,10 +328,10 @@ def main(arguments=None):
     parser.add_argument("--label", help="folder of the results (default: the device)")
     parser.add_argument("--realtime", action="store_true", help="real-time priority; needs root")
     parser.add_argument(
-        "--python", nargs="+", type=_pair, default=[], help="ENVIRONMENT=PATH of a ready Python"
+        "--python", nargs="+", type=pair, default=[], help="ENVIRONMENT=PATH of a ready Python"
     )
     parser.add_argument(
-        "--env", nargs="+", type=_pair, default=[], help="NAME=VALUE for every process"
+        "--env", nargs="+", type=pair, default=[], help="NAME=VALUE for every process"
     )
     options = parser.parse_args(arguments)
     options.label = options.label or options.device

@@ -1,19 +1,26 @@
-"""Training steps of whole networks, beside SpikingJelly: time, memory and compile time.
+"""Whole networks: train step and inference beside SpikingJelly and sparxml.
 
-    python -m benchmarks.models spikformer sew_resnet18 --spikingjelly PYTHON --rounds 7
+    taskset -c 0 python -m benchmarks.models                  # every network
+    taskset -c 0 python -m benchmarks.models shd --rounds 9   # one, into the results of the others
+    python -m benchmarks.models --small --label try           # the same networks, tiny
 
-``PYTHON`` is that of an environment with SpikingJelly 2.0.0, torch and torchvision. Every row is a
-process; all start from the weights that SpikingJelly draws, and get the same images, 32 x 32, B =
-16, T = 4. First the spikes of all layers in training mode, the loss and the gradient are compared;
-then the processes take turns, and a row has the median times, of the clock and of the CPU (the one
-to believe where others use the machine; pin it to one core then), the memory of a step
-(`worker.peak`) and the CPU time to trace and compile. A step is the forward and backward pass and
-an update by SGD.
-"by hand" is the same network with `jax.lax.scan` of each neuron and the gradient that JAX derives.
+Every row is a process, in an environment of its own (created, or given with ``--python``), and all
+start from the weights that SpikingJelly draws, with the statistics of one batch in the batch
+normalizations, and get the same input, float32, dropout off. First come the spikes of all layers,
+in evaluation and in training mode, the loss and the norm of its gradient; a row whose loss is
+another one is not timed. Then the processes take turns, in another order each round. Give all one
+core, as above: times of the CPU are the ones to believe where others use the machine.
+
+A train step is the forward and backward pass and an update by SGD; inference is the forward pass in
+evaluation mode. "by hand" is the same network in JAX without jaxspike's walk over time and its
+convolutions. "convolutions" is the control: SEW-ResNet-18 without neurons and normalizations.
+Results go to ``results/LABEL/models.json`` after each network, and `python -m benchmarks.table`
+makes the tables.
 """
 
 import argparse
-import functools
+import dataclasses
+import datetime
 import json
 import os
 import pathlib
@@ -21,275 +28,285 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
 
-T, N, RATE = 4, 16, 0.05
-SIZES = {  # classes, and the widths of smaller networks to try it out
-    "spikformer": {"dim": 384, "depth": 4, "num_heads": 12},
-    "spikformer_small": {"dim": 128, "depth": 1, "num_heads": 4},
-    "sew_resnet18": {"width": 64},
-    "sew_resnet18_small": {"width": 8},
+from .compare import ON, RESULTS, Process, machine, pair, positive, results_before
+from .environments import HERE, python
+
+REFERENCE = "SpikingJelly"
+ROWS = {  # the module that runs it, and its environment; the first one draws the weights
+    REFERENCE: ("models_spikingjelly", "spikingjelly"),
+    "jaxspike": ("models_jaxspike", None),
+    "by hand": ("models_jaxspike", None),
+    "sparxml": ("models_sparxml", "sparxml"),
+}
+PROGRAMS = "train", "inference"
+CLOSE = 0.05  # by how much a loss may differ: rounding decides a few spikes, and they many others
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network and its input.
+
+    Attributes:
+        title: Its name and what it gets.
+        family: Its name in the modules of the rows.
+        steps: Time steps.
+        batch: Samples.
+        sample: The shape of one step of one sample, channels last.
+        classes: Outputs.
+        sizes: Arguments of the family.
+        density: The share of ones in its input, if that is not normally distributed.
+        rate: The learning rate.
+        missing: The rows that it does not have, and why.
+    """
+
+    title: str
+    family: str
+    steps: int
+    batch: int
+    sample: tuple[int, ...]
+    classes: int
+    sizes: dict[str, int]
+    density: float | None = None
+    rate: float = 0.05
+    missing: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+NOT_IN_SPARXML = {"sparxml": "has no such network"}
+IMAGES = {"batch": 16, "sample": (32, 32, 3), "classes": 10}
+SEW = IMAGES | {"family": "sew_resnet18", "sizes": {"width": 64}}
+SPIKFORMER = IMAGES | {
+    "family": "spikformer",
+    "sizes": {"dim": 384, "depth": 4, "num_heads": 12, "patch_size": 4},
+    "missing": NOT_IN_SPARXML,
+}
+SHD = {
+    "family": "recurrent_net",
+    "steps": 100,
+    "batch": 128,
+    "sample": (700,),
+    "classes": 20,
+    "density": 0.02,
+}
+NETWORKS = {
+    "convolutions": Network(
+        "convolutions of SEW-ResNet-18 alone, T=4",
+        steps=4,
+        # without normalizations a step of SGD would be far too long
+        **SEW | {"family": "convolutions", "rate": 0.0, "missing": NOT_IN_SPARXML},
+    ),
+    "sew_resnet18": Network("SEW-ResNet-18, width 64, T=4", steps=4, **SEW),
+    "sew_resnet18_t16": Network("SEW-ResNet-18, width 64, T=16", steps=16, **SEW),
+    "spikformer": Network("Spikformer, 384 x 4, T=4", steps=4, **SPIKFORMER),
+    "spikformer_t16": Network("Spikformer, 384 x 4, T=16", steps=16, **SPIKFORMER),
+    "dvs_gesture": Network(
+        "DVSGestureNet, width 128, T=16",
+        "dvs_gesture_net",
+        steps=16,
+        batch=4,
+        sample=(128, 128, 2),
+        classes=11,
+        sizes={"width": 128, "hidden": 512},
+        density=0.05,
+        missing=NOT_IN_SPARXML,
+    ),
+    "shd": Network(
+        "SHD, 700-256-256r-20, T=100",
+        **SHD | {"sizes": {"width": 256}, "missing": NOT_IN_SPARXML},
+    ),
+    "shd_delays": Network(
+        "SHD with delays up to 25, T=100",
+        **SHD,
+        sizes={"width": 256, "max_delay": 25},
+        missing={
+            REFERENCE: "has no learned delays: its `Delay` is one fixed number of steps",
+            "sparxml": "has a delay for each weight, not for each neuron",
+        },
+    ),
+}
+SMALL = {  # to try everything out
+    "sew_resnet18": {"sizes": {"width": 8}},
+    "convolutions": {"sizes": {"width": 8}},
+    "spikformer": {"sizes": {"dim": 32, "depth": 1, "num_heads": 4, "patch_size": 4}},
+    "dvs_gesture_net": {"sizes": {"width": 4, "hidden": 16}, "sample": (32, 32, 2)},
+    "recurrent_net": {"sample": (20,), "density": 0.2},
 }
 
 
-def in_torch(name, folder):
-    """SpikingJelly's network: a step, and what it does in the first."""
-    import torch
-    from spikingjelly.activation_based import functional, neuron, surrogate
-    from spikingjelly.activation_based.model import sew_resnet, spikformer
+def smaller(network):
+    """The network with few channels, samples and steps."""
+    changes = {"title": f"{network.title}, small", "steps": 3, "batch": 2}
+    changes |= SMALL[network.family]
+    if "max_delay" in network.sizes:
+        changes["sizes"] = {"width": 8, "max_delay": 2}
+    elif network.family == "recurrent_net":
+        changes["sizes"] = {"width": 8}
+    return dataclasses.replace(network, **changes)
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.manual_seed(0)
-    size = SIZES[name]
-    if name.startswith("spikformer"):
-        image = {"img_size_h": 32, "img_size_w": 32, "patch_size": 4}
-        sizes = {"embed_dims": size["dim"], "depths": size["depth"], "num_heads": size["num_heads"]}
-        net = spikformer.Spikformer(T=T, num_classes=10, **image, **sizes)
-    else:
-        options = {"surrogate_function": surrogate.ATan(), "detach_reset": True}
-        net = sew_resnet.sew_resnet18(
-            num_classes=10, cnf="ADD", spiking_neuron=neuron.IFNode, **options
+
+class NetworkProcess(Process):
+    """The process of a row, for one network."""
+
+    def __init__(self, row, given, folder):
+        module, environment = ROWS[row]
+        path = python(environment, given) if environment else sys.executable
+        self.row = row
+        self.process = subprocess.Popen(
+            [path, "-m", f"benchmarks.{module}", row, str(folder)],
+            cwd=HERE.parent,
+            env=os.environ | {"PYTHONPATH": str(HERE.parent)} | ON["cpu"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        narrow(net, size["width"])
-        functional.set_step_mode(net, "m")
+
+
+def write_input(network, folder):
+    """Write the network and its input for the processes."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(T, N, 3, 32, 32)).astype(np.float32)
-    labels = rng.integers(0, 10, N)
-    np.savez(folder / "weights.npz", **{k: v.numpy() for k, v in net.state_dict().items()})
-    np.savez(folder / "images.npz", x=np.moveaxis(x, 2, -1), labels=labels)
-    x, labels = torch.tensor(x), torch.tensor(labels)
-    optimizer = torch.optim.SGD(net.parameters(), RATE)
-
-    def step():
-        functional.reset_net(net)
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(net(x).mean(0), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    spikes, hooks = {}, []
-    for path, module in net.named_modules():
-        if isinstance(module, neuron.BaseNode):
-
-            def keep(module, args, y, path=path):
-                y = y.flatten(2, 3) if path.endswith("attn_lif") else y
-                spikes[path] = y.detach().movedim(2, -1).numpy() > 0
-
-            hooks.append(module.register_forward_hook(keep))
-    start = {k: p.detach().clone() for k, p in net.named_parameters()}
-    loss = step()
-    for hook in hooks:
-        hook.remove()
-    moved = [((p.detach() - start[k]).numpy() / -RATE).ravel() for k, p in net.named_parameters()]
-    norm = float(np.linalg.norm(np.concatenate(moved)))
-    return step, {"spikes": spikes, "loss": loss, "gradient": norm, "compile_s": None}
+    shape = (network.steps, network.batch, *network.sample)
+    density = network.density
+    x = rng.normal(size=shape) if density is None else rng.random(shape) < density
+    labels = rng.integers(0, network.classes, network.batch)
+    np.savez(folder / "input.npz", x=x.astype(np.float32), labels=labels)
+    (folder / "network.json").write_text(json.dumps(dataclasses.asdict(network)))
 
 
-def narrow(net, width):
-    """Give a residual network of SpikingJelly another width, and the stem for small images."""
-    import torch
-    from spikingjelly.activation_based import layer
+def differences(there, here):
+    """The spikes of a reference, those that differ, and the first layer in which some do.
 
-    for path, module in [*net.named_modules()]:
-        owner, _, name = path.rpartition(".")
-        if isinstance(module, torch.nn.Conv2d):
-            inputs, outputs = (n if n == 3 else n * width // 64 for n in module.weight.shape[1::-1])
-            options = {"stride": module.stride, "padding": module.padding, "bias": False}
-            new = layer.Conv2d(inputs, outputs, module.kernel_size, **options)
-            if path == "conv1":
-                new = layer.Conv2d(3, width, 3, padding=1, bias=False)
-        elif isinstance(module, torch.nn.BatchNorm2d):
-            new = layer.BatchNorm2d(module.num_features * width // 64)
-        elif path == "fc":
-            new = layer.Linear(module.in_features * width // 64, module.out_features)
-        elif path == "maxpool":
-            new = torch.nn.Identity()
-        else:
-            continue
-        setattr(net.get_submodule(owner), name, new)
+    Args:
+        there: The packed spikes of the reference, ``{"program/layer": bytes}``, in the order in
+            which the layers run.
+        here: The spikes of a row.
 
-
-def in_jax(name, folder, by_hand):
-    """The network of jaxspike: a step, and what it does in the first."""
-    import jax
-    import optax
-    from flax import nnx
-
-    import jaxspike as js
-
-    size, options = SIZES[name], {}
-    if by_hand:
-        options = {"neuron": Scanned(js.LIF(detach_reset=True))}
-        options["attention_neuron"] = Scanned(js.LIF(v_threshold=0.5, detach_reset=True))
-    if name.startswith("spikformer"):
-        make = functools.partial(js.models.spikformer, patch_size=4, **size)
-    else:
-        make = functools.partial(js.models.sew_resnet18, stem="small", **size)
-        if by_hand:
-            surrogate = js.surrogate.ATan()
-            options = {"neuron": Scanned(js.IF(surrogate=surrogate, detach_reset=True))}
-    net = make(10, rngs=nnx.Rngs(0), **options)
-    images = dict(np.load(folder / "images.npz"))
-    x, labels = jax.numpy.asarray(images["x"]), jax.numpy.asarray(images["labels"])
-    net = js.convert.from_torch(net, dict(np.load(folder / "weights.npz")), x.shape[1:])
-    net.train()
-    optimizer = nnx.Optimizer(net, optax.sgd(RATE), wrt=nnx.Param)
-
-    def loss_of(net, state, x):
-        _, y = net(state, x)
-        return optax.softmax_cross_entropy_with_integer_labels(y.mean(0), labels).mean()
-
-    @nnx.jit(donate_argnames=("net", "optimizer"))
-    def train(net, optimizer, x):
-        state = net.init_state(x.shape[1:])
-        loss, grads = nnx.value_and_grad(loss_of)(net, state, x)
-        optimizer.update(net, grads)
-        return loss, optax.global_norm(grads)
-
-    spikes = {}
-    if not by_hand:
-        state = net.init_state(x.shape[1:])
-        _, _, seen = nnx.jit(js.debug.record)(nnx.clone(net), state, x)
-        spikes = {k: np.asarray(v["output"]) > 0 for k, v in seen.items()}
-    begin = time.process_time()
-    loss, norm = jax.block_until_ready(train(net, optimizer, x))
-    first = time.process_time() - begin
-
-    def step():
-        return float(train(net, optimizer, x)[0])
-
-    begin = time.process_time()
-    step()
-    compile_s = first - (time.process_time() - begin)
-    about = {"loss": float(loss), "gradient": float(norm), "compile_s": compile_s}
-    return step, {"spikes": spikes} | about
+    Raises:
+        ValueError: If the layers are not the same.
+    """
+    if set(there) != set(here):
+        different = ", ".join(sorted(set(there) ^ set(here))[:3])
+        raise ValueError(f"the rows must have the same layers, got only in one: {different}")
+    found = {}
+    for program in PROGRAMS:
+        layers = {
+            key.partition("/")[2]: {"spikes": count(bits), "different": count(bits ^ here[key])}
+            for key, bits in there.items()
+            if key.startswith(f"{program}/")
+        }
+        found[program] = {
+            what: sum(layer[what] for layer in layers.values()) for what in ("spikes", "different")
+        }
+        first = next((name for name, layer in layers.items() if layer["different"]), None)
+        if first is not None:
+            found[program]["first"] = {"layer": first, **layers[first]}
+    return found
 
 
-def Scanned(neuron):  # noqa: N802, as a class that would need jaxspike here
-    """A neuron as a layer that is `jax.lax.scan` of its step."""
-    import jax
-
-    import jaxspike as js
-
-    class ScannedNeuron(js.nn.SpikingModule):
-        """State and gradient as JAX derives them."""
-
-        def init_state(self, shape, dtype=jax.numpy.float32):
-            return neuron.init_state(shape, dtype)
-
-        def __call__(self, state, x):
-            return neuron(state, x)
-
-        def sequence(self, state, xs):
-            return jax.lax.scan(neuron, state, xs)
-
-    return ScannedNeuron()
+def count(bits):
+    """The number of ones."""
+    return int(np.bitwise_count(bits).sum())
 
 
-def work(row, name, folder):
-    """The process of a row: it answers each line of its input."""
-    from .worker import peak
-
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    if row == "SpikingJelly":
-        step, about = in_torch(name, folder)
-    else:
-        step, about = in_jax(name, folder, row == "by hand")
-    np.savez_compressed(folder / f"{row}.npz", **about.pop("spikes"))
-    print(json.dumps(about), file=answers, flush=True)
-    for line in sys.stdin:
-        if line.strip() == "memory":
-            answer = peak(step, 2)
-        else:
-            begin = time.perf_counter(), time.process_time()
-            step()
-            answer = time.perf_counter() - begin[0], time.process_time() - begin[1]
-        print(json.dumps(answer), file=answers, flush=True)
-
-
-def compare(name, pythons, rounds):
-    """Rows of a network: start the processes one by one, then let them take turns."""
-    rows = {}
-    with tempfile.TemporaryDirectory() as folder:
-        processes = {}
-        for row, python in pythons.items():
-            command = [python, "-m", "benchmarks.models", "--worker", row, name, folder]
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            processes[row] = subprocess.Popen(command, **pipes)
-            rows[row] = json.loads(processes[row].stdout.readline())
-
-        def ask(row, what):
-            process = processes[row]
-            process.stdin.write(what + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
-
-        there, here = (np.load(f"{folder}/{row}.npz") for row in ("SpikingJelly", "jaxspike"))
-        names = [(k, k.replace(".block", "")) for k in there]
-        rows["different spikes"] = sum(int((there[a] != here[b]).sum()) for a, b in names)
-        rows["spikes"] = sum(int(there[a].sum()) for a, _ in names)
-        rows["neurons x T"] = sum(there[a].size for a, _ in names)
-        order = [*processes]
-        times = {row: [] for row in order}
-        for i in range(rounds):
-            for row in order[i % len(order) :] + order[: i % len(order)]:
-                times[row].append(ask(row, "step"))
-        for row, process in processes.items():
-            rows[row]["times_s"], rows[row]["cpu_s"] = zip(*times[row], strict=True)
-            rows[row]["peak_mib"] = ask(row, "memory")
-            process.stdin.close()
-            process.wait()
+def prepare(processes, folder):
+    """Build the network in every process, one by one, and compare; the answers by row."""
+    rows, there = {}, None
+    for row, process in processes.items():
+        answer = process.ask("prepare")
+        if "reason" not in answer:
+            with np.load(folder / f"{row}.npz") as file:
+                here = dict(file)
+            if there is None:
+                there, loss = here, answer["loss"]
+            answer["spikes"] = differences(there, here)
+            if not abs(answer["loss"] - loss) <= CLOSE * abs(loss):
+                answer = {"reason": f"its loss is {answer['loss']:.6f}, not {loss:.6f}"}
+        rows[row] = answer
+        print(f"  {row}: {answer}", flush=True)
     return rows
 
 
-def show(name, rows):
-    """A table, with the median of the ratios to SpikingJelly in the same round."""
-    print(f"\n{name}: {rows['different spikes']} of {rows['spikes']} spikes differ, in training")
-    print(
-        "\n| | step, s | SpikingJelly / it | CPU, s | SpikingJelly / it | peak MiB "
-        "| compile, CPU s | loss | gradient |"
-    )
-    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
-    for row in ("SpikingJelly", "jaxspike", "by hand"):
-        r = rows[row]
-        times = [cell for kind in ("times_s", "cpu_s") for cell in compared(rows, row, kind)]
-        compiled = "-" if r["compile_s"] is None else f"{r['compile_s']:.1f}"
-        print(
-            f"| {row} | {' | '.join(times)} | {r['peak_mib']:.0f} "
-            f"| {compiled} | {r['loss']:.6f} | {r['gradient']:.5f} |",
-            flush=True,
-        )
+def measure(processes, rows, rounds):
+    """Let the processes take turns; the seconds of each program, and its memory."""
+    turns = [row for row in processes if "reason" not in rows[row]]
+
+    def ask(row, do, program):
+        """The answer; nothing of a process that has ended, perhaps out of memory."""
+        if "reason" in rows[row]:
+            return {}
+        answer = processes[row].ask(do, program=program)
+        if "reason" in answer:
+            rows[row] = answer
+            return {}
+        return answer
+
+    for row in turns:
+        rows[row] |= {program: {"cpu_s": [], "wall_s": []} for program in PROGRAMS}
+    for i in range(rounds):
+        for row in turns[i % len(turns) :] + turns[: i % len(turns)]:
+            for program in PROGRAMS:
+                for what, seconds in ask(row, "run", program).items():
+                    rows[row][program][what].append(round(seconds, 4))
+        print(f"  round {i + 1} of {rounds}", flush=True)
+        show({row: rows[row] for row in turns})
+    for row in turns:
+        for program in PROGRAMS:
+            if answer := ask(row, "memory", program):
+                rows[row][program] |= answer
 
 
-def compared(rows, row, kind):
-    """The median seconds of a row, and the median of the ratios to it."""
-    pairs = zip(rows["SpikingJelly"][kind], rows[row][kind], strict=True)
-    return [
-        f"{statistics.median(rows[row][kind]):.2f}",
-        f"{statistics.median(a / b for a, b in pairs):.2f}",
-    ]
+def run(network, given, rounds):
+    """The results of a network."""
+    rows = {row: {"reason": why} for row, why in network.missing.items()}
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        write_input(network, folder)
+        processes = {row: NetworkProcess(row, given, folder) for row in ROWS if row not in rows}
+        rows |= prepare(processes, folder)
+        measure(processes, rows, rounds)
+        for process in processes.values():
+            process.close()
+    return {row: rows[row] for row in ROWS}
 
 
-def main():
-    """Read the command line, measure, print a table for each network."""
+def main(arguments=None):
+    """Measure the networks of the command line, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("networks", nargs="*", default=["spikformer", "sew_resnet18"])
-    parser.add_argument("--spikingjelly", default=sys.executable)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        row, name, folder = options.worker
-        return work(row, name, pathlib.Path(folder))
-    ours = {"jaxspike": sys.executable, "by hand": sys.executable}
-    for name in options.networks:
-        rows = compare(name, {"SpikingJelly": options.spikingjelly} | ours, options.rounds)
-        show(name, rows)
-    return None
+    parser.add_argument("networks", nargs="*", help=", ".join(NETWORKS))
+    parser.add_argument("--rounds", type=positive, default=5, help="timed runs of each program")
+    parser.add_argument("--label", default="cpu", help="folder of the results")
+    parser.add_argument("--small", action="store_true", help="tiny networks, to try it out")
+    parser.add_argument(
+        "--python", nargs="+", type=pair, default=[], help="ENVIRONMENT=PATH of a ready Python"
+    )
+    options = parser.parse_args(arguments)
+    names = options.networks or list(NETWORKS)
+    if unknown := [name for name in names if name not in NETWORKS]:
+        parser.error(f"no network {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
+    given, known = dict(options.python), sorted({e for _, e in ROWS.values() if e})
+    if unknown := [name for name in given if name not in known]:
+        parser.error(f"no environment {', '.join(unknown)}; there are {', '.join(known)}")
+    path = RESULTS / options.label / "models.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    result = {"machine": machine(), "cores_used": len(os.sched_getaffinity(0))}
+    networks = results_before(path, result).get("networks", {})
+    result["networks"] = networks
+    for name in names:
+        network = smaller(NETWORKS[name]) if options.small else NETWORKS[name]
+        print(network.title, flush=True)
+        about = {"title": network.title, "date": datetime.date.today().isoformat()}
+        about["load"] = os.getloadavg()[0]
+        networks[name] = about | {"rows": run(network, given, options.rounds)}
+        result["networks"] = {k: networks[k] for k in NETWORKS if k in networks}
+        path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def show(rows):
+    """Print the median CPU seconds of a network so far."""
+    for row, found in rows.items():
+        cells = (f"{p} {statistics.median(found[p]['cpu_s']):.3f} s" for p in PROGRAMS)
+        print(f"    {row}:", found.get("reason") or "; ".join(cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ import pathlib
 import re
 import statistics
 
+from . import models_table
 from .cases import TABLES, TITLES
+from .cells import NONE, digits, value
 from .environments import HERE, SEGMENTED
 
 README, DOCS = HERE.parent / "README.md", HERE.parent / "docs"
 PAGE, LEARNING = DOCS / "benchmarks.md", DOCS / "learning.md"
 RESULTS = HERE / "results"
-BEGIN, END = "<!-- benchmarks: python -m benchmarks.table -->\n", "<!-- /benchmarks -->"
-NONE = "-"
 # name of a column, its row, and a row that stands beside it in parentheses
 COLUMNS = [
     ("jaxspike (jax 0.11)", "jaxspike", "jaxspike, jax 0.11"),
@@ -47,21 +47,6 @@ def load(folder):
     """The results of a folder, in the order of the tables."""
     paths = [pathlib.Path(folder) / f"{table}.json" for table in TABLES]
     return [json.loads(p.read_text()) for p in paths if p.exists()]
-
-
-def value(answer, quantity="ms"):
-    """The median time, or another quantity; None if there is none."""
-    if not answer or not answer.get(quantity):
-        return None
-    found = answer[quantity]
-    return statistics.median(found) if isinstance(found, list) else found
-
-
-def digits(number):
-    """A number in three digits."""
-    if number is None:
-        return NONE
-    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def brief(results):
@@ -247,7 +232,8 @@ def folders():
 def page(folder):
     """The page of a folder: everything that it has."""
     parts = [full(found)] if (found := load(folder)) else []
-    for name, table in (("devices", sharded), ("learning", learned_in_full)):
+    extra = ("devices", sharded), ("learning", learned_in_full), ("models", models_table.full)
+    for name, table in extra:
         if (path := folder / f"{name}.json").exists():
             parts.append(table(json.loads(path.read_text())))
     return "\n".join(parts)
@@ -259,12 +245,13 @@ def shown():
     return "\n".join(small(results) + "\n" + about(results) for results in found if results)
 
 
-def into(page, text):
+def into(page, text, what="benchmarks"):
     """The page with ``text`` between its marks."""
-    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
+    begin, end = f"<!-- {what}: python -m benchmarks.table -->\n", f"<!-- /{what} -->"
+    pattern = re.escape(begin) + ".*?" + re.escape(end)
     if not re.search(pattern, page, re.DOTALL):
-        raise ValueError(f"the page must have the lines {BEGIN!r} and {END!r}")
-    return re.sub(pattern, lambda _: f"{BEGIN}\n{text}\n{END}", page, flags=re.DOTALL)
+        raise ValueError(f"the page must have the lines {begin!r} and {end!r}")
+    return re.sub(pattern, lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
 
 
 def pages():
@@ -272,6 +259,8 @@ def pages():
     made = {folder / "README.md": page(folder) for folder in folders()}
     made[README] = into(README.read_text(), brief(load(RESULTS / "cpu")))
     made[PAGE] = into(PAGE.read_text(), shown())
+    if (path := RESULTS / "cpu" / "models.json").exists():
+        made[PAGE] = into(made[PAGE], models_table.small(json.loads(path.read_text())), "models")
     rules = json.loads((RESULTS / "cpu" / "learning.json").read_text())
     made[LEARNING] = into(LEARNING.read_text(), learned(rules))
     return made

@@ -122,12 +122,11 @@ def _status(name):
         return next(int(line.split()[1]) for line in f if line.startswith(name))
 
 
-def main():
-    """Answer requests until standard input ends."""
+def serve(make):
+    """Answer requests by the methods of ``make()``, until standard input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # output of a library is not an answer
-    module, row, Library.device = sys.argv[1:]
-    worker = Worker(importlib.import_module(f"benchmarks.libraries.{module}").ROWS[row]())
+    worker = make()
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -139,6 +138,12 @@ def main():
             message = str(e).partition("\n")[0]
             answer = {"reason": f"{type(e).__name__}: {message[:200]}"}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def main():
+    """Answer for the row of the command line."""
+    module, row, Library.device = sys.argv[1:]
+    serve(lambda: Worker(importlib.import_module(f"benchmarks.libraries.{module}").ROWS[row]()))
 
 
 if __name__ == "__main__":

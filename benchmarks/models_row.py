@@ -1,0 +1,88 @@
+"""The process of a row of `benchmarks.models`, whatever its library.
+
+    python -m benchmarks.models_LIBRARY ROW FOLDER
+
+Requests and answers are lines of JSON (`worker.serve`). The folder has the network and its input;
+SpikingJelly's process adds the weights, and every process its spikes.
+"""
+
+import json
+import pathlib
+import sys
+import time
+from importlib.metadata import version
+
+import numpy as np
+
+from .worker import peak, serve
+
+SHORT = 2.0  # seconds: a run as short as this is timed right after an untimed one
+
+
+class Row:
+    """A network in a library; a subclass says how to build it.
+
+    Attributes:
+        name: The name of the row.
+        packages: Those whose versions matter.
+        programs: The functions without arguments that are timed: "train" and "inference".
+    """
+
+    packages: tuple[str, ...] = ()
+
+    def __init__(self, name, folder):
+        self.name, self.folder, self.programs = name, pathlib.Path(folder), {}
+
+    def build(self, network, x, labels):
+        """Set the programs; run each once.
+
+        Args:
+            network: The fields of a `models.Network`.
+            x: The input, ``[T, N, *]``, channels last.
+            labels: The labels, ``[N]``.
+
+        Returns:
+            For each program the spikes of every layer, ``{path: [T, N, *]}``, channels last; and
+            the answer to `prepare`: "loss" and "gradient", its Euclidean norm, in the first step,
+            and "compile_s", for each program the CPU seconds to compile it, if it is.
+        """
+        raise NotImplementedError
+
+    def prepare(self):
+        """Build the network, and write the spikes of its first runs as packed bits."""
+        network = json.loads((self.folder / "network.json").read_text())
+        with np.load(self.folder / "input.npz") as file:
+            spikes, about = self.build(network, file["x"], file["labels"])
+        named = {f"{p}/{k}": np.packbits(z) for p in spikes for k, z in spikes[p].items()}
+        np.savez(self.folder / f"{self.name}.npz", **named)
+        python = {"python": sys.version.split()[0]}
+        return about | {"versions": python | {p: version(p) for p in self.packages}}
+
+    def run(self, program):
+        """The seconds of a run, of the clock and of the CPU."""
+        seconds = self._timed(program)
+        return self._timed(program) if seconds["wall_s"] < SHORT else seconds
+
+    def memory(self, program):
+        """MiB that the operating system gives the process in addition, during a run."""
+        return {"peak_mib": peak(self.programs[program], 2)}
+
+    def _timed(self, program):
+        begin = time.perf_counter(), time.process_time()
+        self.programs[program]()
+        end = time.perf_counter(), time.process_time()
+        return {"wall_s": end[0] - begin[0], "cpu_s": end[1] - begin[1]}
+
+
+def first(call):
+    """What a call returns, and the CPU seconds that it takes longer than the next one."""
+    begin = time.process_time()
+    result = call()
+    middle = time.process_time()
+    call()
+    return result, (middle - begin) - (time.process_time() - middle)
+
+
+def main(row):
+    """Answer requests for the row of the command line, of class ``row``."""
+    serve(lambda: row(*sys.argv[1:]))
