@@ -36,8 +36,14 @@ class Scanned(js.nn.SpikingModule):
 class NoNeuron(js.nn.SpikingModule):
     """The identity in the place of neurons."""
 
+    def init_state(self, shape, dtype=jnp.float32):
+        return js.nn.EmptyState(len(shape))
+
     def __call__(self, state, x):
         return state, x
+
+    def sequence(self, state, xs):
+        return state, xs
 
 
 class NoNorm(nnx.Module):

@@ -86,7 +86,9 @@ class Sparxml(models_row.Row):
 
         @functools.partial(jax.jit, static_argnums=0)
         def record(is_training):
-            chosen = lambda module, method: isinstance(module, nn.Neuron)  # noqa: E731
+            def chosen(module, method):
+                return isinstance(module, nn.Neuron) and method == "__call__"
+
             mutable = ["intermediates", *(["batch_stats"] if is_training else [])]
             options = {"capture_intermediates": chosen, "mutable": mutable}
             return net.apply(start, x, train=is_training, **options)[1]["intermediates"]
