@@ -58,7 +58,7 @@ FAMILIES = {  # of the long pages; what is in none of them comes last, under "Mo
     "nn": {
         "Networks": "Sequential SpikingModule Spiking Residual Parallel Recurrent Bidirectional"
         " SpikingLSTM SpikingGRU Plastic",
-        "Connections": "Delayed DHLIF SparseLinear WSConv WSLinear DropConnectLinear",
+        "Connections": "Conv Delayed DHLIF SparseLinear WSConv WSLinear DropConnectLinear",
         "Shapes": "Flatten fold_time MaxPool AvgPool AdaptiveAvgPool Upsample Voting",
         "Normalization, regularization": "ThresholdDependentBatchNorm TemporalEffectiveBatchNorm"
         " BatchNormThroughTime NeuNorm Dropout fuse_conv_bn",

@@ -33,6 +33,11 @@ def one_cpu() -> bool:
     return on_cpu() and jax.device_count() == 1 and not _PORTABLE.get()
 
 
+def several() -> bool:
+    """Whether there are several devices, over which a batch may be sharded."""
+    return jax.device_count() > 1 and not _PORTABLE.get()
+
+
 @functools.cache
 def jaxlib_minor() -> tuple[int, ...]:
     """The version of jaxlib: major, minor."""

@@ -4,9 +4,8 @@ from flax import nnx
 
 from .._check import axes, instance, integer, shown
 from .._types import Array, Shape
-from ..engine import conv_in_chunks
 from ..neurons import IF
-from ..nn import MaxPool
+from ..nn import Conv, MaxPool
 from ..nn.prototype import (
     ATTENTION_LIF as ATTENTION_LIF,
     LIF_DETACHED as LIF_DETACHED,
@@ -69,16 +68,15 @@ def pooled_size(owner: str, size: Shape, times: int) -> tuple[int, int]:
 
 def conv(
     inputs: int, outputs: int, size: int, stride: int = 1, *, bias: bool = False, rngs: nnx.Rngs
-) -> nnx.Conv:
+) -> Conv:
     """A convolution padded by half its size, with He's initialization for its outputs."""
-    return nnx.Conv(
+    return Conv(
         inputs,
         outputs,
         (size, size),
         strides=stride,
         padding=size // 2,
         use_bias=bias,
-        conv_general_dilated=conv_in_chunks,
         kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
         rngs=rngs,
     )

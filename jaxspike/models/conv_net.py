@@ -7,9 +7,8 @@ from flax import nnx
 
 from .._check import one_of
 from .._types import Shape
-from ..engine import conv_in_chunks
 from ..neurons import LIF
-from ..nn import QCFS, AvgPool, Dropout, Flatten, MaxPool, Sequential
+from ..nn import QCFS, AvgPool, Conv, Dropout, Flatten, MaxPool, Sequential
 from .building_blocks import Prototype, check_parts, check_sizes, copy_of, pooled_size
 
 CONV_LIF = LIF(tau=2.0, decay_input=False)
@@ -129,12 +128,11 @@ def blocks(
     """Three times a convolution, a batch normalization and an activation."""
     found: list[list[nnx.Module]] = []
     for outputs in (width, 2 * width, 2 * width):
-        layer = nnx.Conv(
+        layer = Conv(
             inputs,
             outputs,
             (3, 3),
             use_bias=False,
-            conv_general_dilated=conv_in_chunks,
             rngs=rngs,
         )
         found.append([layer, nnx.BatchNorm(outputs, momentum=0.9, rngs=rngs), activation()])

@@ -4,7 +4,7 @@ from flax import nnx
 
 from .._check import one_of
 from .._types import Array, Tree
-from ..nn import Sequential, SpikingModule, SpikingSelfAttention
+from ..nn import Conv, Sequential, SpikingModule, SpikingSelfAttention
 from .building_blocks import (
     ATTENTION_LIF,
     Prototype,
@@ -256,7 +256,7 @@ class DepthwiseBlock(SpikingModule):
     ):
         self.lif = copy_of(neuron)
         window = (size, size)
-        self.dwconv = nnx.Conv(features, features, window, feature_group_count=features, rngs=rngs)
+        self.dwconv = Conv(features, features, window, feature_group_count=features, rngs=rngs)
         self.bn = norm(features, rngs=rngs)
         self.mlp = mlp
 

@@ -15,6 +15,7 @@ from .layers import (
     BatchNormThroughTime as BatchNormThroughTime,
     Bidirectional as Bidirectional,
     ChannelQKAttention as ChannelQKAttention,
+    Conv as Conv,
     Delayed as Delayed,
     DelayedState as DelayedState,
     DropConnectLinear as DropConnectLinear,

@@ -14,7 +14,7 @@ from flax.nnx import reprlib
 from .._check import instance, kind
 from .._state import compute_dtype, layout, shape_mismatch
 from .._types import Array, DType, Shape, Tree
-from ..engine import api_boundary, fold_batch, scan
+from ..engine import api_boundary, batch_outermost, fold_batch, scan
 from ..engine.network_size import inside_network
 from ..field import from_raw, is_learned, is_static, to_raw
 from ..neurons import Neuron, SequenceNeuron
@@ -35,6 +35,7 @@ from .empty_state import EmptyState
 from .paths import Key, dotted, named_layers
 
 Layer = Neuron | SequenceNeuron | Callable[..., Any]
+CONVOLUTIONS = nnx.Conv, nnx.ConvTranspose  # which merge time and batch; a subclass may not
 
 
 class SpikingModule(nnx.Module):
@@ -161,8 +162,11 @@ def call_layer(layer: Callable[..., Any], state: Tree, x) -> tuple[Tree, Any]:
     """The state and the output of any layer; ``()`` is the state of one without a state."""
     if isinstance(layer, SpikingModule):
         return layer(state, x)
-    # with the batch axes of a matrix product merged where that is faster
-    return (), fold_batch(layer, x) if type(layer) is nnx.Linear else layer(x)
+    if type(layer) is nnx.Linear:
+        return (), fold_batch(layer, x)
+    if isinstance(layer, nnx.Conv | nnx.ConvTranspose) and type(layer) in CONVOLUTIONS:
+        return (), batch_outermost(layer, x, len(layer.kernel_size) + 1)
+    return (), layer(x)
 
 
 _MISSING = object()

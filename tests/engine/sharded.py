@@ -1,13 +1,18 @@
 """Run by test_transformations.py in a process with eight simulated devices and x64."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
+from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 
 import jaxspike as js
 
 T, N, C = 9, 16, 4
+COLLECTIVES = "all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"
 ALL_AT_ONCE = {"order": "parallel"}
 WHOLE = {"unroll": T}  # written out, without a loop
 PARALLEL = {"policy": js.Policy(parallel=True)}
@@ -76,6 +81,7 @@ def main():
 
     close(jax.jit(jax.grad(an_ensemble(mesh), (0, 1)))(x, TAUS), ensemble(x, TAUS))
     delayed(split, sharded, x)
+    convolved(mesh)
     learned(NamedSharding(mesh, P("batch")), params, sharded, x)
 
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))
@@ -142,6 +148,58 @@ def delayed(split, sharded, x):
         assert y.sharding.is_equivalent_to(split, 3)
         np.testing.assert_array_equal(y[3:], x[:-3])
         np.testing.assert_array_equal(state.buffer, run(x)[0].buffer)
+
+
+def convolved(mesh):
+    """A convolution for all steps stays where its images are, also on a mesh of explicit axes."""
+    rng = np.random.default_rng(1)
+    x, kernel = rng.normal(size=(T, N, 5, 5, 2)), rng.normal(size=(3, 3, 2, 2))
+    x = jax.device_put(x, NamedSharding(mesh, P(None, "batch")))
+
+    def conv(x, w, *axes):
+        return lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=axes)
+
+    def features_last(x, w):
+        return conv(x, w, "NHWC", "HWIO", "NHWC")
+
+    def batch_inside(x, w):
+        y = conv(jnp.moveaxis(x, 0, 2), w, "HWNC", "HWIO", "CHNW")
+        return jnp.transpose(y, (2, 1, 3, 0))
+
+    def in_scan(f, scan, w, x, **options):
+        step = lambda v, x: (0.5 * v + f(x, w), jnp.sin(v))  # noqa: E731
+        return scan(step, jnp.zeros_like(x[0]), x, **options)[1]
+
+    def in_layers(kind, wrap, w, x):
+        layer = kind(2, 2, (3, 3), use_bias=False, rngs=nnx.Rngs(0))
+        layer.kernel = nnx.Param(w)
+        net = js.nn.Sequential(wrap(layer), js.LI())
+        return net(net.init_state(x.shape[1:], x.dtype), x)[1]
+
+    folded = partial(in_layers, nnx.Conv, js.nn.fold_time)
+    programs = [
+        (partial(in_scan, features_last, js.scan), partial(in_scan, features_last, lax.scan)),
+        (partial(in_scan, features_last, js.scan, order="step"), None),
+        (partial(in_scan, batch_inside, js.scan), partial(in_scan, batch_inside, lax.scan)),
+        (partial(in_layers, nnx.Conv, lambda layer: layer), folded),
+        (partial(in_layers, js.nn.Conv, nnx.Sequential), None),
+    ]
+    want = None
+    for program, plain in programs:
+        want = gradients(plain).lower(kernel, x).compile()(kernel, x) if plain else want
+        compiled = gradients(program).lower(kernel, x).compile()
+        assert [name for name in COLLECTIVES if f" {name}" in compiled.as_text()] == ["all-reduce"]
+        close(compiled(kernel, x), want)
+
+    explicit = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(explicit):
+        typed = jax.device_put(x, NamedSharding(explicit, P(None, "batch")))
+        y = jax.jit(partial(in_scan, features_last, js.scan))(jnp.asarray(kernel), typed)
+        assert jax.typeof(y).sharding.spec[1] == "batch"
+
+
+def gradients(f):
+    return jax.jit(jax.value_and_grad(lambda w, x: (f(w, x) ** 2).sum(), (0, 1)))
 
 
 def learned(split, params, sharded, x):

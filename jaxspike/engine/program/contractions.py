@@ -58,24 +58,51 @@ def fold_batch(f: Callable[[Array], Array], x: Array) -> Array:
     return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
+def batch_outermost(f: Callable[[Array], Array], x: Array, n_axes: int) -> Array:
+    """``f(x)`` for an ``f`` that merges all axes of ``x`` but the last ``n_axes`` into one.
+
+    On several devices the batch of a sequence ``[T, N, *]`` goes before time, and back. Merged
+    behind it, a batch that is sharded would be gathered, and every device would do all of the work.
+    """
+    if getattr(x, "ndim", 0) < n_axes + 2 or not device.several():
+        return f(x)
+    return f(x.swapaxes(0, 1)).swapaxes(0, 1)
+
+
 def folds(eqn: JaxprEqn, is_time_varying: Callable[[Atom], bool]) -> bool:
-    """Whether time can be merged into the first axis of the left operand of a contraction.
+    """Whether time is to be merged into the batch of the left operand of a contraction.
 
     Args:
         eqn: The contraction.
         is_time_varying: Whether an operand changes over time.
     """
-    if eqn.primitive.name != "dot_general":
+    if eqn.primitive.name not in CONTRACTIONS:
         return False
     left, right = eqn.invars
+    if not is_time_varying(left) or is_time_varying(right):
+        return False
+    if eqn.primitive.name == "conv_general_dilated":
+        return device.several() and eqn.params["batch_group_count"] == 1
     (summed, _), (batched, _) = eqn.params["dimension_numbers"]
     kind = type_of(left)
     free = not batched and kind.ndim > 1 and 0 not in summed and is_var(right)
-    return free and is_time_varying(left) and not is_time_varying(right) and can_fold(kind)
+    return free and can_fold(kind)
 
 
 def folded(eqn: JaxprEqn, left: Array, right: Array) -> Array:
     """The contraction that `folds`, for all steps at once; ``left`` is ``[T, *]``."""
+    if eqn.primitive.name == "conv_general_dilated":
+        return _batch_outermost_conv(eqn, left, right)
     steps, n, *rest = left.shape
     (out,) = bind(eqn, [left.reshape(steps * n, *rest), right])
     return out.reshape(steps, n, *out.shape[1:])
+
+
+def _batch_outermost_conv(eqn: JaxprEqn, x: Array, kernel: Array) -> Array:
+    """A convolution of ``[T, *]``, with time behind the batch as in `batch_outermost`."""
+    numbers = eqn.params["dimension_numbers"]
+    at, to = numbers.lhs_spec[0], numbers.out_spec[0]
+    x = jnp.moveaxis(x, 0, at + 1)
+    batch = x.shape[at : at + 2]
+    (y,) = bind(eqn, [x.reshape(*x.shape[:at], math.prod(batch), *x.shape[at + 2 :]), kernel])
+    return jnp.moveaxis(y.reshape(*y.shape[:to], *batch, *y.shape[to + 1 :]), to + 1, 0)

@@ -9,7 +9,7 @@ from flax import nnx
 from ... import neurons as models
 from ..._types import Shape
 from ...neurons import Delay, Neuron
-from ...nn import AvgPool, MaxPool, Spiking
+from ...nn import AvgPool, Conv, MaxPool, Spiking
 from ...surrogate import Sigmoid, Surrogate
 from ..convention import Convention
 from ..file import Tree
@@ -84,7 +84,7 @@ def _conv(node: Node) -> nnx.Conv:
     weight = weight_of(node)
     axes, groups = weight.ndim - 2, sizes(node, "groups", 1, 1)[0]
     bias = full_parameter(node, "bias", weight.shape[:1]).astype(np.float32)
-    return nnx.Conv(
+    return Conv(
         weight.shape[1] * groups,
         weight.shape[0],
         kernel_size(node),

@@ -9,6 +9,7 @@ from .batch_norm import (
     TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm,
     ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,
 )
+from .conv import Conv as Conv
 from .delayed import Delayed as Delayed, DelayedState as DelayedState
 from .dhlif import DHLIF as DHLIF
 from .drop_connect import DropConnectLinear as DropConnectLinear

@@ -7,6 +7,7 @@ from flax import nnx
 from ..._check import axes, integer
 from ..._types import Array, Tree
 from ..whole_sequence import WholeSequence, check_steps
+from .conv import Conv
 
 
 class _Excitation(nnx.Module):
@@ -133,9 +134,7 @@ class MultiDimensionalAttention(WholeSequence):
 
         self.temporal = excitation(use_temporal, steps, "reduction_t", reduction_t)
         self.channel = excitation(use_channel, channels, "reduction_c", reduction_c)
-        self.spatial = (
-            nnx.Conv(2, 1, (size, size), use_bias=False, rngs=rngs) if use_spatial else None
-        )
+        self.spatial = Conv(2, 1, (size, size), use_bias=False, rngs=rngs) if use_spatial else None
 
     def sequence(self, state: Tree, xs: Array) -> tuple[Tree, Array]:
         """Scale ``[T, N, H, W, C]``."""

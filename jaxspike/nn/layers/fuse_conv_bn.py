@@ -10,6 +10,7 @@ from flax import nnx
 from ..module import SpikingModule
 from ..paths import Key, locate, named_layers
 from ..sequential import Sequential
+from .conv import Conv
 
 Net = TypeVar("Net", bound=nnx.Module)
 
@@ -73,7 +74,7 @@ def fuse_conv_bn(net: Net, pairs: Sequence[tuple[str, str]] = ()) -> Net:
 
 def _is_conv(layer) -> bool:
     # a subclass may use its kernel differently
-    return type(layer) in (nnx.Conv, nnx.ConvTranspose, nnx.Linear)
+    return type(layer) in (Conv, nnx.Conv, nnx.ConvTranspose, nnx.Linear)
 
 
 def _is_norm(layer) -> bool:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ..._types import Array
+from .conv import Conv
 
 
 class _WeightStandardized:
@@ -33,7 +34,7 @@ class _WeightStandardized:
         return super(_WeightStandardized, layer).__call__(x)  # type: ignore[misc]
 
 
-class WSConv(_WeightStandardized, nnx.Conv):  # type: ignore[misc]
+class WSConv(_WeightStandardized, Conv):  # type: ignore[misc]
     """A convolution with standardized weights.
 
     Unlike in `flax.nnx.Conv`, the kernel of each output is ``gain * (w - mean(w)) / sqrt(n * var(w)
