@@ -141,6 +141,12 @@ def make_of(name, chosen, classes, shape):
     return functools.partial(make, **known | chosen)
 
 
+def built(arguments):
+    """The arguments with their neuron, in JSON ``{"neuron": {"ILIF": {"max_spike_count": 4}}}``."""
+    neurons = [getattr(js, name)(**kw) for name, kw in arguments.get("neuron", {}).items()]
+    return arguments | ({"neuron": neurons[0]} if neurons else {})
+
+
 def percents(ann, net, test):
     """The accuracies of an ANN, and of its spiking network after some steps, in percent."""
     answer = nnx.jit(lambda ann, x: ann(x).argmax(-1))
@@ -217,7 +223,7 @@ def main():
     seeds = iter(options.seeds)  # `begin` is called once for each
 
     def begin(rngs):
-        net = make(rngs=rngs)
+        net = make.func(**built(make.keywords), rngs=rngs)
         if not options.start:
             return net
         weights = options.start / f"{name(next(seeds))}.safetensors"

@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
+from .. import neurons
 from .._check import one_of
 from ..convert import from_torch, spiking
 from ..nn import SpikingModule
@@ -46,8 +47,8 @@ def card(name: str, folder: Path = WEIGHTS) -> dict[str, Any]:
         folder: Where the weights and cards are; those of the package by default.
 
     Returns:
-        A dict with the ``model`` and its ``arguments``, the ``shape`` of one step of input, the
-        number of ``steps``, the ``readout`` of the output, the ``data`` and their ``license``, the
+        A dict with the ``model`` and its ``arguments`` (a neuron among them is ``{name:
+        options}``), the ``shape`` of one step of input, the number of ``steps``, the ``readout`` of the output, the ``data`` and their ``license``, the
         ``command`` that trained it, ``seed`` and ``epochs``, the ``accuracy`` in percent on the
         whole test set after the last epoch, where several seeds were trained the ``accuracies`` of
         all, of a converted ANN the ``ann_accuracy`` and the ``accuracy_by_steps``,
@@ -122,8 +123,7 @@ def load(name: str, folder: Path = WEIGHTS) -> SpikingModule:
             f"jaxspike {about['jaxspike']}, which wrote it."
         )
     try:
-        # JSON has no tuples
-        arguments = {k: _tuple(v) for k, v in about["arguments"].items()}
+        arguments = {k: _from_json(v) for k, v in about["arguments"].items()}
         net = make(**arguments, rngs=nnx.Rngs(0))
         net = from_torch(net, path, tuple(about["shape"]))
     except (AttributeError, TypeError, ValueError) as e:
@@ -137,7 +137,11 @@ def load(name: str, folder: Path = WEIGHTS) -> SpikingModule:
     return spiking(net, [jnp.zeros(about["shape"])]) if is_ann else net
 
 
-def _tuple(value: object) -> object:
+def _from_json(value: object) -> object:
+    """A tuple for a list, and a neuron for ``{name: options}``."""
+    if isinstance(value, dict):
+        ((name, options),) = value.items()
+        return getattr(neurons, name)(**options)
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 

@@ -39,6 +39,12 @@ def test_the_cards_say_what_a_user_needs():
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 2e6  # the wheel stays small
 
 
+def test_a_card_may_name_a_neuron(folder):
+    change(folder, arguments=js.models.card("nmnist")["arguments"] | {"neuron": {"IF": {}}})
+    net = js.models.load("nmnist", folder)
+    assert isinstance(net[2].neuron, js.IF)
+
+
 @pytest.fixture
 def folder(tmp_path):
     for suffix in (".json", ".safetensors"):
