@@ -125,19 +125,20 @@ class Options:
     n_loops: int = 1
     all_at_once: bool = False
 
+    def segment_of(self, length: int) -> int | None:
+        """The number of steps of a segment, at most all."""
+        segment = math.isqrt(length - 1) + 1 if self.segment == "sqrt" else self.segment
+        return segment and min(segment, length)
+
 
 def plan(loop: Loop, options: Options) -> Plan:
     """Choose how to cut a loop, for a pass with a gradient."""
-    length, policy, segment = loop.length, options.policy, options.segment
+    length, policy, segment = loop.length, options.policy, options.segment_of(loop.length)
     slow = _is_slow_on_one_core(loop) or _is_compiled_again(loop, options.n_loops)
     parallel = device.on_cpu() and _or(policy.parallel, slow)
     tile = _tile(loop, policy.parallel) if policy.tile is None else policy.tile or None
     if any(any(type_of(v).sharding.spec) for v in loop.step.state):  # a mesh of explicit axes
         tile = None
-    if segment == "sqrt":
-        segment = math.isqrt(length - 1) + 1
-    if segment is not None:
-        segment = min(segment, length)
     turn = min(options.unroll or segment or _turn(loop, tile, options.n_loops), length)
     fused = not device.on_cpu() or length <= _within(_fused_steps(loop))
     if policy.tile is None and turn == length and fused:

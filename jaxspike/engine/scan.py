@@ -1,5 +1,7 @@
 """`scan`: a step function over time."""
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -16,7 +18,8 @@ from .network_size import n_loops_of_network
 from .order.fission import execute
 from .order.graph import Graph
 from .order.partition import partition
-from .policy import Options, Policy
+from .order.segments import in_segments, near_divisor
+from .policy import LONGEST, Options, Policy
 from .program import delay_lines
 from .program.compat import api_boundary, effects, trace_context_error, varying_axes
 from .program.step import Step, trace_step
@@ -46,7 +49,7 @@ def scan(
             before the next step; ``"parallel"`` is layer order without loops where there can be
             none.
         segment: Store for the gradient only the state at every ``segment``-th step and recompute
-            the rest; ``"sqrt"`` is the square root of T. Chosen automatically by default. In
+            the rest; ``"sqrt"`` is about the square root of T. Chosen automatically by default. In
             parallel order all states are stored.
         unroll: How many steps one turn of the loop does; a longer segment is a loop itself. Chosen
             automatically by default.
@@ -71,8 +74,10 @@ def scan(
     over T steps.
 
     The gradient is that of `jax.lax.scan`. It stores the inputs, the outputs of matrix products and
-    convolutions and the inputs of a `jaxspike.Delay` inside a loop, and a state every few steps; a
-    segment of more than 8 steps, such as ``"sqrt"``, stores no products. Inference stores nothing.
+    convolutions and the inputs of a `jaxspike.Delay` inside a loop, and a state every few steps.
+    With a ``segment`` of more than 8 steps, such as ``"sqrt"``, it stores no products, and layer
+    order walks a network in segments, so that nothing is stored between the layers either; then
+    every delay is a state of all its steps. Inference stores nothing.
     Reverse mode works to any order; a function with a rule of its own (`jax.custom_vjp`) has its
     second derivatives from the rule, as JAX takes them. So does forward mode over reverse mode
     (`jax.hessian`), unless the step has a surrogate gradient, which is for reverse mode only, or
@@ -171,10 +176,19 @@ def _run(f, state, xs, length, order, options):
     # what is fused into a loop might not be affine in its state
     fuse = order == "layer" and options.policy.fuse is not False
     parts = partition(graph, split=order != "step", fuse=fuse)
-    first = jax.tree.leaves(state)
-    args = consts, lines.open(first), jax.tree.leaves(xs)
-    last, ys = execute(graph, parts, args, length, options)
-    last = lines.close(first, last, length)
+
+    def walk(options, length, first, xs):
+        last, ys = execute(graph, parts, (consts, lines.open(first), xs), length, options)
+        return lines.close(first, last, length), ys
+
+    first, xs, segment = jax.tree.leaves(state), jax.tree.leaves(xs), options.segment_of(length)
+    over_time = [part for part in parts if part.kind != "invariant"]
+    if order == "layer" and len(over_time) > 1 and segment and LONGEST < segment < length:
+        segment = near_divisor(segment, length) if options.segment == "sqrt" else segment
+        whole = functools.partial(walk, dataclasses.replace(options, segment=None))
+        last, ys = in_segments(whole, segment, length, first, xs)
+    else:
+        last, ys = walk(options, length, first, xs)
     trees = map(jax.tree.structure, (state, out[1]))
     return tuple(map(jax.tree.unflatten, trees, (last, ys)))
 

@@ -36,6 +36,16 @@ def test_random_programs(seed):
         assert_equal(run(js.scan, step, params, state, xs, **o), want)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_random_programs_in_segments(seed):
+    """Of 9 steps, with two left over; or of 10."""
+    step, params, state, xs = program(seed)
+    xs = jax.tree.map(lambda a: jnp.concatenate([a, a[::-1], a])[:20], xs)
+    run = jax.jit(value_and_gradients, static_argnames=("scan", "step", "segment"))
+    got = run(js.scan, step, params, state, xs, segment=9 + seed % 2)
+    assert_equal(got, run(jax.lax.scan, step, params, state, xs))
+
+
 @pytest.mark.parametrize(
     "dtype, known", [("float32", True), ("bfloat16", True), ("bfloat16", False)]
 )

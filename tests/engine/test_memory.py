@@ -102,6 +102,29 @@ def test_products_are_kept_only_between_segments_that_are():
     assert run("sqrt") < 0.3 < 1.0 < run(1)
 
 
+def test_segments_of_a_network_store_nothing_between_its_layers():
+    w = jnp.eye(64)
+
+    def step(state, x):
+        a, y = fire(state[0], x @ w)
+        b, z = fire(state[1], y @ w)
+        return (a, b), z
+
+    def run(**options):
+        def both(x):
+            rest = jnp.zeros_like(x[0])
+            y, pull = jax.vjp(lambda x: js.scan(step, (rest, rest), x, **options)[1], x)
+            return y, pull(x)[0]
+
+        return both
+
+    x = jnp.ones((1000, 2, 64))
+    assert temporaries(run(segment="sqrt"), x) < 0.5 < 2.0 < temporaries(run(), x)
+    text = str(jax.make_jaxpr(run(segment=50))(x))
+    assert re.search(r"f32\[(50,2|100),64\] = dot_general", text)
+    assert not re.search(r"f32\[2,64\] = dot_general", text)  # not step by step
+
+
 @IN_PLACE
 def test_under_tiles_a_number_without_a_gradient_stays_one():
     """At rest a row for the state and one for its cotangent, none for tau and the threshold."""
