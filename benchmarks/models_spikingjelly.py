@@ -140,7 +140,8 @@ def watched(net, run):
 
             def keep(module, args, y, path=path):
                 y = y.flatten(2, 3) if path.endswith("attn_lif") else y  # of all heads
-                spikes[path.replace(".block", "")] = y.detach().movedim(2, -1).numpy() > 0
+                name = path.replace(".block", "").removesuffix(".neuron")
+                spikes[name] = y.detach().movedim(2, -1).numpy() > 0
 
             hooks.append(module.register_forward_hook(keep))
     result = run()
