@@ -48,13 +48,13 @@ def card(name: str, folder: Path = WEIGHTS) -> dict[str, Any]:
 
     Returns:
         A dict with the ``model`` and its ``arguments`` (a neuron among them is ``{name:
-        options}``), the ``shape`` of one step of input, the number of ``steps``, the ``readout`` of the output, the ``data`` and their ``license``, the
-        ``command`` that trained it, ``seed`` and ``epochs``, the ``accuracy`` in percent on the
-        whole test set after the last epoch, where several seeds were trained the ``accuracies`` of
-        all, of a converted ANN the ``ann_accuracy`` and the ``accuracy_by_steps``,
-        ``firing_rates`` by layer, ``operations`` by class and ``energy_pj`` of a sample
-        (`jaxspike.cost`, arithmetic alone), the ``sha256`` of the weights, and the version of
-        ``jaxspike``.
+        options}``), the ``shape`` of one step of input, the number of ``steps``, the ``readout`` of
+        the output, the ``data`` and their ``license``, the ``command`` that trained it, ``seed``
+        and ``epochs``, the ``accuracy`` in percent on the whole test set after the last epoch,
+        where several seeds were trained the ``accuracies`` of all, of a converted ANN the
+        ``ann_accuracy`` and the ``accuracy_by_steps``, ``firing_rates`` by layer, ``operations`` by
+        class and ``energy_pj`` of a sample (`jaxspike.cost`, arithmetic alone), the ``sha256`` of
+        the weights, and the version of ``jaxspike``.
 
     Raises:
         ValueError: If there is no such network, or its card is damaged or of another version.
