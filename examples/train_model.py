@@ -112,10 +112,9 @@ def time_first(key, x, train):
 def data_set(options):
     """Training set, test set, encoding, and the number of classes."""
     folder, name, steps = options.data, options.data_set, options.steps
-    if steps and name in FIXED:
-        raise ValueError(
-            f"--steps must be left out with {name}, got {steps}: it has {FIXED[name]}."
-        )
+    for own in (name, options.model):
+        if steps and own in FIXED:
+            raise ValueError(f"--steps must be left out with {own}, got {steps}: it has its own.")
     if name in ("mnist", "fashion_mnist"):
         encode = functools.partial(
             images.encode, shift=options.shift, flip=options.flip, steps=steps or images.STEPS

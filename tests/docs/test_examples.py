@@ -218,6 +218,36 @@ def test_a_network_of_features(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_training_goes_on_from_saved_weights(tmp_path):
+    images(tmp_path)
+    first, second = tmp_path / "first", tmp_path / "second"
+    neuron = '{"width": 2, "neuron": {"ILIF": {"max_spike_count": 2}}}'
+    options = ["fashion_mnist", "conv_net", "--data", tmp_path, "--batch", "10"]
+    options += ["--arguments", neuron]
+    run_script("train_model", *options, "--steps", "1", "--save", first)
+    run_script("train_model", *options, "--lr", "0", "--start", first, "--save", second)
+    name = "fashion_mnist_conv_net_0"
+    (one, net), cards = (
+        [js.models.load(name, folder) for folder in (first, second)],
+        [js.models.card(name, folder) for folder in (first, second)],
+    )
+    assert [card["steps"] for card in cards] == [1, 4]
+    assert cards[1]["command"].startswith(cards[0]["command"] + " && ")
+    np.testing.assert_array_equal(one[0].kernel, net[0].kernel)  # of a learning rate of 0
+    assert isinstance(net[2].neuron, js.ILIF)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options, own", [(("nmnist", "conv_net"), "nmnist"), (("mnist", "conv_ann"), "conv_ann")]
+)
+def test_steps_where_they_are_given(tmp_path, options, own):
+    sentence = f"ValueError: --steps must be left out with {own}, got 3: it has its own."
+    with pytest.raises(AssertionError, match=sentence):
+        run_script("train_model", *options, "--data", tmp_path, "--steps", "3")
+
+
+@pytest.mark.slow
 def test_an_ann_is_saved_with_its_thresholds_and_loads_as_spikes(tmp_path):
     images(tmp_path)
     saved = tmp_path / "saved"
