@@ -1,14 +1,15 @@
 """Learning rules beside backpropagation through time: time, memory and agreement.
 
-    python -m benchmarks.learning               # every network, 9 rounds
-    python -m benchmarks.learning --braintrace  # braintrace too, in a process and an environment
+    taskset -c 0 python -m benchmarks.learning            # every network, 9 rounds
+    taskset -c 0 python -m benchmarks.learning --peers    # without other libraries
 
 A program returns the loss and the gradient of a whole sequence, for a batch of 16. Gradients that
 must be equal are compared before anything is timed: those of a rule forward in time (`online`) and
-in reverse (`cut`), and those of braintrace. Then the programs take turns, in a different order each
-round, each timed right after an untimed run of itself, in processor time, which other work on the
-machine disturbs less: give it one core (``taskset -c 0``). Memory is the temporary memory that XLA
-asks for, with T time steps and with ten times as many. Results go to
+in reverse (`cut`), and those of other libraries, each in a process and an environment of its own.
+Then the programs take turns, in a different order each round, each timed right after an untimed run
+of itself, in processor time, which other work on the machine disturbs less: give it one core, as
+above. Memory, with T time steps and with ten times as many, is the temporary memory that XLA asks
+for; of PyTorch, what the operating system gives the process during a run. Results go to
 ``results/LABEL/learning.json``, and `python -m benchmarks.table` makes the tables.
 """
 
@@ -31,15 +32,21 @@ import optax
 
 import jaxspike as js
 
-from .compare import RESULTS, machine, positive
+from .compare import RESULTS, machine, pair, positive
 from .environments import HERE, python
 
-BATCH, CLASSES, STEPS = 16, 10, 96
+BATCH, CLASSES = 16, 10
+STEPS = 32, 96, 320
 ENOUGH = 6.0  # seconds: a program that took this long is timed at most three times
 ALIF = js.ALIF(beta=0.2, detach_reset=True)
 LIF = js.LIF(tau=10.0, decay_input=False)
 SOFT = js.LIF(tau=2.0, v_reset=None, decay_input=False, detach_reset=True)
 READOUT = js.LI(tau=20.0)
+PEERS = {  # the networks of each
+    "braintrace": ("recurrent", "deep"),
+    "sparxml": ("leaky",),
+    "spikingjelly": ("convolutional",),
+}
 SQRT, MIXED = 'BPTT, segment="sqrt"', '("full", "local"), window=32'
 
 
@@ -177,15 +184,15 @@ def temporary(program, name, steps):
     return compiled.memory_analysis().temp_size_in_bytes / 2**20
 
 
-class Braintrace:
-    """The programs of braintrace for a network, in a process of its own."""
+class Peer:
+    """The programs of a peer for a network, in a process of its own."""
 
-    def __init__(self, path, name, steps, results):
+    def __init__(self, peer, given, name, steps, results):
         """Start the process, which writes its gradients to a folder and describes them."""
         params, x = arrays(name, steps)
         folder = pathlib.Path(results)
         np.savez(folder / "arrays.npz", x=x, **{f"params.{k}": p for k, p in params.items()})
-        command = [path, "-m", "benchmarks.learning_braintrace", name, str(folder)]
+        command = [python(peer, given), "-m", f"benchmarks.learning_{peer}", name, str(folder)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         environment = os.environ | {"PYTHONPATH": str(HERE.parent), "JAX_PLATFORMS": "cpu"}
         self.process = subprocess.Popen(command, cwd=HERE.parent, env=environment, **pipes)
@@ -212,7 +219,7 @@ def time_of(run, *args):
     return 1e3 * (time.process_time() - begin)
 
 
-def measure(name, steps, rounds, braintrace=None):
+def measure(name, steps, rounds, peers=()):
     """Compile, compare and time the programs of a network; the results by row."""
     args = arrays(name, steps)
     rows, timed, grads = {}, {}, {}
@@ -222,11 +229,11 @@ def measure(name, steps, rounds, braintrace=None):
         rows[row] = agreement(grads[row], grads[same], grads["BPTT"])
         rows[row]["mib"] = [temporary(program, name, t) for t in (steps, 10 * steps)]
         timed[row] = functools.partial(time_of, run, *args)
-    if braintrace is not None:
-        for row, found in braintrace.rows.items():
-            rows[row] = agreement(braintrace.grads[row], grads[found.pop("same")], grads["BPTT"])
+    for peer in peers:
+        for row, found in peer.rows.items():
+            rows[row] = agreement(peer.grads[row], grads[found.pop("same")], grads["BPTT"])
             rows[row] |= found
-            timed[row] = functools.partial(braintrace.ms, row)
+            timed[row] = functools.partial(peer.ms, row)
     order, times = random.Random(0), {row: [] for row in rows}
     for _ in range(rounds):
         for row in order.sample(list(rows), len(rows)):
@@ -237,34 +244,41 @@ def measure(name, steps, rounds, braintrace=None):
     return rows
 
 
+def run(name, steps, rounds, peers, given):
+    """The results of a network, beside the peers that have it."""
+    with tempfile.TemporaryDirectory() as folder:
+        others = [Peer(peer, given, name, steps, folder) for peer in peers if name in PEERS[peer]]
+    rows = measure(name, steps, rounds, others)
+    for other in others:
+        other.close()
+    return rows
+
+
 def main(arguments=None):
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("networks", nargs="*", default=list(NETWORKS), help=", ".join(NETWORKS))
-    parser.add_argument("--steps", type=positive, default=STEPS, help="a multiple of 32")
+    parser.add_argument("--steps", type=positive, nargs="+", default=STEPS, help="multiples of 32")
     parser.add_argument("--rounds", type=positive, default=9, help="timed calls of each program")
     parser.add_argument("--label", default="cpu", help="folder of the results")
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     parser.add_argument(
-        "--braintrace", nargs="?", const="", metavar="PYTHON", help="in an environment, or this one"
+        "--python", nargs="+", type=pair, default=[], help="PEER=PATH of a ready Python"
     )
     options = parser.parse_args(arguments)
     result = {"date": datetime.date.today().isoformat(), "jax": jax.__version__}
-    result |= {"machine": machine(), "load": os.getloadavg()[0], "steps": options.steps}
-    result["networks"] = {}
+    result |= {"machine": machine(), "load": os.getloadavg()[0]}
+    runs = result["runs"] = []
     path = RESULTS / options.label / "learning.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    for name in options.networks:
-        other = None
-        if options.braintrace is not None and name in ("recurrent", "deep"):
-            found = {"braintrace": options.braintrace} if options.braintrace else {}
-            with tempfile.TemporaryDirectory() as folder:
-                other = Braintrace(python("braintrace", found), name, options.steps, folder)
-        rows = measure(name, options.steps, options.rounds, other)
-        if other is not None:
-            other.close()
-        result["networks"][name] = {"what": NETWORKS[name][0].__doc__, "rows": rows}
-        path.write_text(json.dumps(result, indent=1) + "\n")
-        print(name, *(f"{row}: {values}" for row, values in rows.items()), sep="\n  ", flush=True)
+    for steps in options.steps:
+        runs.append({"steps": steps, "networks": {}})
+        for name in options.networks:
+            rows = run(name, steps, options.rounds, options.peers, dict(options.python))
+            runs[-1]["networks"][name] = {"what": NETWORKS[name][0].__doc__, "rows": rows}
+            path.write_text(json.dumps(result, indent=1) + "\n")
+            lines = (f"{row}: {values}" for row, values in rows.items())
+            print(f"{name}, T={steps}", *lines, sep="\n  ", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,22 @@
 """The networks of `benchmarks.learning` in braintrace, with its own modules and drivers.
 
-    python -m benchmarks.learning_braintrace NETWORK FOLDER
-
-Reads ``arrays.npz`` of the folder, writes the gradients of each row to ``0.npz``, ``1.npz``, and
-answers with a description; then each line of standard input is a row to time.
+See `learning_peer`.
 """
 
 import functools
-import json
 import math
-import pathlib
-import sys
-import time
 import warnings
 
 import brainstate
 import braintrace
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
+
+from . import learning_peer
 
 V_DECAY, A_DECAY, BETA, THRESHOLD = math.exp(-1 / 20), math.exp(-1 / 200), 0.2, 1.0
 TAU = 10.0
-ROWS = {  # name: the row with the same gradient, steps in a window
-    "braintrace D_RTRL": ("local, in reverse", None),
-    "braintrace D_RTRL, window=32": ('("full", "local"), window=32', 32),
-}
 
 
 @jax.custom_jvp
@@ -100,51 +90,35 @@ def loss(y):
     return optax.softmax_cross_entropy_with_integer_labels(y, labels).mean()
 
 
-def program(name, params, x, window):
-    """A compiled function of the input: gradients and losses."""
-    network = {"recurrent": Recurrent, "deep": Deep}[name](params)
-    options = {"vjp_method": "multi-step"} if window else {}
-    learner = braintrace.compile(network, "d_rtrl", x[0], batch_size=x.shape[1], **options)
+def rows(name, params, x):
+    """Single steps, and windows."""
+    params = {k: jnp.asarray(p) for k, p in params.items()}
 
-    def step(x):
-        if window is None:
-            return loss(learner(x))
-        return jax.vmap(loss)(learner(braintrace.MultiStepData(x)))
+    def program(window):
+        network = {"recurrent": Recurrent, "deep": Deep}[name](params)
+        options = {"vjp_method": "multi-step"} if window else {}
+        learner = braintrace.compile(network, "d_rtrl", x[0], batch_size=x.shape[1], **options)
 
-    drive = functools.partial(learner.etrace_grad, step_fn=step, chunk_size=window)
+        def step(x):
+            if window is None:
+                return loss(learner(x))
+            return jax.vmap(loss)(learner(braintrace.MultiStepData(x)))
 
-    @brainstate.transform.jit
-    def run(x):
-        return drive(x, reduction="sum", return_value=True)
+        drive = functools.partial(learner.etrace_grad, step_fn=step, chunk_size=window)
 
-    return run
+        @brainstate.transform.jit
+        def run(x):
+            grads, _ = drive(x, reduction="sum", return_value=True)
+            return {k[-1]: g for k, g in grads.items()}
 
+        return run
 
-def main():
-    """Describe the rows, then time those that are asked for."""
-    name, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-    warnings.simplefilter("ignore")  # the readout has no state, and needs none
-    with np.load(folder / "arrays.npz") as file:
-        params = {k[7:]: jnp.asarray(file[k]) for k in file if k.startswith("params.")}
-        x = jnp.asarray(file["x"])
-    runs, about = {}, {}
-    for i, (row, (same, window)) in enumerate(ROWS.items()):
-        run = runs[row] = program(name, params, x, window)
-        sizes = []
-        for xs in (x, jnp.concatenate([x] * 10)):
-            memory = run.lower(xs).compile().memory_analysis()
-            sizes.append(memory.temp_size_in_bytes / 2**20)
-        grads, _ = program(name, params, x, window)(x)  # from rest
-        np.savez(folder / f"{i}.npz", **{k[-1]: np.asarray(g) for k, g in grads.items()})
-        about[row] = {"same": same, "mib": sizes}
-    print(json.dumps(about), flush=True)
-    for line in sys.stdin:
-        run = runs[line.strip()]
-        jax.block_until_ready(run(x))
-        begin = time.process_time()
-        jax.block_until_ready(run(x))
-        print(1e3 * (time.process_time() - begin), flush=True)
+    return {
+        "braintrace D_RTRL": ("local, in reverse", lambda: program(None)),
+        "braintrace D_RTRL, window=32": ('("full", "local"), window=32', lambda: program(32)),
+    }
 
 
 if __name__ == "__main__":
-    main()
+    warnings.simplefilter("ignore")  # the readout has no state, and needs none
+    learning_peer.serve(rows, learning_peer.temporary)

@@ -59,6 +59,8 @@ class Network:
         sizes: Arguments of the family.
         density: The share of ones in its input, if that is not normally distributed.
         rate: The learning rate.
+        gain: Multiplies random weights of normalizations and linear layers, so that all layers
+            fire.
         missing: The rows that it does not have, and why.
     """
 
@@ -71,6 +73,7 @@ class Network:
     sizes: dict[str, int]
     density: float | None = None
     rate: float = 0.05
+    gain: float = 1.0
     missing: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -110,6 +113,7 @@ NETWORKS = {
         classes=11,
         sizes={"width": 128, "hidden": 512},
         density=0.05,
+        gain=4.0,
         missing=NOT_IN_SPARXML,
     ),
     "shd": Network(
@@ -220,6 +224,7 @@ def prepare(processes, folder):
             if there is None:
                 there, loss = here, answer["loss"]
             answer["spikes"] = differences(there, here)
+            answer["silent"] = [layer for layer, bits in here.items() if not bits.any()]
             if not abs(answer["loss"] - loss) <= CLOSE * abs(loss):
                 answer = {"reason": f"its loss is {answer['loss']:.6f}, not {loss:.6f}"}
         rows[row] = answer

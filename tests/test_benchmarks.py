@@ -402,9 +402,11 @@ def test_the_table_of_learning_rules():
 @pytest.mark.slow
 def test_learning_rules_are_compared_and_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(learning, "RESULTS", tmp_path)
-    learning.main(["recurrent", "--steps", "32", "--rounds", "1", "--label", "here"])
+    learning.main(["recurrent", "--steps", "32", "--rounds", "1", "--peers", "--label", "here"])
     result = json.loads((tmp_path / "here" / "learning.json").read_text())
-    rows = result["networks"]["recurrent"]["rows"]
+    (run,) = result["runs"]
+    assert run["steps"] == 32
+    rows = run["networks"]["recurrent"]["rows"]
     assert all(row["difference"] < 1e-5 and row["ms"][0] > 0 for row in rows.values())
     assert 0 < rows["none"]["cosine"] < rows["local"]["cosine"] < 0.999  # rules, not BPTT
     assert rows["local"]["mib"][0] == rows["local"]["mib"][1] < rows["BPTT"]["mib"][1]

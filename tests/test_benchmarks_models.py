@@ -207,3 +207,9 @@ def test_a_smaller_network_is_small():
         small = models.smaller(network)
         assert small.steps * small.batch * np.prod(small.sample) <= 3 * 2 * 32 * 32 * 3
         assert dataclasses.asdict(small).keys() == dataclasses.asdict(network).keys()
+
+
+def test_every_layer_of_the_measured_networks_fires():
+    networks = json.loads((table.RESULTS / "cpu" / "models.json").read_text())["networks"]
+    rows = [row for network in networks.values() for row in network["rows"].values()]
+    assert all(row["silent"] == [] for row in rows if "reason" not in row)
