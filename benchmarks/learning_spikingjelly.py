@@ -75,7 +75,7 @@ def rows(name, params, x):
     def prepare(net, x):
         functional.reset_net(net)
         net.zero_grad()
-        return torch.tensor(x).movedim(-1, 2).contiguous()
+        return torch.as_tensor(x).movedim(-1, 2).contiguous()
 
     def step_by_step(net, x):
         x = prepare(net, x)
