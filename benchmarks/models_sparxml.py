@@ -62,22 +62,23 @@ class Sparxml(models_row.Row):
         start = variables_of(dict(np.load(self.folder / "weights.npz")))
         optimizer = optax.sgd(network["rate"])
 
+        # The input is an argument: as a constant, XLA would compute the first layer once for all.
         @jax.jit
-        def infer(variables):
+        def infer(variables, x):
             return net.apply(variables, x, train=False).mean(0)
 
-        def loss_of(params, statistics):
+        def loss_of(params, statistics, x):
             variables = {"params": params, "batch_stats": statistics}
             y, new = net.apply(variables, x, train=True, mutable="batch_stats")
             loss = optax.softmax_cross_entropy_with_integer_labels(y.mean(0), labels).mean()
             return loss, new["batch_stats"]
 
         @functools.partial(jax.jit, donate_argnums=0)
-        def train(state):
+        def train(state, x):
             variables, rule = state
             params, statistics = variables["params"], variables["batch_stats"]
             (loss, statistics), grads = jax.value_and_grad(loss_of, has_aux=True)(
-                params, statistics
+                params, statistics, x
             )
             updates, rule = optimizer.update(grads, rule)
             params = optax.apply_updates(params, updates)
@@ -85,7 +86,7 @@ class Sparxml(models_row.Row):
             return state, loss, optax.tree.norm(grads)
 
         @functools.partial(jax.jit, static_argnums=0)
-        def record(is_training):
+        def record(is_training, x):
             def chosen(module, method):
                 return isinstance(module, nn.Neuron) and method == "__call__"
 
@@ -95,16 +96,16 @@ class Sparxml(models_row.Row):
 
         spikes = {}
         for program in ("inference", "train"):
-            seen = traverse_util.flatten_dict(record(program == "train"))
+            seen = traverse_util.flatten_dict(record(program == "train", x))
             spikes[program] = {path_of(k[:-1]): np.asarray(v[0]) > 0 for k, v in seen.items()}
         state = jax.tree.map(jnp.copy, start), optimizer.init(start["params"])
 
         def step():
             nonlocal state
-            state, *results = jax.block_until_ready(train(state))
+            state, *results = jax.block_until_ready(train(state, x))
             return results
 
-        self.programs = {"inference": lambda: jax.block_until_ready(infer(start)), "train": step}
+        self.programs = {"inference": lambda: jax.block_until_ready(infer(start, x)), "train": step}
         compiled = {"inference": models_row.first(self.programs["inference"])[1]}
         (loss, norm), compiled["train"] = models_row.first(step)
         about = {"loss": float(loss), "gradient": float(norm)}
