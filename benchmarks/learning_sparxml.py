@@ -46,7 +46,7 @@ def loss(y, labels):
     return optax.softmax_cross_entropy_with_integer_labels(y, labels).mean()
 
 
-def rows(network, params, x):
+def rows(name, params, x):
     """Gradients in reverse, and forward in time."""
     params = {k: jnp.asarray(p) for k, p in params.items()}
     classes = params["out"].shape[1]
