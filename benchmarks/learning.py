@@ -32,7 +32,7 @@ import optax
 
 import jaxspike as js
 
-from .compare import RESULTS, machine, pair, positive
+from .compare import RESULTS, Process, machine, pair, positive
 from .environments import HERE, python
 
 BATCH, CLASSES = 16, 10
@@ -184,7 +184,7 @@ def temporary(program, name, steps):
     return compiled.memory_analysis().temp_size_in_bytes / 2**20
 
 
-class Peer:
+class Peer(Process):
     """The programs of a peer for a network, in a process of its own."""
 
     def __init__(self, peer, given, name, steps, results):
@@ -196,19 +196,15 @@ class Peer:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         environment = os.environ | {"PYTHONPATH": str(HERE.parent), "JAX_PLATFORMS": "cpu"}
         self.process = subprocess.Popen(command, cwd=HERE.parent, env=environment, **pipes)
-        self.rows = json.loads(self.process.stdout.readline())
+        answer = self.ask("prepare")
+        if "reason" in answer:
+            raise RuntimeError(f"{peer} could not prepare {name}: {answer['reason']}")
+        self.rows = answer["rows"]
         self.grads = {row: dict(np.load(folder / f"{i}.npz")) for i, row in enumerate(self.rows)}
 
     def ms(self, row):
         """The time of one call, right after another."""
-        self.process.stdin.write(row + "\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def close(self):
-        """End the process."""
-        self.process.stdin.close()
-        self.process.wait()
+        return self.ask("run", row=row)["ms"]
 
 
 def time_of(run, *args):

@@ -2,44 +2,59 @@
 
     python -m benchmarks.learning_LIBRARY NETWORK FOLDER
 
-Reads ``arrays.npz`` of the folder, writes the gradients of each row to ``0.npz``, ``1.npz``, and
-answers with a description; then each line of standard input is a row to time.
+Requests and answers are lines of JSON (`worker.serve`). The folder has the weights and the input in
+``arrays.npz``; the gradients of the rows go to ``0.npz``, ``1.npz`` and so on.
 """
 
-import json
 import pathlib
 import sys
 import time
 
 import numpy as np
 
+from . import worker
 
-def serve(rows, memory):
-    """Describe the rows, then time those that are asked for.
+
+class Peer:
+    """The rows of a library for a network.
 
     Args:
         rows: ``rows(network, params, x)``, with the weights by name and the input, returns the
             rows: by name the one with the same gradient, and a function without arguments that
             makes a function of the input, from rest, which returns the gradients by name.
         memory: ``memory(run, x)``, the MiB that a run takes for a while.
+        name: The network.
+        folder: Where the arrays are.
     """
-    name, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-    with np.load(folder / "arrays.npz") as file:
-        params = {k[7:]: file[k] for k in file if k.startswith("params.")}
-        x = file["x"]
-    runs, about = {}, {}
-    for i, (row, (same, make)) in enumerate(rows(name, params, x).items()):
-        np.savez(folder / f"{i}.npz", **finished(make()(x)))
-        run = runs[row] = make()
-        sizes = [memory(run, np.concatenate([x] * times)) for times in (1, 10)]
-        about[row] = {"same": same, "mib": sizes}
-    print(json.dumps(about), flush=True)
-    for line in sys.stdin:
-        run = runs[line.strip()]
-        finished(run(x))
+
+    def __init__(self, rows, memory, name, folder):
+        self.folder, self.memory, self.runs = pathlib.Path(folder), memory, {}
+        with np.load(self.folder / "arrays.npz") as file:
+            params = {k[7:]: file[k] for k in file if k.startswith("params.")}
+            self.x = file["x"]
+        self.rows = rows(name, params, self.x)
+
+    def prepare(self):
+        """Write the gradients; describe the rows."""
+        about = {}
+        for i, (row, (same, make)) in enumerate(self.rows.items()):
+            np.savez(self.folder / f"{i}.npz", **finished(make()(self.x)))
+            run = self.runs[row] = make()
+            sizes = [self.memory(run, np.concatenate([self.x] * times)) for times in (1, 10)]
+            about[row] = {"same": same, "mib": sizes}
+        return {"rows": about}
+
+    def run(self, row):
+        """The milliseconds of a run, right after another."""
+        finished(self.runs[row](self.x))
         begin = time.process_time()
-        finished(run(x))
-        print(1e3 * (time.process_time() - begin), flush=True)
+        finished(self.runs[row](self.x))
+        return {"ms": 1e3 * (time.process_time() - begin)}
+
+
+def main(rows, memory):
+    """Answer requests for the network of the command line."""
+    worker.serve(lambda: Peer(rows, memory, *sys.argv[1:]))
 
 
 def finished(grads):

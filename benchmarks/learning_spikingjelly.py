@@ -109,4 +109,4 @@ def memory(run, x):
 
 if __name__ == "__main__":
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    learning_peer.serve(rows, memory)
+    learning_peer.main(rows, memory)
