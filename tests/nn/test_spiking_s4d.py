@@ -1,4 +1,4 @@
-"""`SpikingS4D`: against its convolution, in NumPy, and in parallel order."""
+"""`SpikingS4D`: against its convolution, in NumPy, in chunks and in parallel order."""
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,57 @@ def test_parallel_order_has_no_loop_and_the_same_gradient(layer):
     for a, b in zip(*map(jax.tree.leaves, (got, want)), strict=True):
         np.testing.assert_allclose(a, b, 1e-4, 1e-4)
         assert np.any(b != 0)
+
+
+@pytest.mark.parametrize("steps", [1, T, 128, 129, 300])
+def test_a_sequence_is_its_steps(layer, steps):
+    """From any state, with one chunk, and with some of which the last is shorter."""
+    rng = np.random.default_rng(steps)
+    xs = jnp.asarray(rng.normal(size=(steps, N, H)), jnp.float32)
+    state = jnp.asarray(rng.normal(size=(N, H, S, 2)) @ (1, 1j), jnp.complex64)
+    graph, params = nnx.split(layer)
+
+    def run(scan):
+        def loss(params, state, xs):
+            layer = nnx.merge(graph, params)
+            last, spikes = js.scan(layer, state, xs) if scan else layer(state, xs)
+            return (spikes * jnp.cos(xs)).sum() + jnp.abs(last).sum(), (last, spikes)
+
+        return jax.jit(jax.grad(loss, (0, 1, 2), has_aux=True))
+
+    (got, (last, spikes)), (want, (state, steps)) = (run(k)(params, state, xs) for k in (0, 1))
+    np.testing.assert_array_equal(spikes, steps)
+    np.testing.assert_allclose(last, state, 1e-5, 1e-5)
+    for a, b in zip(*map(jax.tree.leaves, (got, want)), strict=True):
+        np.testing.assert_allclose(a, b, 1e-4, 2e-5 * np.abs(b).max())
+        assert np.any(b != 0)
+
+
+@pytest.mark.parametrize("axes", [(), (3,), (2, 3, 2)])
+def test_any_axes_before_the_features(layer, axes):
+    xs = jax.random.normal(jax.random.key(2), (T, *axes, H))
+    last, spikes = layer(layer.init_state((*axes, H)), xs)
+    want, steps = js.scan(layer, layer.init_state((*axes, H)), xs)
+    np.testing.assert_array_equal(spikes, steps)
+    np.testing.assert_allclose(last, want, 1e-5, 1e-5)
+    assert spikes.shape == xs.shape and spikes.any()
+
+
+def test_a_sequence_does_not_store_its_states(layer):
+    shape, steps = (64, H), 512
+
+    def largest(scan):
+        def call(state, xs):
+            return js.scan(layer, state, xs) if scan else layer(state, xs)
+
+        jaxpr = jax.make_jaxpr(call)(layer.init_state(shape), jnp.ones((steps, *shape)))
+        loops = [e.params["length"] for e in jaxpr.eqns if e.primitive.name == "scan"]
+        return max(v.aval.size for e in jaxpr.eqns for v in e.outvars), loops
+
+    states = steps * 64 * H * S
+    (size, loops), (size_of_scan, _) = largest(False), largest(True)
+    assert size < states / 2 and loops == [3]
+    assert size_of_scan >= states
 
 
 def test_initialization():

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 from flax import nnx
 
@@ -14,6 +15,7 @@ from ...neurons import Neuron
 from ...surrogate import Sigmoid, Surrogate, spike
 from ..module import SpikingModule
 from ..whole_sequence import check_features
+from .chunked_state_space import chunked_state_space
 
 INITS = ("lin", "inv")
 
@@ -41,9 +43,11 @@ class SpikingS4D(SpikingModule):
     - ``x_t = exp(dt A) x_{t-1} + (exp(dt A) - 1) / A * u_t``
     - ``y_t = 2 Re(sum_n C_n x_{t,n}) + D u_t``, and a spike where ``y_t >= v_threshold``.
 
-    There is no reset, so the recurrence is affine: ``js.scan(net, state, xs, order="parallel")``
-    runs it without a loop. A sequence holds its states of all steps, ``[T, N, features, states]``.
-    To mix the features, put an `flax.nnx.Linear` behind it.
+    There is no reset, so a call with a sequence is a convolution. It is computed as matrix products
+    over chunks of up to 128 steps, and stores a state for each chunk. `scan` of the layer runs its
+    steps: in a loop, or with ``order="parallel"`` without one, and stores the states of all steps,
+    ``[T, N, features, states]``. The results are equal but for rounding: a spike may differ where
+    ``y`` is at the threshold. To mix the features, put an `flax.nnx.Linear` behind it.
 
     ``A`` starts as an approximation of the HiPPO matrix. For n = 0, 1, ... it is
     ``A_n = -1/2 + i pi n`` with ``"lin"`` (S4D-Lin), and with ``"inv"`` (S4D-Inv)
@@ -130,16 +134,30 @@ class SpikingS4D(SpikingModule):
         """One step ``[N, features]``, or a sequence ``[T, N, features]``."""
         check_features(self, "features", x)
         x = x.astype(output_dtype(x))
-        decay, gain = self._discrete(state.dtype)
-        u = x.astype(state.real.dtype)
+        log_decay, b, c, d = self._discrete(state.dtype)
+        u = x.astype(d.dtype)
         with jax.numpy_rank_promotion("allow"):  # parameters broadcast against [N, *]
-            state = decay * state + gain * u[..., None].astype(state.dtype)
-            c = jax.lax.complex(self.c_real[...], self.c_imag[...]).astype(state.dtype)
-            y = 2 * (c * state).sum(-1).real + self.d[...].astype(u.dtype) * u
-        return state, self.output.neuron.step((), y)[1].astype(x.dtype)
+            state = jnp.exp(log_decay) * state + b * u[..., None].astype(state.dtype)
+            y = 2 * (c * state).sum(-1).real + d * u
+        return state, self._spikes(y, x)
 
-    def _discrete(self, dtype: DType) -> tuple[Array, Array]:
-        """The factors of the state and of the input in one step."""
+    def sequence(self, state: Array, xs: Array) -> tuple[Array, Array]:
+        """A sequence ``[T, N, features]``, as products over chunks of it."""
+        if jax.export.is_symbolic_dim(xs.shape[0]) or not xs.shape[0]:
+            return super().sequence(state, xs)
+        check_features(self, "features", xs)
+        xs = xs.astype(output_dtype(xs))
+        u = xs.astype(state.real.dtype).reshape(len(xs), -1, self.features)
+        before = state.reshape(*u.shape[1:], self.states)
+        last, y = chunked_state_space(before, u, *self._discrete(state.dtype))
+        return last.reshape(state.shape), self._spikes(y.reshape(xs.shape), xs)
+
+    def _discrete(self, dtype: DType) -> tuple[Array, Array, Array, Array]:
+        """The logarithm of the factor of the state in one step, and the factors of u, x, u."""
         a = jax.lax.complex(-jnp.exp(self.log_a_real[...]), self.a_imag[...]).astype(dtype)
-        decay = jnp.exp(jnp.exp(self.log_dt[...])[:, None].astype(dtype) * a)
-        return decay, (decay - 1) / a
+        log_decay = jnp.exp(self.log_dt[...])[:, None].astype(dtype) * a
+        c = jax.lax.complex(self.c_real[...], self.c_imag[...]).astype(dtype)
+        return log_decay, (jnp.exp(log_decay) - 1) / a, c, self.d[...].astype(a.real.dtype)
+
+    def _spikes(self, y: Array, x: Array) -> Array:
+        return self.output.neuron.step((), y)[1].astype(x.dtype)
