@@ -6,7 +6,7 @@
 FOLDER holds the data as for images.py. ``s4d`` has layers of diagonal state-space models with
 spikes, mixed by linear layers, and reads the mean of its output. ``brf`` is one recurrent layer of
 balanced resonators and ten leaky readouts, with a loss at every step, after Higuchi et al., 2024.
-An epoch of the two commands takes about 20 and 13 minutes of one core. With ``--checkpoints`` a run
+An epoch of the two commands takes about 11 and 13 minutes of one core. With ``--checkpoints`` a run
 that was stopped goes on where it was. The accuracy is that of the last epoch on the whole test set.
 """
 
@@ -84,7 +84,7 @@ def main():
     parser.add_argument("--net", choices=("s4d", "brf"), default="s4d")
     parser.add_argument("--permuted", action="store_true", help="one random order for all images")
     parser.add_argument("--features", type=int, default=64)
-    parser.add_argument("--states", type=int, default=8, help="of each feature, complex")
+    parser.add_argument("--states", type=int, default=32, help="of each feature, complex")
     parser.add_argument("--layers", type=int, default=2)
     options = parser.parse_args()
     order = np.random.default_rng(0).permutation(STEPS) if options.permuted else np.arange(STEPS)
