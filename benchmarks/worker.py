@@ -22,6 +22,7 @@ SLOW = 2e3  # ms: the memory of such a call is measured once
 LONG = 10e3  # ms: such a call is timed once, and its memory is that of the first call
 COMPILES = 3  # how often a program is compiled to time it
 LONGEST = 60e3  # ms: such a call is run once, for its results, its time and, on a CPU, its memory
+LINUX = os.path.exists("/proc/self/clear_refs")  # where memory can be measured
 
 
 def load(path):
@@ -103,18 +104,23 @@ def peak(call, times=3):
 
 def watch(call):
     """The results of a call, its MiB if they can be measured, and its milliseconds."""
-    known = os.path.exists("/proc/self/clear_refs")
-    if known:
-        gc.collect()
-        time.sleep(0.1)  # buffers are freed by other threads
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()
+    if LINUX:
         with open("/proc/self/clear_refs", "w") as f:
             f.write("5")  # reset the peak
         before = _status("VmRSS")
     start = time.perf_counter()
     results = call()
     ms = 1e3 * (time.perf_counter() - start)
-    return results, (_status("VmHWM") - before) / 1024 if known else None, ms
+    return results, (_status("VmHWM") - before) / 1024 if LINUX else None, ms
+
+
+def give_back(above=0.0):
+    """On Linux, give free memory back to the system if the process holds more MiB than this."""
+    if LINUX and _status("VmRSS") / 1024 > above:
+        gc.collect()
+        time.sleep(0.1)  # buffers are freed by other threads
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status(name):
