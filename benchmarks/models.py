@@ -83,6 +83,7 @@ SEW = IMAGES | {"family": "sew_resnet18", "sizes": {"width": 64}}
 SPIKFORMER = IMAGES | {
     "family": "spikformer",
     "sizes": {"dim": 384, "depth": 4, "num_heads": 12, "patch_size": 4},
+    "gain": 2.0,
     "missing": NOT_IN_SPARXML,
 }
 SHD = {
