@@ -17,9 +17,7 @@ import numpy as np
 from .worker import give_back, peak, serve
 
 SHORT = 2.0  # seconds: a run as short as this is timed right after an untimed one
-LARGE = (
-    4096.0  # MiB: a process of this size gives memory back, or the others would not fit beside it
-)
+LARGE = 4096.0  # MiB: a process that holds more gives free memory back, so that all of them fit
 
 
 class Row:

@@ -1,6 +1,7 @@
 """`SpikingS4D`: against its convolution, in NumPy, in chunks and in parallel order."""
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -73,9 +74,9 @@ def test_a_sequence_is_its_steps(layer, steps):
 
         return jax.jit(jax.grad(loss, (0, 1, 2), has_aux=True))
 
-    (got, (last, spikes)), (want, (state, steps)) = (run(k)(params, state, xs) for k in (0, 1))
-    np.testing.assert_array_equal(spikes, steps)
-    np.testing.assert_allclose(last, state, 1e-5, 1e-5)
+    (got, of_call), (want, of_scan) = (run(k)(params, state, xs) for k in (False, True))
+    np.testing.assert_array_equal(of_call[1], of_scan[1])
+    np.testing.assert_allclose(of_call[0], of_scan[0], 1e-5, 1e-5)
     for a, b in zip(*map(jax.tree.leaves, (got, want)), strict=True):
         np.testing.assert_allclose(a, b, 1e-4, 2e-5 * np.abs(b).max())
         assert np.any(b != 0)
@@ -89,6 +90,23 @@ def test_any_axes_before_the_features(layer, axes):
     np.testing.assert_array_equal(spikes, steps)
     np.testing.assert_allclose(last, want, 1e-5, 1e-5)
     assert spikes.shape == xs.shape and spikes.any()
+
+
+def test_a_sequence_of_symbolic_length(layer):
+    """It runs step by step, for chunks need a number of steps."""
+    (length,) = jax.export.symbolic_shape("t")
+    call = jax.jit(lambda xs: layer(layer.init_state((N, H)), xs)[1])
+    exported = jax.export.export(call)(jax.ShapeDtypeStruct((length, N, H), jnp.float32))
+    for steps in (5, 150):
+        xs = jax.random.normal(jax.random.key(3), (steps, N, H))
+        np.testing.assert_array_equal(exported.call(xs), call(xs))
+
+
+def test_a_sequence_without_steps_is_an_error(layer):
+    with pytest.raises(ValueError) as caught:
+        layer(layer.init_state((N, H)), jnp.zeros((0, N, H)))
+    sentence = "`scan(xs=...)` must have at least one time step, got shapes [(0, 2, 3)]."
+    assert str(caught.value) == sentence
 
 
 def test_a_sequence_does_not_store_its_states(layer):
