@@ -13,6 +13,11 @@ def value(answer, quantity="ms"):
     return statistics.median(found) if isinstance(found, list) else found
 
 
+def processors(machine):
+    """The GPU, if it was measured, and the CPU."""
+    return "; ".join(machine[p] for p in ("gpu", "cpu") if p in machine)
+
+
 def digits(number):
     """A number in three digits."""
     if number is None:

@@ -304,6 +304,15 @@ def pair(text):
     return name, value
 
 
+def present(device):
+    """A command-line device, whose driver must be there."""
+    if device == "gpu" and not shutil.which("nvidia-smi"):
+        raise argparse.ArgumentTypeError(
+            "gpu needs an NVIDIA GPU and its driver; nvidia-smi is not there"
+        )
+    return device
+
+
 def positive(text):
     """A command-line number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
@@ -324,7 +333,7 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=positive, default=9, help="timed calls per row")
     parser.add_argument("--rows", nargs="+", help="only these rows, added to those of the day")
     parser.add_argument("--cases", nargs="+", help="only cases that begin with these, added too")
-    parser.add_argument("--device", choices=list(ON), default="cpu")
+    parser.add_argument("--device", choices=list(ON), default="cpu", type=present)
     parser.add_argument("--label", help="folder of the results (default: the device)")
     parser.add_argument("--realtime", action="store_true", help="real-time priority; needs root")
     parser.add_argument(
@@ -349,8 +358,6 @@ def main(arguments=None):
     if not any(_cases(table, options) for table in tables):
         names = "; ".join(c.name for table in tables for c in TABLES[table])
         parser.error(f"no case begins with {' or '.join(options.cases)}; there are {names}")
-    if options.device == "gpu" and not shutil.which("nvidia-smi"):
-        parser.error("--device gpu needs an NVIDIA GPU and its driver; nvidia-smi is not there")
     for table in tables:
         if _cases(table, options):
             run(table, options, given, dict(options.env))

@@ -2,6 +2,7 @@
 
     taskset -c 0 python -m benchmarks.learning            # every network, 9 rounds
     taskset -c 0 python -m benchmarks.learning --peers    # without other libraries
+    python -m benchmarks.learning --device gpu            # on a GPU (NVIDIA, Linux)
 
 A program returns the loss and the gradient of a whole sequence, for a batch of 16. Gradients that
 must be equal are compared before anything is timed: those of a rule forward in time (`online`) and
@@ -9,7 +10,8 @@ in reverse (`cut`), and those of other libraries, each in a process and an envir
 Then the programs take turns, in a different order each round, each timed right after an untimed run
 of itself, in processor time, which other work on the machine disturbs less: give it one core, as
 above. Memory, with T time steps and with ten times as many, is the temporary memory that XLA asks
-for; of PyTorch, what the operating system gives the process during a run. Results go to
+for; of PyTorch, what the operating system gives the process during a run. On a GPU the time is that
+of the clock, and the memory the device's; this Python needs a JAX for the GPU. Results go to
 ``results/LABEL/learning.json``, and `python -m benchmarks.table` makes the tables.
 """
 
@@ -23,7 +25,6 @@ import pathlib
 import random
 import subprocess
 import tempfile
-import time
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +33,9 @@ import optax
 
 import jaxspike as js
 
-from .compare import RESULTS, Process, machine, pair, positive
+from .compare import ON, RESULTS, Process, machine, pair, positive, present
 from .environments import HERE, python
+from .learning_peer import ms_of
 
 BATCH, CLASSES = 16, 10
 STEPS = 32, 96, 320
@@ -187,14 +189,16 @@ def temporary(program, name, steps):
 class Peer(Process):
     """The programs of a peer for a network, in a process of its own."""
 
-    def __init__(self, peer, given, name, steps, results):
+    def __init__(self, peer, given, name, steps, results, device):
         """Start the process, which writes its gradients to a folder and describes them."""
         params, x = arrays(name, steps)
         folder = pathlib.Path(results)
         np.savez(folder / "arrays.npz", x=x, **{f"params.{k}": p for k, p in params.items()})
-        command = [python(peer, given), "-m", f"benchmarks.learning_{peer}", name, str(folder)]
+        command = [python(peer, given, device), "-m", f"benchmarks.learning_{peer}"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        environment = os.environ | {"PYTHONPATH": str(HERE.parent), "JAX_PLATFORMS": "cpu"}
+        environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
+        environment["JAX_PLATFORMS"] = ON[device]["JAX_PLATFORMS"]
+        command += name, str(folder), device
         self.process = subprocess.Popen(command, cwd=HERE.parent, env=environment, **pipes)
         answer = self.ask("prepare")
         if "reason" in answer:
@@ -207,15 +211,12 @@ class Peer(Process):
         return self.ask("run", row=row)["ms"]
 
 
-def time_of(run, *args):
-    """The milliseconds of processor time of a call, right after another."""
-    jax.block_until_ready(run(*args))
-    begin = time.process_time()
-    jax.block_until_ready(run(*args))
-    return 1e3 * (time.process_time() - begin)
+def time_of(run, args, device):
+    """The milliseconds of a run, right after another."""
+    return ms_of(lambda: jax.block_until_ready(run(*args)), device)
 
 
-def measure(name, steps, rounds, peers=()):
+def measure(name, steps, rounds, peers=(), device="cpu"):
     """Compile, compare and time the programs of a network; the results by row."""
     args = arrays(name, steps)
     rows, timed, grads = {}, {}, {}
@@ -224,7 +225,7 @@ def measure(name, steps, rounds, peers=()):
         grads[row] = jax.device_get(run(*args)[1])
         rows[row] = agreement(grads[row], grads[same], grads["BPTT"])
         rows[row]["mib"] = [temporary(program, name, t) for t in (steps, 10 * steps)]
-        timed[row] = functools.partial(time_of, run, *args)
+        timed[row] = functools.partial(time_of, run, args, device)
     for peer in peers:
         for row, found in peer.rows.items():
             rows[row] = agreement(peer.grads[row], grads[found.pop("same")], grads["BPTT"])
@@ -240,14 +241,22 @@ def measure(name, steps, rounds, peers=()):
     return rows
 
 
-def run(name, steps, rounds, peers, given):
+def run(name, steps, rounds, peers, given, device):
     """The results of a network, beside the peers that have it."""
     with tempfile.TemporaryDirectory() as folder:
-        others = [Peer(peer, given, name, steps, folder) for peer in peers if name in PEERS[peer]]
-    rows = measure(name, steps, rounds, others)
+        wanted = [peer for peer in peers if name in PEERS[peer]]
+        others = [Peer(peer, given, name, steps, folder, device) for peer in wanted]
+    rows = measure(name, steps, rounds, others, device)
     for other in others:
         other.close()
     return rows
+
+
+def use_gpu():
+    """Compute on a GPU in this process, and with these settings in those that it starts."""
+    os.environ.update(ON["gpu"])
+    jax.config.update("jax_platforms", ON["gpu"]["JAX_PLATFORMS"])
+    jax.config.update("jax_default_matmul_precision", ON["gpu"]["JAX_DEFAULT_MATMUL_PRECISION"])
 
 
 def main(arguments=None):
@@ -256,21 +265,25 @@ def main(arguments=None):
     parser.add_argument("networks", nargs="*", default=list(NETWORKS), help=", ".join(NETWORKS))
     parser.add_argument("--steps", type=positive, nargs="+", default=STEPS, help="multiples of 32")
     parser.add_argument("--rounds", type=positive, default=9, help="timed calls of each program")
-    parser.add_argument("--label", default="cpu", help="folder of the results")
+    parser.add_argument("--device", choices=list(ON), default="cpu", type=present)
+    parser.add_argument("--label", help="folder of the results (default: the device)")
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     parser.add_argument(
         "--python", nargs="+", type=pair, default=[], help="PEER=PATH of a ready Python"
     )
     options = parser.parse_args(arguments)
+    if options.device == "gpu":
+        use_gpu()
     result = {"date": datetime.date.today().isoformat(), "jax": jax.__version__}
-    result |= {"machine": machine(), "load": os.getloadavg()[0]}
-    runs = result["runs"] = []
-    path = RESULTS / options.label / "learning.json"
+    result |= {"machine": machine(options.device), "load": os.getloadavg()[0]}
+    runs, given = [], dict(options.python)
+    result["runs"] = runs
+    path = RESULTS / (options.label or options.device) / "learning.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     for steps in options.steps:
         runs.append({"steps": steps, "networks": {}})
         for name in options.networks:
-            rows = run(name, steps, options.rounds, options.peers, dict(options.python))
+            rows = run(name, steps, options.rounds, options.peers, given, options.device)
             runs[-1]["networks"][name] = {"what": NETWORKS[name][0].__doc__, "rows": rows}
             path.write_text(json.dumps(result, indent=1) + "\n")
             lines = (f"{row}: {values}" for row, values in rows.items())

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 
 import torch
 from spikingjelly.activation_based import base, functional, layer, neuron
@@ -9,6 +10,7 @@ from spikingjelly.activation_based.learning import online_learning
 from torch import nn
 
 from . import learning_peer, worker
+from .libraries import in_torch
 
 CLASSES = 10
 
@@ -62,7 +64,7 @@ def gradients(net):
     one, two, out = (p.grad for p in net.parameters())
     out = out.view(CLASSES, -1, 7, 7).permute(2, 3, 1, 0).flatten(0, 2)
     found = {"1": one.permute(2, 3, 1, 0), "2": two.permute(2, 3, 1, 0), "out": out}
-    return {name: grad.numpy() for name, grad in found.items()}
+    return {name: grad.numpy(force=True) for name, grad in found.items()}
 
 
 def rows(name, params, x):
@@ -107,6 +109,13 @@ def memory(run, x):
     return worker.peak(lambda: run(x), times=1)
 
 
+def gpu_memory(run, x):
+    """The MiB of the device that a run takes in addition."""
+    return in_torch.device_memory(lambda: run(x)) / 2**20
+
+
 if __name__ == "__main__":
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    learning_peer.main(rows, memory)
+    if sys.argv[3] == "gpu":
+        in_torch.use_gpu()
+    learning_peer.main(rows, gpu_memory if sys.argv[3] == "gpu" else memory)

@@ -2,6 +2,7 @@
 
     taskset -c 0 python -m benchmarks.models                  # every network
     taskset -c 0 python -m benchmarks.models shd --rounds 9   # one, into the results of the others
+    python -m benchmarks.models --device gpu                  # the same on a GPU (NVIDIA, Linux)
     python -m benchmarks.models --small --label try           # the same networks, tiny
 
 Every row is a process, in an environment of its own (created, or given with ``--python``), and all
@@ -9,7 +10,9 @@ start from the weights that SpikingJelly draws, with the statistics of one batch
 normalizations, and get the same input, float32, dropout off. First come the spikes of all layers,
 in evaluation and in training mode, the loss and the norm of its gradient; a row whose loss is
 another one is not timed. Then the processes take turns, in another order each round. Give all one
-core, as above: times of the CPU are the ones to believe where others use the machine.
+core, as above: times of the CPU are the ones to believe where others use the machine. On a GPU the
+time is that of the clock, the memory is the device's, products are in float32, not TF32, and this
+Python needs a JAX for the GPU.
 
 A train step is the forward and backward pass and an update by SGD; inference is the forward pass in
 evaluation mode. "by hand" is the same network in JAX without jaxspike's walk over time and its
@@ -31,8 +34,9 @@ import tempfile
 
 import numpy as np
 
-from .compare import ON, RESULTS, Process, machine, pair, positive, results_before
+from .compare import ON, RESULTS, Process, machine, pair, positive, present, results_before
 from .environments import HERE, python
+from .models_table import CLOCKS
 
 REFERENCE = "SpikingJelly"
 ROWS = {  # the module that runs it, and its environment; the first one draws the weights
@@ -154,14 +158,14 @@ def smaller(network):
 class NetworkProcess(Process):
     """The process of a row, for one network."""
 
-    def __init__(self, row, given, folder):
+    def __init__(self, row, given, folder, device):
         module, environment = ROWS[row]
-        path = python(environment, given) if environment else sys.executable
+        path = python(environment, given, device) if environment else sys.executable
         self.row = row
         self.process = subprocess.Popen(
-            [path, "-m", f"benchmarks.{module}", row, str(folder)],
+            [path, "-m", f"benchmarks.{module}", row, str(folder), device],
             cwd=HERE.parent,
-            env=os.environ | {"PYTHONPATH": str(HERE.parent)} | ON["cpu"],
+            env=os.environ | {"PYTHONPATH": str(HERE.parent)} | ON[device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -233,7 +237,7 @@ def prepare(processes, folder):
     return rows
 
 
-def measure(processes, rows, rounds):
+def measure(processes, rows, rounds, clock="cpu_s"):
     """Let the processes take turns; the seconds of each program, and its memory."""
     turns = [row for row in processes if "reason" not in rows[row]]
 
@@ -255,22 +259,23 @@ def measure(processes, rows, rounds):
                 for what, seconds in ask(row, "run", program).items():
                     rows[row][program][what].append(round(seconds, 4))
         print(f"  round {i + 1} of {rounds}", flush=True)
-        show({row: rows[row] for row in turns})
+        show({row: rows[row] for row in turns}, clock)
     for row in turns:
         for program in PROGRAMS:
             if answer := ask(row, "memory", program):
                 rows[row][program] |= answer
 
 
-def run(network, given, rounds):
+def run(network, given, rounds, device):
     """The results of a network."""
     rows = {row: {"reason": why} for row, why in network.missing.items()}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write_input(network, folder)
-        processes = {row: NetworkProcess(row, given, folder) for row in ROWS if row not in rows}
+        wanted = [row for row in ROWS if row not in rows]
+        processes = {row: NetworkProcess(row, given, folder, device) for row in wanted}
         rows |= prepare(processes, folder)
-        measure(processes, rows, rounds)
+        measure(processes, rows, rounds, CLOCKS[device])
         for process in processes.values():
             process.close()
     return {row: rows[row] for row in ROWS}
@@ -281,7 +286,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("networks", nargs="*", help=", ".join(NETWORKS))
     parser.add_argument("--rounds", type=positive, default=5, help="timed runs of each program")
-    parser.add_argument("--label", default="cpu", help="folder of the results")
+    parser.add_argument("--device", choices=list(ON), default="cpu", type=present)
+    parser.add_argument("--label", help="folder of the results (default: the device)")
     parser.add_argument("--small", action="store_true", help="tiny networks, to try it out")
     parser.add_argument(
         "--python", nargs="+", type=pair, default=[], help="ENVIRONMENT=PATH of a ready Python"
@@ -293,9 +299,9 @@ def main(arguments=None):
     given, known = dict(options.python), sorted({e for _, e in ROWS.values() if e})
     if unknown := [name for name in given if name not in known]:
         parser.error(f"no environment {', '.join(unknown)}; there are {', '.join(known)}")
-    path = RESULTS / options.label / "models.json"
+    path = RESULTS / (options.label or options.device) / "models.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    result = {"machine": machine(), "cores_used": len(os.sched_getaffinity(0))}
+    result = {"machine": machine(options.device), "cores_used": len(os.sched_getaffinity(0))}
     networks = results_before(path, result).get("networks", {})
     result["networks"] = networks
     for name in names:
@@ -303,15 +309,15 @@ def main(arguments=None):
         print(network.title, flush=True)
         about = {"title": network.title, "date": datetime.date.today().isoformat()}
         about["load"] = os.getloadavg()[0]
-        networks[name] = about | {"rows": run(network, given, options.rounds)}
+        networks[name] = about | {"rows": run(network, given, options.rounds, options.device)}
         result["networks"] = {k: networks[k] for k in NETWORKS if k in networks}
         path.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def show(rows):
-    """Print the median CPU seconds of a network so far."""
+def show(rows, clock):
+    """Print the median seconds of a network so far."""
     for row, found in rows.items():
-        cells = (f"{p} {statistics.median(found[p]['cpu_s']):.3f} s" for p in PROGRAMS)
+        cells = (f"{p} {statistics.median(found[p][clock]):.3f} s" for p in PROGRAMS)
         print(f"    {row}:", found.get("reason") or "; ".join(cells), flush=True)
 
 

@@ -15,6 +15,7 @@ from flax import nnx
 import jaxspike as js
 
 from . import models_row
+from .libraries import in_jax
 
 
 class Scanned(js.nn.SpikingModule):
@@ -195,11 +196,18 @@ class Jaxspike(models_row.Row):
             "inference": lambda: jax.block_until_ready(infer(evaluated, x)),
             "train": lambda: jax.block_until_ready(train(net, optimizer, x, labels)),
         }
+        self.lowered = {
+            "inference": lambda: infer.lower(evaluated, x),
+            "train": lambda: train.lower(net, optimizer, x, labels),
+        }
         results, compiled = {}, {}
         for name, program in self.programs.items():
             results[name], compiled[name] = models_row.first(program)
         loss, norm = map(float, results["train"])
         return spikes, {"loss": loss, "gradient": norm, "compile_s": compiled}
+
+    def device_memory(self, program):
+        return in_jax.device_memory(self.lowered[program]().compile())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The process of a row of `benchmarks.models`, whatever its library.
 
-    python -m benchmarks.models_LIBRARY ROW FOLDER
+    python -m benchmarks.models_LIBRARY ROW FOLDER DEVICE
 
 Requests and answers are lines of JSON (`worker.serve`). The folder has the network and its input;
 SpikingJelly's process adds the weights, and every process its spikes.
@@ -25,14 +25,16 @@ class Row:
 
     Attributes:
         name: The name of the row.
+        device: "cpu" or "gpu".
         packages: Those whose versions matter.
         programs: The functions without arguments that are timed: "train" and "inference".
     """
 
     packages: tuple[str, ...] = ()
 
-    def __init__(self, name, folder):
-        self.name, self.folder, self.programs = name, pathlib.Path(folder), {}
+    def __init__(self, name, folder, device="cpu"):
+        self.name, self.folder, self.device = name, pathlib.Path(folder), device
+        self.programs = {}
 
     def build(self, network, x, labels):
         """Set the programs; run each once.
@@ -69,8 +71,14 @@ class Row:
         return seconds
 
     def memory(self, program):
-        """MiB that the operating system gives the process in addition, during a run."""
+        """MiB that a run takes: of the operating system, or, on a GPU, of the device."""
+        if self.device == "gpu":
+            return {"peak_mib": self.device_memory(program) / 2**20}
         return {"peak_mib": peak(self.programs[program], 2)}
+
+    def device_memory(self, program):
+        """Bytes that a run takes on a GPU in addition to its arguments."""
+        raise NotImplementedError
 
     def _timed(self, program):
         begin = time.perf_counter(), time.process_time()

@@ -11,6 +11,7 @@ from spikingjelly.activation_based.model.spikformer import Spikformer
 from torch import nn
 
 from . import models_row
+from .libraries import in_torch
 
 ATAN = {"surrogate_function": surrogate.ATan(), "detach_reset": True}
 NORMS = nn.BatchNorm1d | nn.BatchNorm2d
@@ -141,7 +142,7 @@ def watched(net, run):
             def keep(module, args, y, path=path):
                 y = y.flatten(2, 3) if path.endswith("attn_lif") else y  # of all heads
                 name = path.replace(".block", "").removesuffix(".neuron")
-                spikes[name] = y.detach().movedim(2, -1).numpy() > 0
+                spikes[name] = y.movedim(2, -1).numpy(force=True) > 0
 
             hooks.append(module.register_forward_hook(keep))
     result = run()
@@ -157,6 +158,8 @@ class SpikingJelly(models_row.Row):
 
     def build(self, network, x, labels):
         torch.set_num_threads(len(os.sched_getaffinity(0)))
+        if self.device == "gpu":
+            in_torch.use_gpu()
         torch.manual_seed(0)
         (make,) = (f for f in FAMILIES if f.__name__ == network["family"])
         net = make(network)
@@ -171,7 +174,8 @@ class SpikingJelly(models_row.Row):
             if isinstance(module, NORMS | nn.Linear):
                 module.weight.data.mul_(network["gain"])
         see_statistics(net, x)
-        np.savez(self.folder / "weights.npz", **{k: v.numpy() for k, v in net.state_dict().items()})
+        weights = {k: v.numpy(force=True) for k, v in net.state_dict().items()}
+        np.savez(self.folder / "weights.npz", **weights)
         optimizer = torch.optim.SGD(net.parameters(), network["rate"])
 
         def train(x=x):
@@ -187,13 +191,19 @@ class SpikingJelly(models_row.Row):
         def infer():
             net.eval()
             functional.reset_net(net)
-            return net(x).mean(0)
+            y = net(x).mean(0)
+            if self.device == "gpu":
+                torch.cuda.synchronize()
+            return y
 
         self.programs = {"inference": infer, "train": train}
         spikes = {"inference": watched(net, infer)[1]}
         loss, spikes["train"] = watched(net, lambda: train(x.contiguous()))
         grads = torch.cat([p.grad.ravel() for p in net.parameters()])
         return spikes, {"loss": loss, "gradient": grads.norm().item(), "compile_s": {}}
+
+    def device_memory(self, program):
+        return in_torch.device_memory(self.programs[program])
 
 
 if __name__ == "__main__":

@@ -2,17 +2,19 @@
 
 import statistics
 
-from .cells import NONE, digits, value
+from .cells import NONE, digits, processors, value
 
 PROGRAMS = {"train": "Train step", "inference": "Inference"}
+CLOCKS = {"cpu": "cpu_s", "gpu": "wall_s"}  # what is compared on each device
 
 
 def small(result):
-    """The table of whole networks: CPU seconds and memory, and the gain over the first row."""
-    networks = result["networks"].values()
+    """The table of whole networks: seconds and memory, and the gain over the first row."""
+    networks, m = result["networks"].values(), result["machine"]
+    clock, seconds = (CLOCKS["gpu"], "Seconds") if "gpu" in m else (CLOCKS["cpu"], "CPU seconds")
     rows = list(dict.fromkeys(row for network in networks for row in network["rows"]))
     lines = [
-        "| CPU seconds, MiB | " + " | ".join(rows) + f" | {rows[0]} / {rows[1]} |",
+        f"| {seconds}, MiB | " + " | ".join(rows) + f" | {rows[0]} / {rows[1]} |",
         "|---|" + "--:|" * (len(rows) + 1),
     ]
     for program in ("train", "inference"):
@@ -20,19 +22,19 @@ def small(result):
         for network in networks:
             found = {r: a[program] for r, a in network["rows"].items() if "reason" not in a}
             cells = [
-                f"{digits(value(found[r], 'cpu_s'))}, {digits(found[r]['peak_mib'])}"
+                f"{digits(value(found[r], clock))}, {digits(found[r]['peak_mib'])}"
                 if r in found
                 else NONE
                 for r in rows
             ]
             gain = NONE
             if rows[0] in found and rows[1] in found:
-                gain = f"{ratio(found[rows[0]]['cpu_s'], found[rows[1]]['cpu_s']):.2f}"
+                gain = f"{ratio(found[rows[0]][clock], found[rows[1]][clock]):.2f}"
             lines.append(f"| {network['title']} | " + " | ".join([*cells, gain]) + " |")
     reasons = {(r, a["reason"]) for n in networks for r, a in n["rows"].items() if "reason" in a}
     dates = " and ".join(sorted({n["date"] for n in networks}))
-    m, cores = result["machine"], result["cores_used"]
-    lines += ["", f"{m['cpu']}, {cores} of {m['cores']} cores; {dates}; {versions(networks)}."]
+    cores = result["cores_used"]
+    lines += ["", f"{processors(m)}, {cores} of {m['cores']} cores; {dates}; {versions(networks)}."]
     lines += ["", *(f"- {row} {reason}." for row, reason in sorted(reasons))] if reasons else []
     return "\n".join(lines) + "\n"
 

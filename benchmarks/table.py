@@ -11,7 +11,7 @@ import statistics
 
 from . import models_table
 from .cases import TABLES, TITLES
-from .cells import NONE, digits, value
+from .cells import NONE, digits, processors, value
 from .environments import HERE, SEGMENTED
 
 README, DOCS = HERE.parent / "README.md", HERE.parent / "docs"
@@ -104,8 +104,7 @@ def about(results):
                 versions.setdefault(package, set()).add(version)
     versions = ", ".join(f"{p} {' and '.join(sorted(v))}" for p, v in sorted(versions.items()))
     dates = " and ".join(sorted({r["date"] for r in results}))
-    device = f"{m['gpu']}; " if "gpu" in m else ""
-    return f"{device}{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB; {dates}; {versions}.\n"
+    return f"{processors(m)}, {m['cores']} cores, {m['memory_gib']} GiB; {dates}; {versions}.\n"
 
 
 def full(results):
@@ -206,7 +205,7 @@ def learned_in_full(result):
     m = result["machine"]
     lines = [
         "## Learning rules\n",
-        f"{m['cpu']}, {m['cores']} cores, shared: load {result['load']:.1f} at the start; "
+        f"{processors(m)}, {m['cores']} cores, shared: load {result['load']:.1f} at the start; "
         f"{result['date']}, jax {result['jax']}. The difference is from the same gradient computed "
         "in reverse, by jaxspike if the row is another library's.\n",
     ]

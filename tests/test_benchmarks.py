@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import cases, compare, devices, environments, learning, table, worker
+from benchmarks import cases, compare, devices, environments, learning, models, table, worker
 from benchmarks.libraries import in_jax
 
 HALF = "bfloat16"
@@ -296,10 +296,11 @@ def test_a_process_has_the_environment_of_its_device(tmp_path, device):
 
 def test_a_gpu_that_is_not_there(monkeypatch, capsys):
     monkeypatch.setattr(compare.shutil, "which", lambda name: None)
-    with pytest.raises(SystemExit):
-        compare.main(["--device", "gpu"])
-    error = "--device gpu needs an NVIDIA GPU and its driver; nvidia-smi is not there"
-    assert error in capsys.readouterr().err
+    for command in (compare, learning, models):
+        with pytest.raises(SystemExit):
+            command.main(["--device", "gpu"])
+        error = "--device: gpu needs an NVIDIA GPU and its driver; nvidia-smi is not there"
+        assert error in capsys.readouterr().err
 
 
 def test_environments_for_a_gpu():

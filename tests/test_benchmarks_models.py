@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import models, models_jaxspike, models_row, models_table, table
+from benchmarks import compare, models, models_jaxspike, models_row, models_table, table
 
 PACKED = {
     "train/a": np.packbits(np.array([1, 0, 1, 1], bool)),
@@ -120,8 +120,9 @@ def test_a_process_that_ends_is_a_reason(tmp_path):
 
 
 def test_results_of_single_networks_join(tmp_path, monkeypatch):
-    def run(network, given, rounds):
+    def run(network, given, rounds, device):
         assert network.steps == 3 and given == {"spikingjelly": "there"} and rounds == 2
+        assert device == "cpu"
         return {"jaxspike": {"reason": network.title}}
 
     monkeypatch.setattr(models, "RESULTS", tmp_path)
@@ -131,9 +132,28 @@ def test_results_of_single_networks_join(tmp_path, monkeypatch):
     models.main(["sew_resnet18", *arguments])
     result = json.loads((tmp_path / "cpu" / "models.json").read_text())
     assert list(result["networks"]) == ["sew_resnet18", "shd_delays"]
-    monkeypatch.setattr(models, "machine", lambda: {"cpu": "another"})
+    monkeypatch.setattr(models, "machine", lambda device: {"cpu": "another"})
     with pytest.raises(SystemExit, match="has results of another machine"):
         models.main(["shd", *arguments])
+
+
+def test_results_of_a_gpu_have_a_folder_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare.shutil, "which", lambda name: name)
+    monkeypatch.setattr(models, "RESULTS", tmp_path)
+    monkeypatch.setattr(models, "machine", lambda device: {"cpu": "CPU", device: "GPU"})
+    monkeypatch.setattr(models, "run", lambda network, given, rounds, device: {"device": device})
+    models.main(["shd", "--device", "gpu"])
+    result = json.loads((tmp_path / "gpu" / "models.json").read_text())
+    assert result["machine"] == {"cpu": "CPU", "gpu": "GPU"}
+    assert result["networks"]["shd"]["rows"] == {"device": "gpu"}
+
+
+def test_memory_of_a_gpu_is_the_program_s(tmp_path):
+    models.write_input(models.smaller(models.NETWORKS["shd"]), tmp_path)
+    row = models_jaxspike.Jaxspike("jaxspike", tmp_path, "gpu")
+    row.prepare()
+    inference, train = (row.memory(program)["peak_mib"] for program in ("inference", "train"))
+    assert 0 < inference < train < 1
 
 
 def test_arguments(capsys):
@@ -147,7 +167,7 @@ def test_arguments(capsys):
 
 def measured(cpu_s, mib, compile_s=None):
     """The results of a row that ran."""
-    times = {"cpu_s": cpu_s, "wall_s": cpu_s, "peak_mib": mib}
+    times = {"cpu_s": cpu_s, "wall_s": [10 * s for s in cpu_s], "peak_mib": mib}
     spikes = {"spikes": 10, "different": 0}
     first = {"spikes": 10, "different": 3, "first": {"layer": "b", "spikes": 4, "different": 2}}
     return {
@@ -192,9 +212,12 @@ def test_the_tables_of_models():
         "- SpikingJelly has none.",
         "- by hand ended.",
     ]
+    text = models_table.small(result | {"machine": machine | {"gpu": "GPU"}})
+    assert text.startswith("| Seconds, MiB | ") and "\n| A | 40, 800 | 20, 500 | - | 2.00 |" in text
+    assert "\nGPU; CPU, 1 of 2 cores; " in text
     text = models_table.full(result)
-    assert "| A | train | SpikingJelly | 4 | 4 | - | 800 | 10 | 3 | b, 2 of 4 | 2.500000 |" in text
-    assert "| A | inference | jaxspike | 2 | 2 | 7.0 | 500 | 10 | 0 |  |  |  |" in text
+    assert "| A | train | SpikingJelly | 4 | 40 | - | 800 | 10 | 3 | b, 2 of 4 | 2.500000 |" in text
+    assert "| A | inference | jaxspike | 2 | 20 | 7.0 | 500 | 10 | 0 |  |  |  |" in text
 
 
 def test_the_page_has_room_for_the_table_of_models():

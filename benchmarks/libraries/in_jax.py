@@ -36,6 +36,12 @@ def linear(x, w):
     return x.reshape(*x.shape[:-3], -1) @ w
 
 
+def device_memory(compiled):
+    """Bytes that a compiled program takes in addition to its arguments."""
+    found = compiled.memory_analysis()
+    return found.temp_size_in_bytes + found.output_size_in_bytes
+
+
 class JaxLibrary(Library):
     """A library on JAX: every program is compiled once, as a whole."""
 
@@ -71,8 +77,7 @@ class JaxLibrary(Library):
         return np.asarray(array, np.float32)
 
     def device_memory(self, call):
-        found = self.compiled.memory_analysis()
-        return found.temp_size_in_bytes + found.output_size_in_bytes
+        return device_memory(self.compiled)
 
     def _forward(self, network, arrays):
         def program(x):

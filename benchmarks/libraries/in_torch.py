@@ -7,9 +7,15 @@ from torch.nn import functional
 
 from .library import Library
 
-if Library.device == "gpu":
-    torch.set_default_device("cuda")  # for every tensor and module created from here on
+
+def use_gpu():
+    """Create every tensor and module from here on on the GPU, and compute in float32, not TF32."""
+    torch.set_default_device("cuda")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+
+if Library.device == "gpu":
+    use_gpu()
 
 
 def conv(x, w):
@@ -31,6 +37,14 @@ def linear(x, w):
 def versions(*packages):
     """Versions of PyTorch and of the named packages."""
     return {"torch": torch.__version__} | {p: importlib.metadata.version(p) for p in packages}
+
+
+def device_memory(call):
+    """Bytes that a call takes on a GPU in addition to its arguments."""
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    return torch.cuda.max_memory_allocated() - before
 
 
 class TorchLibrary(Library):
@@ -63,10 +77,7 @@ class TorchLibrary(Library):
         return array.float().numpy(force=True)
 
     def device_memory(self, call):
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        return torch.cuda.max_memory_allocated() - before
+        return device_memory(call)
 
     def _forward(self, network, arrays):
         x = arrays["x"] * self.input_scale
