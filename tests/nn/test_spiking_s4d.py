@@ -126,6 +126,20 @@ def test_a_sequence_does_not_store_its_states(layer):
     assert size_of_scan >= states
 
 
+def test_its_spikes_are_counted_like_those_of_neurons():
+    rngs = nnx.Rngs(0)
+    net = js.nn.Sequential(nnx.Linear(H, H, rngs=rngs), js.nn.SpikingS4D(H, S, rngs=rngs))
+    xs = jax.random.normal(jax.random.key(0), (T, N, H))
+    state = net.init_state((N, H))
+    for x in (xs, xs[0]):
+        _, y, records = js.debug.record(net, state, x)
+        assert list(records) == ["1.output"]
+        np.testing.assert_array_equal(records["1.output"]["output"], y)
+    scaled = js.train.scale_to_firing_rate(net, xs, rate=0.3)
+    layers = js.debug.firing_rates(scaled, state, xs).layers
+    assert layers["1.output"].rate == pytest.approx(0.3, abs=0.01)
+
+
 def test_initialization():
     lin, inv = (js.nn.SpikingS4D(2, 4, init=init, rngs=nnx.Rngs(0)) for init in ("lin", "inv"))
     np.testing.assert_allclose(lin.a_imag[...][0], np.pi * np.arange(4), rtol=1e-6)

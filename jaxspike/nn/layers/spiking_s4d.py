@@ -13,6 +13,7 @@ from ..._state import output_dtype
 from ..._types import Array, DType, Param, Shape, Tree
 from ...neurons import Neuron
 from ...surrogate import Sigmoid, Surrogate, spike
+from ..empty_state import EmptyState
 from ..module import SpikingModule
 from ..whole_sequence import check_features
 from .chunked_state_space import chunked_state_space
@@ -27,7 +28,7 @@ class _Threshold(Neuron):
     surrogate: Surrogate = Sigmoid()
 
     def init_state(self, shape: Shape, dtype: DType = jnp.float32) -> Tree:
-        return ()
+        return EmptyState(len(shape))
 
     def step(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         return state, spike(x - self.v_threshold, self.surrogate)
@@ -160,4 +161,4 @@ class SpikingS4D(SpikingModule):
         return log_decay, (jnp.exp(log_decay) - 1) / a, c, self.d[...].astype(a.real.dtype)
 
     def _spikes(self, y: Array, x: Array) -> Array:
-        return self.output.neuron.step((), y)[1].astype(x.dtype)
+        return self.output(self.output.init_state(y.shape), y)[1].astype(x.dtype)
