@@ -495,7 +495,16 @@ class Spiking(SpikingModule):
     def _trace_step(self, step: Callable[..., Any], x: Tree, *args, **kwargs) -> Tree:
         if isinstance(self.neuron, SequenceNeuron):
             return x
+        own: Any = Spiking.__call__
+        if step is own.__wrapped__:  # equal neurons are traced once
+            return _output(self.neuron, jnp.asarray(x))
         return super()._trace_step(step, x, *args, **kwargs)
+
+
+@jax.jit
+def _output(neuron: Neuron, x: Array) -> Array:
+    """The output of the first step of a neuron."""
+    return neuron(neuron.init_state(x.shape), x)[1]
 
 
 def _fields(neuron: Neuron | SequenceNeuron, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:

@@ -199,6 +199,31 @@ def test_fields_that_are_not_learned_are_constants_under_jax_grad():
     assert not np.any(grads["v_threshold"][...])
 
 
+def test_equal_neurons_are_traced_once_for_their_states():
+    traces = []
+
+    class Counted(js.Neuron):
+        v_threshold: float = 1.0
+
+        def init_state(self, shape, dtype=jnp.float32):
+            return jnp.zeros(shape, dtype)
+
+        def step(self, state, x):
+            traces.append(x.shape)
+            return state, x * self.v_threshold
+
+    class Shifted(js.nn.Spiking):
+        def __call__(self, state, x):
+            state, y = super().__call__(state, x)
+            return state, y[..., :-1]
+
+    net = js.nn.Sequential(*[Counted()] * 5, Shifted(Counted()), Counted())
+    shapes = [a.shape for a in net.init_state((N, C))]
+    assert shapes == [(N, C)] * 6 + [(N, C - 1)]
+    assert traces[0] == (N, C) and traces.count((N, C - 1)) == 1
+    assert len(traces) < 6
+
+
 def test_an_array_can_be_annealed_without_a_retrace():
     layer = js.nn.Spiking(js.LIF(surrogate=js.surrogate.ATan(alpha=jnp.float32(2.0))))
     xs, state, traces = stream(C), layer.init_state((N, C)), []
