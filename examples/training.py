@@ -19,9 +19,32 @@ def arguments(doc, *, epochs, batch, lr, weight_decay=0.0):
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--lr", type=float, default=lr, help="peak learning rate")
     parser.add_argument("--weight-decay", type=float, default=weight_decay)
+    parser.add_argument("--muon", type=float, help="peak learning rate of Muon, for convolutions")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--checkpoints", type=Path, help="folder to save in and resume from")
     return parser
+
+
+def update_rule(options, steps):
+    """AdamW; with ``--muon`` the kernels of convolutions, as matrices, are updated by Muon."""
+
+    def schedule(peak):
+        return optax.warmup_cosine_decay_schedule(0.0, peak, steps // 20, steps)
+
+    def matrices(params):
+        kernel = optax.contrib.MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
+        return jax.tree.map(lambda p: kernel if p.ndim == 4 else None, params)
+
+    decay = options.weight_decay
+    if options.muon is None:
+        return optax.adamw(schedule(options.lr), weight_decay=decay)
+    return optax.contrib.muon(
+        schedule(options.muon),
+        weight_decay=decay,
+        adam_learning_rate=schedule(options.lr),
+        adam_weight_decay=decay,
+        muon_weight_dimension_numbers=matrices,
+    )
 
 
 def run(
@@ -60,11 +83,10 @@ def run(
     for seed in options.seeds:
         net, folder = make(nnx.Rngs(seed)), options.checkpoints
         steps = options.epochs * (len(train[1]) // options.batch)
-        schedule = optax.warmup_cosine_decay_schedule(0.0, options.lr, steps // 20, steps)
-        adam = optax.adamw(schedule, weight_decay=options.weight_decay)
+        rule = update_rule(options, steps)
         if clip:
-            adam = optax.chain(optax.clip_by_global_norm(clip), adam)
-        optimizer = nnx.Optimizer(net, adam, wrt=nnx.Param)
+            rule = optax.chain(optax.clip_by_global_norm(clip), rule)
+        optimizer = nnx.Optimizer(net, rule, wrt=nnx.Param)
 
         def batches(epoch, seed=seed):
             return js.data.batches(train, options.batch, seed=seed, epoch=epoch, drop_last=True)
