@@ -26,7 +26,10 @@ def arguments(doc, *, epochs, batch, lr, weight_decay=0.0):
 
 
 def update_rule(options, steps):
-    """AdamW; with ``--muon`` the kernels of convolutions, as matrices, are updated by Muon."""
+    """AdamW; with ``--muon`` Muon for the kernels of convolutions, as matrices.
+
+    The rest is then updated by AdamW with Nesterov's momentum.
+    """
 
     def schedule(peak):
         return optax.warmup_cosine_decay_schedule(0.0, peak, steps // 20, steps)

@@ -1,5 +1,6 @@
 """The scripts in `examples/` train and report, on a few generated recordings in their formats."""
 
+import argparse
 import gzip
 import json
 import os
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import wave
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -217,6 +220,29 @@ def test_a_network_of_features(tmp_path):
     assert re.match(r"seed 0: test accuracy \d", out)
 
 
+def test_muon_updates_the_kernels_of_convolutions_alone(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import training
+
+    rng = np.random.default_rng(0)
+    shapes = {"conv": (3, 3, 2, 8), "linear": (4, 8)}
+    params, grads = ({k: jnp.asarray(rng.normal(size=s)) for k, s in shapes.items()} for _ in "pg")
+    options = argparse.Namespace(lr=0.2, muon=0.1, weight_decay=0.0)
+
+    def updates_of():
+        rule = training.update_rule(options, 10)
+        with jax.numpy_dtype_promotion("standard"):
+            return rule.update(grads, rule.init(params), params)[0]
+
+    updates = updates_of()
+    stretches = np.linalg.svd(updates["conv"].reshape(18, 8), compute_uv=False) / options.muon
+    assert np.all(abs(stretches - 0.95) < 0.35)  # nearly orthogonal
+    first = options.lr * (1 + 0.9 * 0.1 / 0.19)  # of Adam with Nesterov's momentum
+    np.testing.assert_allclose(np.abs(updates["linear"]), first, rtol=1e-3)
+    options.muon = None
+    np.testing.assert_allclose(np.abs(updates_of()["conv"]), options.lr, rtol=1e-3)
+
+
 @pytest.mark.slow
 def test_a_training_goes_on_from_saved_weights(tmp_path):
     images(tmp_path)
@@ -224,7 +250,7 @@ def test_a_training_goes_on_from_saved_weights(tmp_path):
     neuron = '{"width": 2, "neuron": {"ILIF": {"max_spike_count": 2}}}'
     options = ["fashion_mnist", "conv_net", "--data", tmp_path, "--batch", "10"]
     options += ["--arguments", neuron]
-    run_script("train_model", *options, "--steps", "1", "--save", first)
+    run_script("train_model", *options, "--steps", "1", "--muon", "0.02", "--save", first)
     run_script("train_model", *options, "--lr", "0", "--start", first, "--save", second)
     name = "fashion_mnist_conv_net_0"
     (one, net), cards = (
