@@ -914,3 +914,14 @@ def test_a_layer_inside_a_transformation_is_not_counted():
     net = Closed()
     optimizer = nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param)
     assert len(fit(net, optimizer, data=batches, epochs=1, **SPREAD)) == 1
+
+
+def test_a_network_without_neurons_learns_and_has_no_spikes():
+    net = js.nn.Sequential(nnx.Linear(5, 3, rngs=nnx.Rngs(0)))
+    optimizer = nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param)
+    first, last = fit(net, optimizer, data=batches, epochs=2, **SPREAD)
+    assert last.loss < first.loss
+    score = js.train.evaluate(net, batches(0), LOSS, encode=encode, key=KEY)
+    assert score.firing_rate == 0
+    state, _, records = js.debug.record(net, net.init_state((2, 5)), jnp.ones((STEPS, 2, 5)))
+    assert not records
