@@ -13,12 +13,14 @@ arrays of that size and reads two: no program with these results moves less.
 """
 
 import argparse
+import functools
 import itertools
 import statistics
 import time
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 import jaxspike as js
 
@@ -276,20 +278,40 @@ def compile_time(rounds):
             new.append(s)
         return new, x
 
+    def of_functions(scan, depth, **options):
+        state = [neuron.init_state((16, 256))] * depth
+
+        def loss(params):
+            return scan(lambda s, x: net(params, s, x), state, x, **options)[1].sum()
+
+        return loss, list(jax.random.normal(jax.random.key(0), (depth, 256, 256)) / 16)
+
+    def of_layers(depth):
+        rngs = nnx.Rngs(0)
+        linear = [nnx.Linear(256, 256, use_bias=False, rngs=rngs) for _ in range(depth)]
+        graph, params = nnx.split(js.nn.Sequential(*[z for w in linear for z in (w, neuron)]))
+
+        def loss(params):
+            net = nnx.merge(graph, params)
+            return net(net.init_state((16, 256)), x)[1].sum()
+
+        return loss, params
+
     x = jax.random.normal(jax.random.key(1), (20, 16, 256))
     for depth in (1, 2, 3, 4, 5, 10, 20, 50):
-        params = list(jax.random.normal(jax.random.key(0), (depth, 256, 256)) / 16)
-        state, base = [neuron.init_state((16, 256))] * depth, None
         print(f"\nCompile time of {depth} layers: trace, compile, ratio to lax.scan")
-        rows = (("lax.scan", lax_scan, {}),)
-        rows += tuple((f'order="{o}"', our_scan, {"order": o}) for o in ("step", "layer"))
-        for name, scan, options in rows:
+        rows = {
+            "lax.scan": functools.partial(of_functions, lax_scan),
+            'order="step"': functools.partial(of_functions, our_scan, order="step"),
+            'order="layer"': functools.partial(of_functions, our_scan, order="layer"),
+            "Flax layers": of_layers,
+        }
+        base = None
+        for name, make in rows.items():
             best = None
-            for _ in range(2):
-
-                def loss(p):
-                    return scan(lambda s, x: net(p, s, x), state, x, **options)[1].sum()  # noqa: B023
-
+            for _ in range(3):
+                jax.clear_caches()
+                loss, params = make(depth)
                 start = time.process_time()
                 lowered = jax.jit(jax.value_and_grad(loss)).lower(params)
                 traced = time.process_time()
