@@ -121,4 +121,4 @@ def rows(name, params, x):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # the readout has no state, and needs none
-    learning_peer.main(rows, learning_peer.temporary)
+    learning_peer.main(rows, learning_peer.temporary, jnp.asarray)

@@ -25,14 +25,15 @@ class Peer:
             rows: by name the one with the same gradient, and a function without arguments that
             makes a function of the input, from rest, which returns the gradients by name.
         memory: ``memory(run, x)``, the MiB that a run takes for a while.
+        put: Makes an array of the library, on its device, of one of NumPy.
         name: The network.
         folder: Where the arrays are.
         device: "cpu" or "gpu".
     """
 
-    def __init__(self, rows, memory, name, folder, device):
+    def __init__(self, rows, memory, put, name, folder, device):
         self.folder, self.memory, self.runs = pathlib.Path(folder), memory, {}
-        self.device = device
+        self.put, self.device = put, device
         with np.load(self.folder / "arrays.npz") as file:
             params = {k[7:]: file[k] for k in file if k.startswith("params.")}
             self.x = file["x"]
@@ -44,8 +45,9 @@ class Peer:
         for i, (row, (same, make)) in enumerate(self.rows.items()):
             np.savez(self.folder / f"{i}.npz", **finished(make()(self.x)))
             run = self.runs[row] = make()
-            sizes = [self.memory(run, np.concatenate([self.x] * times)) for times in (1, 10)]
-            about[row] = {"same": same, "mib": sizes}
+            longer = [self.put(np.concatenate([self.x] * times)) for times in (1, 10)]
+            about[row] = {"same": same, "mib": [self.memory(run, x) for x in longer]}
+        self.x = self.put(self.x)
         return {"rows": about}
 
     def run(self, row):
@@ -53,9 +55,9 @@ class Peer:
         return {"ms": ms_of(lambda: finished(self.runs[row](self.x)), self.device)}
 
 
-def main(rows, memory):
+def main(rows, memory, put):
     """Answer requests for the network of the command line."""
-    worker.serve(lambda: Peer(rows, memory, *sys.argv[1:]))
+    worker.serve(lambda: Peer(rows, memory, put, *sys.argv[1:]))
 
 
 def ms_of(call, device):

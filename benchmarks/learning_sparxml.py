@@ -77,4 +77,4 @@ def rows(name, params, x):
 
 
 if __name__ == "__main__":
-    learning_peer.main(rows, learning_peer.temporary)
+    learning_peer.main(rows, learning_peer.temporary, jnp.asarray)

@@ -118,4 +118,4 @@ if __name__ == "__main__":
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     if sys.argv[3] == "gpu":
         in_torch.use_gpu()
-    learning_peer.main(rows, gpu_memory if sys.argv[3] == "gpu" else memory)
+    learning_peer.main(rows, gpu_memory if sys.argv[3] == "gpu" else memory, torch.as_tensor)

@@ -43,7 +43,7 @@ def record(
         *args: Further arguments of the network.
         layers: Which layers: their paths, such as ``"lif1"``, ``"block.lif2"``, or in a
             `Sequential` ``"1"``; or types, of layers (`flax.nnx.Linear`) or of neurons (`LIF`).
-            None for every neuron, if there are any.
+            None for every neuron.
         fields: What to record of each: ``"output"``, ``"input"``, a state variable after the step,
             such as ``"v"``, ``"state"`` for all state variables, or ``"h"`` for the membrane before
             the reset: what ``v`` would be had the neuron not fired in that step. A layer without
@@ -163,10 +163,9 @@ def _recorded_copy(net, names: list[str], fields: tuple[str, ...], trace: Trace)
 
 
 def _choose(modules: dict[str, Any], layers: Layers) -> list[str]:
-    if layers is None:
-        return [name for name, module in modules.items() if isinstance(module, Spiking)]
+    wanted = Spiking if layers is None else layers
     chosen: list[str] = []
-    for one in [layers] if isinstance(layers, str | type) else layers:
+    for one in [wanted] if isinstance(wanted, str | type) else wanted:
         if isinstance(one, type):
             found = [name for name, module in modules.items() if _is_a(module, one)]
         else:

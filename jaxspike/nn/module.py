@@ -496,14 +496,27 @@ class Spiking(SpikingModule):
         if isinstance(self.neuron, SequenceNeuron):
             return x
         own: Any = Spiking.__call__
-        if step is own.__wrapped__:  # equal neurons are traced once
-            return _output(self.neuron, jnp.asarray(x))
+        if step is own.__wrapped__ and isinstance(x, jax.Array) and _is_hashable(self.structure):
+            arrays = [a for a in jax.tree.leaves(self.neuron) if not isinstance(a, float)]
+            return _output(self.structure, self.numbers, arrays, x)
         return super()._trace_step(step, x, *args, **kwargs)
 
 
-@jax.jit
-def _output(neuron: Neuron, x: Array) -> Array:
-    """The output of the first step of a neuron."""
+def _is_hashable(structure: Any) -> bool:
+    """Whether the static fields of a neuron, and of what is in it, are no arrays or the like."""
+    try:
+        hash(structure.node_data())
+    except TypeError:
+        return False
+    return all(map(_is_hashable, structure.children()))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))  # equal neurons are traced once
+def _output(structure: Any, numbers: Any, arrays: list[Array], x: Array) -> Array:
+    """The output of the first step of a neuron, whose numbers stay numbers."""
+    rest = iter(arrays)
+    leaves = [next(rest) if number is None else number for number in numbers]
+    neuron = jax.tree.unflatten(structure, leaves)
     return neuron(neuron.init_state(x.shape), x)[1]
 
 

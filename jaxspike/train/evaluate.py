@@ -9,7 +9,7 @@ from flax import nnx
 
 from .. import debug, losses
 from .._types import Array, Tree
-from ..nn import SpikingModule
+from ..nn import Spiking, SpikingModule
 from . import arguments
 from .finite import has_nan, name_layers
 from .measures import Measure, Measures, means, measures
@@ -102,7 +102,11 @@ def activity(net, x_seq):
     final state is free of NaN, and the firing rate of each layer. A layer whose outputs are not
     integers is graded and has no spikes; its rate is NaN.
     """
-    state, y, records = debug.record(net, net.init_state(x_seq.shape[1:]), x_seq)
+    state, records = net.init_state(x_seq.shape[1:]), {}
+    if any(isinstance(layer, Spiking) for _, layer in nnx.iter_modules(net)):
+        state, y, records = debug.record(net, state, x_seq)
+    else:
+        state, y = net(state, x_seq)
     spikes, slots, rates = jnp.zeros(()), jnp.zeros(()), {}
     for name, record in records.items():
         out = record["output"].astype(jnp.float32)

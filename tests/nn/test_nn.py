@@ -224,6 +224,24 @@ def test_equal_neurons_are_traced_once_for_their_states():
     assert len(traces) < 6
 
 
+def test_numbers_and_static_arrays_of_a_neuron_may_decide_in_python():
+    class Own(js.Neuron):
+        tau: float = 2.0
+        pattern: object = js.field.static(default=None)
+
+        def init_state(self, shape, dtype=jnp.float32):
+            return jnp.full(shape, float(self.tau), dtype)
+
+        def step(self, state, x):
+            y = x if self.tau > 1 else -x
+            return state, y if self.pattern is None else y * float(self.pattern.sum())
+
+    for patterns, product in (((None, None), 1.0), ((np.ones(3), np.ones(2)), 6.0)):
+        net = js.nn.Sequential(*[Own(pattern=p) for p in patterns])
+        _, y = net(net.init_state((N, C)), jnp.ones((N, C)))
+        np.testing.assert_array_equal(y, product)
+
+
 def test_an_array_can_be_annealed_without_a_retrace():
     layer = js.nn.Spiking(js.LIF(surrogate=js.surrogate.ATan(alpha=jnp.float32(2.0))))
     xs, state, traces = stream(C), layer.init_state((N, C)), []
