@@ -19,35 +19,19 @@ def arguments(doc, *, epochs, batch, lr, weight_decay=0.0):
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--lr", type=float, default=lr, help="peak learning rate")
     parser.add_argument("--weight-decay", type=float, default=weight_decay)
-    parser.add_argument("--muon", type=float, help="peak learning rate of Muon, for convolutions")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--checkpoints", type=Path, help="folder to save in and resume from")
     return parser
 
 
-def update_rule(options, steps):
-    """AdamW; with ``--muon`` Muon for the kernels of convolutions, as matrices.
+def schedule(peak, steps):
+    """The learning rate: a short rise to its peak, then half a cosine to zero."""
+    return optax.warmup_cosine_decay_schedule(0.0, peak, steps // 20, steps)
 
-    The rest is then updated by AdamW with Nesterov's momentum.
-    """
 
-    def schedule(peak):
-        return optax.warmup_cosine_decay_schedule(0.0, peak, steps // 20, steps)
-
-    def matrices(params):
-        kernel = optax.contrib.MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
-        return jax.tree.map(lambda p: kernel if p.ndim == 4 else None, params)
-
-    decay = options.weight_decay
-    if options.muon is None:
-        return optax.adamw(schedule(options.lr), weight_decay=decay)
-    return optax.contrib.muon(
-        schedule(options.muon),
-        weight_decay=decay,
-        adam_learning_rate=schedule(options.lr),
-        adam_weight_decay=decay,
-        muon_weight_dimension_numbers=matrices,
-    )
+def adamw(options, steps):
+    """AdamW with the options of the command line."""
+    return optax.adamw(schedule(options.lr, steps), weight_decay=options.weight_decay)
 
 
 def run(
@@ -60,6 +44,7 @@ def run(
     readout=js.readout.rate,
     learning=None,
     clip=None,
+    update_rule=adamw,
     done=None,
 ):
     """Train ``make(rngs)`` once per seed; print each result, and their mean and spread.
@@ -73,6 +58,7 @@ def run(
         readout: The readout of the output, for the loss and the accuracy.
         learning: How to learn online; None for backpropagation through time.
         clip: The largest norm of a gradient; None for any.
+        update_rule: The optimizer, by the options and the number of updates.
         done: Called with the seed, the trained network, its score and the number of epochs.
     """
 

@@ -222,25 +222,29 @@ def test_a_network_of_features(tmp_path):
 
 def test_muon_updates_the_kernels_of_convolutions_alone(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    import training
+    import train_model
 
     rng = np.random.default_rng(0)
     shapes = {"conv": (3, 3, 2, 8), "linear": (4, 8)}
     params, grads = ({k: jnp.asarray(rng.normal(size=s)) for k, s in shapes.items()} for _ in "pg")
     options = argparse.Namespace(lr=0.2, muon=0.1, weight_decay=0.0)
 
-    def updates_of():
-        rule = training.update_rule(options, 10)
+    def updates_of(make):
+        rule = make(options, 10)
         with jax.numpy_dtype_promotion("standard"):
             return rule.update(grads, rule.init(params), params)[0]
 
-    updates = updates_of()
+    updates = updates_of(train_model.muon)
     stretches = np.linalg.svd(updates["conv"].reshape(18, 8), compute_uv=False) / options.muon
     assert np.all(abs(stretches - 0.95) < 0.35)  # nearly orthogonal
     first = options.lr * (1 + 0.9 * 0.1 / 0.19)  # of Adam with Nesterov's momentum
     np.testing.assert_allclose(np.abs(updates["linear"]), first, rtol=1e-3)
-    options.muon = None
-    np.testing.assert_allclose(np.abs(updates_of()["conv"]), options.lr, rtol=1e-3)
+    others = updates_of(train_model.adamw)["conv"]
+    np.testing.assert_allclose(np.abs(others), options.lr, rtol=1e-3)
+    del params["conv"], grads["conv"]
+    with pytest.raises(ValueError) as e:
+        updates_of(train_model.muon)
+    assert str(e.value) == "--muon must be left out with a network without convolutions."
 
 
 @pytest.mark.slow
@@ -271,6 +275,13 @@ def test_steps_where_they_are_given(tmp_path, options, own):
     sentence = f"ValueError: --steps must be left out with {own}, got 3: it has its own."
     with pytest.raises(AssertionError, match=sentence):
         run_script("train_model", *options, "--data", tmp_path, "--steps", "3")
+
+
+@pytest.mark.slow
+def test_an_ann_has_an_optimizer_of_its_own(tmp_path):
+    sentence = "ValueError: --muon must be left out with conv_ann, got 0.1: it has Adam."
+    with pytest.raises(AssertionError, match=sentence):
+        run_script("train_model", "mnist", "conv_ann", "--data", tmp_path, "--muon", "0.1")
 
 
 @pytest.mark.slow
