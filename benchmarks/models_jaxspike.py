@@ -15,7 +15,6 @@ from flax import nnx
 import jaxspike as js
 
 from . import models_row
-from .libraries import in_jax
 
 
 class Scanned(js.nn.SpikingModule):
@@ -205,9 +204,6 @@ class Jaxspike(models_row.Row):
             results[name], compiled[name] = models_row.first(program)
         loss, norm = map(float, results["train"])
         return spikes, {"loss": loss, "gradient": norm, "compile_s": compiled}
-
-    def device_memory(self, program):
-        return in_jax.device_memory(self.lowered[program]().compile())
 
 
 if __name__ == "__main__":

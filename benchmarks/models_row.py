@@ -14,6 +14,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from .libraries.library import compiled_memory
 from .worker import give_back, peak, serve
 
 SHORT = 2.0  # seconds: a run as short as this is timed right after an untimed one
@@ -28,13 +29,14 @@ class Row:
         device: "cpu" or "gpu".
         packages: Those whose versions matter.
         programs: The functions without arguments that are timed: "train" and "inference".
+        lowered: In JAX, for each a function that lowers it.
     """
 
     packages: tuple[str, ...] = ()
 
     def __init__(self, name, folder, device="cpu"):
         self.name, self.folder, self.device = name, pathlib.Path(folder), device
-        self.programs = {}
+        self.programs, self.lowered = {}, {}
 
     def build(self, network, x, labels):
         """Set the programs; run each once.
@@ -78,7 +80,7 @@ class Row:
 
     def device_memory(self, program):
         """Bytes that a run takes on a GPU in addition to its arguments."""
-        raise NotImplementedError
+        return compiled_memory(self.lowered[program]().compile())
 
     def _timed(self, program):
         begin = time.perf_counter(), time.process_time()

@@ -11,7 +11,6 @@ from flax import traverse_util
 from sparx import models, nn
 
 from . import models_row
-from .libraries import in_jax
 
 NAMES = {  # of SpikingJelly's modules, and those of sparxml
     r"^layer(\d)\.(\d)\.": lambda m: f"stage{m[1]}_block{int(m[2]) + 1}.",
@@ -115,9 +114,6 @@ class Sparxml(models_row.Row):
         (loss, norm), compiled["train"] = models_row.first(step)
         about = {"loss": float(loss), "gradient": float(norm)}
         return spikes, about | {"compile_s": compiled}
-
-    def device_memory(self, program):
-        return in_jax.device_memory(self.lowered[program]().compile())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import images
-from .library import Library
+from .library import Library, compiled_memory
 
 
 def versions(*packages):
@@ -34,12 +34,6 @@ def pool(x):
 def linear(x, w):
     """A matmul with flattened images."""
     return x.reshape(*x.shape[:-3], -1) @ w
-
-
-def device_memory(compiled):
-    """Bytes that a compiled program takes in addition to its arguments."""
-    found = compiled.memory_analysis()
-    return found.temp_size_in_bytes + found.output_size_in_bytes
 
 
 class JaxLibrary(Library):
@@ -77,7 +71,7 @@ class JaxLibrary(Library):
         return np.asarray(array, np.float32)
 
     def device_memory(self, call):
-        return device_memory(self.compiled)
+        return compiled_memory(self.compiled)
 
     def _forward(self, network, arrays):
         def program(x):

@@ -7,6 +7,12 @@ class MissingError(Exception):
     """A library cannot run a case; the message is the reason."""
 
 
+def compiled_memory(compiled):
+    """Bytes that a program compiled by JAX takes in addition to its arguments."""
+    found = compiled.memory_analysis()
+    return found.temp_size_in_bytes + found.output_size_in_bytes
+
+
 class Library:
     """One row of the tables: the programs of one library.
 
