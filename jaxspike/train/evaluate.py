@@ -102,7 +102,8 @@ def activity(net, x_seq):
     final state is free of NaN, and the firing rate of each layer. A layer whose outputs are not
     integers is graded and has no spikes; its rate is NaN.
     """
-    state, records = net.init_state(x_seq.shape[1:]), {}
+    state = net.init_state(x_seq.shape[1:])
+    records: dict[str, Any] = {}
     if any(isinstance(layer, Spiking) for _, layer in nnx.iter_modules(net)):
         state, y, records = debug.record(net, state, x_seq)
     else:
