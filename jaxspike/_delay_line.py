@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ._state import placed_with
 from ._types import Array
 
 
@@ -23,6 +24,15 @@ def push(buffer: Array, following: Array, x: Array) -> tuple[Array, Array, Array
     Returns:
         The new buffer, the new positions, and what comes out: the ``x`` of n steps ago.
     """
+    buffer, following = placed_with(buffer, x), placed_with(following, x)
+    where = jax.typeof(buffer).sharding, jax.typeof(following).sharding
+    if not any(where[1].spec):
+        return _push(buffer, following, x)
+    # a mesh of explicit axes, on which a scatter cannot say where its result is
+    return jax.sharding.auto_axes(_push, out_sharding=(*where, where[1]))(buffer, following, x)
+
+
+def _push(buffer, following, x):
     place, out = _read(buffer, following.astype(jnp.int32)[..., None])
     buffer = jnp.put_along_axis(buffer, place, x[..., None], -1, inplace=False, mode="clip")
     return buffer, after(following, 1, buffer.shape[-1]), out[..., 0]
@@ -40,8 +50,11 @@ def _read(buffer: Array, place: Array) -> tuple[Array, Array]:
 
     if jax.default_backend() != "cpu":
         return read(place)
-    zeros = jnp.zeros_like(buffer, shape=place.shape)
-    return lax.cond(jnp.all(place >= 0), read, lambda place: (place + 1, zeros), place)
+
+    def other(place):
+        return place + 1, jnp.zeros_like(buffer[..., : place.shape[-1]])
+
+    return lax.cond(jnp.all(place >= 0), read, other, place)
 
 
 def insert(buffer: Array, following: Array, x: Array) -> tuple[Array, Array]:

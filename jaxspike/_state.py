@@ -6,6 +6,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from ._types import Array, DType, Shape, State
 
@@ -51,6 +52,19 @@ def shape_mismatch(name: str, state: State, shape: State) -> ValueError:
 def is_float(a: object) -> bool:
     """Whether ``a`` is an array of floating point numbers."""
     return hasattr(a, "dtype") and jnp.issubdtype(a.dtype, jnp.floating)
+
+
+def placed_with(a: Array, x: Array) -> Array:
+    """A state at rest, ``[*, ...]``, split over devices as an input ``[*]`` is.
+
+    It differs from ``a`` only on a mesh of explicit axes, where a state that is split over none of
+    them and an input that is split may not meet in one operation.
+    """
+    where = jax.typeof(x).sharding
+    if not any(where.spec) or any(jax.typeof(a).sharding.spec):
+        return a
+    spec = PartitionSpec(*where.spec, *[None] * (a.ndim - x.ndim))
+    return jax.sharding.reshard(a, NamedSharding(where.mesh, spec))
 
 
 def compute_dtype(dtypes: Iterable[DType]) -> DType:

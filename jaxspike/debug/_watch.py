@@ -124,6 +124,7 @@ class _Recorded(nnx.Module):
     def sequence(self, state: Tree, xs: Array, *args, **kwargs) -> tuple[Tree, Tree]:
         usual = super().sequence  # type: ignore[misc]
         inside = any(isinstance(m, _Recorded) and m is not self for _, m in nnx.iter_modules(self))
+        inside = inside and not self._calls_with_sequences  # type: ignore[attr-defined]
         scanned = usual.__func__ is SpikingModule.sequence
         variables = jax.eval_shape(self._variables, state, state, jax.tree.map(lambda a: a[0], xs))
         if not (inside or scanned or jax.tree.leaves(variables)):

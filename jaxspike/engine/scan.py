@@ -201,16 +201,17 @@ def _trace(
 ) -> tuple[Step, list[Array], Tree, Tree, Tree]:
     """The step as equations, its constants, its arguments as arrays, and the shapes it returns.
 
-    The state takes the types of its first step, which is then traced again: a Python number its
-    dtype, and on a mesh of explicit axes a state at rest its sharding. Inside `jax.shard_map` the
-    state and the inputs vary over all the axes that anything in the step varies over.
+    The state takes the types of its first step, which is then traced again, until they stay as they
+    are: a Python number its dtype, and on a mesh of explicit axes a state at rest its sharding.
+    Inside `jax.shard_map` the state and the inputs vary over all the axes that anything in the step
+    varies over.
     """
     state, xs = jax.tree.map(jnp.asarray, state), jax.tree.map(jnp.asarray, xs)
     x, name = _first(xs), arguments.name(f)
     step, consts, out = trace_step(f, state, x)
     _check.step_form(f"scan({name}, ...)", state, out)
     for changes, change in ((_is_weak, _as_strong), (_is_unsharded, _as_sharded)):
-        if any(map(changes, jax.tree.leaves(state), jax.tree.leaves(out[0]))):
+        while any(map(changes, jax.tree.leaves(state), jax.tree.leaves(out[0]))):
             state = jax.tree.map(change, state, out[0])
             step, consts, out = trace_step(f, state, x)
     axes = {n for a in jax.tree.leaves((consts, state, xs)) for n in varying_axes(jax.typeof(a))}

@@ -76,6 +76,7 @@ class SpikingModule(nnx.Module):
     """
 
     _path: str | None = None  # in the network; set on the copy that `init_state` traces
+    _calls_with_sequences = False  # whether `sequence` calls the layers inside with all steps
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)

@@ -103,6 +103,12 @@ def main():
             (value, state), g = jax.jit(run)(typed[1])
             assert jax.typeof(state).sharding.spec == P("batch", None)
             close([value, state, g], jax.tree.leaves(jax.jit(run)(x)))
+        s4d = js.nn.SpikingS4D(C, 2, v_threshold=0.0, rngs=nnx.Rngs(0))
+        for net in (js.Delay(3), js.BRF(), s4d):  # v of BRF is split only after its second step
+            with_weights = jax.value_and_grad(partial(weighted, net), has_aux=True)
+            (value, y), g = jax.jit(with_weights)(typed[1])
+            assert jax.typeof(y).sharding.spec == P(None, "batch", None)
+            close([value, y, g], jax.tree.leaves(jax.jit(with_weights)(x)))
     print("4 programs equal")
 
 
@@ -196,6 +202,13 @@ def convolved(mesh):
         typed = jax.device_put(x, NamedSharding(explicit, P(None, "batch")))
         y = jax.jit(partial(in_scan, features_last, js.scan))(jnp.asarray(kernel), typed)
         assert jax.typeof(y).sharding.spec[1] == "batch"
+
+
+def weighted(net, x):
+    """A loss of the output of a network from rest, and the output."""
+    state, weights = net.init_state(x.shape[1:], x.dtype), jnp.arange(1.0, 1 + len(x))
+    y = net(state, x)[1] if isinstance(net, nnx.Module) else js.scan(net, state, x)[1]
+    return (y * weights[:, None, None]).sum(), y
 
 
 def gradients(f):

@@ -135,6 +135,8 @@ def test_its_spikes_are_counted_like_those_of_neurons():
         _, y, records = js.debug.record(net, state, x)
         assert list(records) == ["1.output"]
         np.testing.assert_array_equal(records["1.output"]["output"], y)
+    recorded = jax.make_jaxpr(lambda x: js.debug.record(net, state, x)[2])(xs)
+    assert f"c64[{T},{N},{H},{S}]" not in str(recorded)  # the states of all steps, of a loop
     scaled = js.train.scale_to_firing_rate(net, xs, rate=0.3)
     layers = js.debug.firing_rates(scaled, state, xs).layers
     assert layers["1.output"].rate == pytest.approx(0.3, abs=0.01)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ... import _check
-from ..._state import output_dtype
+from ..._state import output_dtype, placed_with
 from ..._types import Array, DType, Param, Shape, Tree
 from ...neurons import Neuron
 from ...surrogate import Sigmoid, Surrogate, spike
@@ -88,6 +88,7 @@ class SpikingS4D(SpikingModule):
     """
 
     output: Any
+    _calls_with_sequences = True
 
     def __init__(
         self,
@@ -149,7 +150,7 @@ class SpikingS4D(SpikingModule):
         check_features(self, "features", xs)
         xs = xs.astype(output_dtype(xs))
         u = xs.astype(state.real.dtype).reshape(len(xs), -1, self.features)
-        before = state.reshape(*u.shape[1:], self.states)
+        before = placed_with(state.reshape(*u.shape[1:], self.states), u[0])
         last, y = chunked_state_space(before, u, *self._discrete(state.dtype))
         return last.reshape(state.shape), self._spikes(y.reshape(xs.shape), xs)
 
