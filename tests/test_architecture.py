@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "_check": {"_types"},
     "_hdf5": set(),
     "_state": {"_types", "_pytree", "_check"},
-    "_delay_line": {"_types"},
+    "_delay_line": {"_types", "_state"},
     "field": {"_types", "_pytree", "_check"},
     "surrogate": {"_types", "_pytree", "_check", "field"},
     "encode": {"_types", "_check", "surrogate"},
