@@ -60,8 +60,8 @@ FAMILIES = {  # of the long pages; what is in none of them comes last, under "Mo
         " SpikingLSTM SpikingGRU Plastic",
         "Connections": "Conv Delayed DHLIF SparseLinear WSConv WSLinear DropConnectLinear",
         "Shapes": "Flatten fold_time MaxPool AvgPool AdaptiveAvgPool Upsample Voting",
-        "Normalization, regularization": "ThresholdDependentBatchNorm TemporalEffectiveBatchNorm"
-        " BatchNormThroughTime NeuNorm Dropout fuse_conv_bn",
+        "Normalization, regularization": "BatchNorm ThresholdDependentBatchNorm"
+        " TemporalEffectiveBatchNorm BatchNormThroughTime NeuNorm Dropout fuse_conv_bn",
         "Attention": "SpikingSelfAttention SpikeDrivenSelfAttention TokenQKAttention"
         " ChannelQKAttention TemporalWiseAttention MultiDimensionalAttention",
     },

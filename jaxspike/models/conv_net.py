@@ -9,7 +9,7 @@ from .._check import one_of
 from .._types import Shape
 from ..neurons import LIF
 from ..nn import QCFS, AvgPool, Conv, Dropout, Flatten, MaxPool, Sequential
-from .building_blocks import Prototype, check_parts, check_sizes, copy_of, pooled_size
+from .building_blocks import Prototype, check_parts, check_sizes, copy_of, norm, pooled_size
 
 CONV_LIF = LIF(tau=2.0, decay_input=False)
 
@@ -135,6 +135,6 @@ def blocks(
             use_bias=False,
             rngs=rngs,
         )
-        found.append([layer, nnx.BatchNorm(outputs, momentum=0.9, rngs=rngs), activation()])
+        found.append([layer, norm(outputs, rngs=rngs), activation()])
         inputs = outputs
     return found

@@ -6,7 +6,7 @@ from flax import nnx
 
 from ..neurons import ALIF, Neuron
 from ..nn import Dropout, Recurrent, Sequential, SpikingModule
-from .building_blocks import check_parts, check_sizes, copy_of
+from .building_blocks import check_parts, check_sizes, copy_of, norm
 
 ADAPTIVE = ALIF()
 
@@ -58,11 +58,11 @@ def recurrent_net(
     recurrent = Recurrent(copy_of(neuron), linear(width, width))
     return Sequential(
         linear(in_features, width),
-        nnx.BatchNorm(width, momentum=0.9, rngs=rngs),
+        norm(width, rngs=rngs),
         copy_of(neuron),
         Dropout(dropout, rngs=rngs),
         linear(width, width),
-        nnx.BatchNorm(width, momentum=0.9, rngs=rngs),
+        norm(width, rngs=rngs),
         recurrent,
         Dropout(dropout, rngs=rngs),
         nnx.Linear(width, classes, rngs=rngs),

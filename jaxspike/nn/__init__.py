@@ -12,6 +12,7 @@ from .layers import (
     QCFS as QCFS,
     AdaptiveAvgPool as AdaptiveAvgPool,
     AvgPool as AvgPool,
+    BatchNorm as BatchNorm,
     BatchNormThroughTime as BatchNormThroughTime,
     Bidirectional as Bidirectional,
     ChannelQKAttention as ChannelQKAttention,

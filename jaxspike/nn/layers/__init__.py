@@ -5,6 +5,7 @@ from .attention import (
     TemporalWiseAttention as TemporalWiseAttention,
 )
 from .batch_norm import (
+    BatchNorm as BatchNorm,
     BatchNormThroughTime as BatchNormThroughTime,
     TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm,
     ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,

@@ -1,19 +1,79 @@
-"""Batch normalization for spiking networks: scaled to the threshold, or per time step."""
+"""Batch normalization for spiking networks: lean, scaled to the threshold, or per time step."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 
 from ..._check import at_least_float32, in_range, integer
 from ..._state import output_dtype
 from ..._types import Array, DType, Shape, Tree
+from ...engine import barrier
 from ..empty_state import EmptyState
 from ..module import SpikingModule
 from ..whole_sequence import check_features, check_steps, refuse_training_step
 
 Take = Callable[[Array], Array]
+
+
+class BatchNorm(nnx.BatchNorm):
+    """`flax.nnx.BatchNorm` with an exact variance, whose gradient stores one array and not two.
+
+    ``y = scale * (x - mean) / sqrt(var + epsilon) + bias``. The variance is that of ``x - mean``,
+    as in PyTorch: the default of Flax, the mean of the squares minus the square of the mean, loses
+    digits where the mean is large. The results are those of ``flax.nnx.BatchNorm(...,
+    use_fast_variance=False)``. In training XLA would keep both ``x`` and ``x - mean`` for the
+    gradient; here it keeps ``x - mean``.
+
+    Given ``[T, N, *]`` in training, mean and variance are over T and N.
+
+    Args:
+        num_features: Size of the last axis.
+        rngs: As for `flax.nnx.BatchNorm`.
+        **options: Options of `flax.nnx.BatchNorm`, such as ``momentum`` and ``epsilon``. With
+            another ``axis``, an ``axis_name``, a ``dtype`` or ``use_fast_variance=True``, and in a
+            call with a ``mask``, it is the layer of Flax.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxspike as js
+        >>> from flax import nnx
+        >>> norm = js.nn.BatchNorm(8, momentum=0.9, rngs=nnx.Rngs(0))
+        >>> norm(jnp.ones((10, 4, 7, 7, 8))).shape
+        (10, 4, 7, 7, 8)
+
+    Source: Ioffe, Szegedy, "Batch normalization: accelerating deep network training by reducing
+    internal covariate shift", ICML 2015; ``torch.nn.BatchNorm2d``.
+    """
+
+    def __init__(self, num_features: int, *, rngs: nnx.Rngs, **options):
+        super().__init__(num_features, rngs=rngs, **{"use_fast_variance": False, **options})
+
+    def __call__(
+        self, x: Array, use_running_average: bool | None = None, *, mask: Array | None = None
+    ) -> Array:
+        """Normalize ``[..., num_features]``."""
+        given = self.use_running_average if use_running_average is None else use_running_average
+        options = self.dtype is self.axis_name is mask is None and not self.use_fast_variance
+        usual = options and self.axis == -1 and not jnp.iscomplexobj(x)
+        if given is not False or not usual:
+            return super().__call__(x, use_running_average, mask=mask)
+        scale, bias = (None if p is None else p[...] for p in (self.scale, self.bias))
+        x, old_mean, old_var, scale, bias = self.promote_dtype(
+            (x, self.mean[...], self.var[...], scale, bias), dtype=None
+        )
+        over = tuple(range(x.ndim - 1))
+        mean = x.mean(over)
+        with jax.numpy_rank_promotion("allow"):  # [*, C] and [C]
+            centered = barrier(x - mean)  # else it is computed again from x where that is cheap
+            var = (centered * centered).mean(over)
+            factor = lax.rsqrt(var + self.epsilon)
+            y = centered * (factor if scale is None else factor * scale)
+            y = y if bias is None else y + bias
+        for statistic, old, new in ((self.mean, old_mean, mean), (self.var, old_var, var)):
+            statistic[...] = lax.stop_gradient(self.momentum * old + (1 - self.momentum) * new)
+        return y
 
 
 class ThresholdDependentBatchNorm(nnx.BatchNorm):

@@ -6,6 +6,7 @@ from flax import nnx
 from ..._check import integer
 from ..._types import Array
 from ...engine import fold_batch
+from .batch_norm import BatchNorm
 
 
 class LinearNorm(nnx.Sequential):
@@ -13,7 +14,7 @@ class LinearNorm(nnx.Sequential):
 
     def __init__(self, features: int, outputs: int, *, bias: bool = False, rngs: nnx.Rngs):
         linear = nnx.Linear(features, outputs, use_bias=bias, rngs=rngs)
-        super().__init__(linear, nnx.BatchNorm(outputs, momentum=0.9, rngs=rngs))
+        super().__init__(linear, BatchNorm(outputs, momentum=0.9, rngs=rngs))
 
     def __call__(self, x: Array) -> Array:  # type: ignore[override]
         """The normalized currents, ``[..., L, outputs]``."""

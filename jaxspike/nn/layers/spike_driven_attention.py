@@ -8,6 +8,7 @@ from ...engine import fold_batch
 from ..module import SpikingModule
 from ..prototype import ATTENTION_LIF, LIF_DETACHED, Prototype, check_prototypes, copy_of
 from ..whole_sequence import check_features
+from .batch_norm import BatchNorm
 
 
 class SpikeDrivenSelfAttention(SpikingModule):
@@ -62,8 +63,7 @@ class SpikeDrivenSelfAttention(SpikingModule):
         self.attn_lif = copy_of(attention_neuron)
         for part in ("q", "k", "v", "proj"):
             linear = nnx.Linear(features, features, use_bias=part == "proj", rngs=rngs)
-            # because of the biases, currents may be far from zero, compared with their deviation
-            norm = nnx.BatchNorm(features, momentum=0.9, use_fast_variance=False, rngs=rngs)
+            norm = BatchNorm(features, momentum=0.9, rngs=rngs)
             setattr(self, f"{part}_conv", linear)
             setattr(self, f"{part}_bn", norm)
 
