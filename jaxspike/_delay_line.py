@@ -26,7 +26,7 @@ def push(buffer: Array, following: Array, x: Array) -> tuple[Array, Array, Array
     """
     buffer, following = placed_with(buffer, x), placed_with(following, x)
     where = jax.typeof(buffer).sharding, jax.typeof(following).sharding
-    if not any(where[1].spec):
+    if not any(any(s.spec) for s in where):
         return _push(buffer, following, x)
     # a mesh of explicit axes, on which a scatter cannot say where its result is
     return jax.sharding.auto_axes(_push, out_sharding=(*where, where[1]))(buffer, following, x)

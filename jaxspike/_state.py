@@ -58,7 +58,8 @@ def placed_with(a: Array, x: Array) -> Array:
     """A state at rest, ``[*, ...]``, split over devices as an input ``[*]`` is.
 
     It differs from ``a`` only on a mesh of explicit axes, where a state that is split over none of
-    them and an input that is split may not meet in one operation.
+    them and an input that is split may not meet in one operation. A state that is split already is
+    returned as it is.
     """
     where = jax.typeof(x).sharding
     if not any(where.spec) or any(jax.typeof(a).sharding.spec):

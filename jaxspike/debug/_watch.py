@@ -9,6 +9,7 @@ import itertools
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 from flax import nnx
 
@@ -124,7 +125,8 @@ class _Recorded(nnx.Module):
     def sequence(self, state: Tree, xs: Array, *args, **kwargs) -> tuple[Tree, Tree]:
         usual = super().sequence  # type: ignore[misc]
         inside = any(isinstance(m, _Recorded) and m is not self for _, m in nnx.iter_modules(self))
-        inside = inside and not self._calls_with_sequences  # type: ignore[attr-defined]
+        known = not jax.export.is_symbolic_dim(jax.tree.leaves(xs)[0].shape[0])
+        inside = inside and not (known and self._calls_with_sequences)  # type: ignore[attr-defined]
         scanned = usual.__func__ is SpikingModule.sequence
         variables = jax.eval_shape(self._variables, state, state, jax.tree.map(lambda a: a[0], xs))
         if not (inside or scanned or jax.tree.leaves(variables)):

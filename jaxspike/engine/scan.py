@@ -201,8 +201,8 @@ def _trace(
 ) -> tuple[Step, list[Array], Tree, Tree, Tree]:
     """The step as equations, its constants, its arguments as arrays, and the shapes it returns.
 
-    The state takes the types of its first step, which is then traced again, until they stay as they
-    are: a Python number its dtype, and on a mesh of explicit axes a state at rest its sharding.
+    The state takes the types of its first step, which is then traced again, until they no longer
+    change: a Python number its dtype, and on a mesh of explicit axes a state at rest its sharding.
     Inside `jax.shard_map` the state and the inputs vary over all the axes that anything in the step
     varies over.
     """

@@ -83,9 +83,9 @@ def conv(
 
 
 def norm(features: int, *, scale: float = 1.0, rngs: nnx.Rngs) -> BatchNorm:
-    """A batch normalization with the momentum of PyTorch.
+    """A batch normalization with the momentum and the variance of PyTorch.
 
-    Its variance is PyTorch's too. Flax's default cancels in float32: it put an error of 1e-4 into
+    The variance that Flax computes by default cancels in float32: it put an error of 1e-4 into
     gradients that have 1e-5 this way.
     """
     init = nnx.initializers.constant(scale)

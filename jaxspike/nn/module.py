@@ -76,10 +76,12 @@ class SpikingModule(nnx.Module):
     """
 
     _path: str | None = None  # in the network; set on the copy that `init_state` traces
-    _calls_with_sequences = False  # whether `sequence` calls the layers inside with all steps
+    _calls_with_sequences = False  # whether `sequence` calls its inner layers with whole sequences
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
+        if "sequence" in vars(cls):
+            cls._calls_with_sequences = vars(cls).get("_calls_with_sequences", False)
         if "__call__" in vars(cls):
             if "sequence" not in vars(cls):  # that of a parent would run the parent's step
                 cls.sequence = SpikingModule.sequence  # type: ignore[method-assign]

@@ -9,7 +9,7 @@ from jax.test_util import check_grads
 
 import jaxspike as js
 
-C = 3
+C, HALF = 3, jnp.bfloat16
 X = 5.0 + 2 * jax.random.normal(jax.random.key(0), (6, 4, 2, C))
 
 
@@ -35,11 +35,12 @@ OPTIONS = {
     "momentum": {"momentum": 0.9, "epsilon": 1e-3},
     "no scale": {"use_scale": False},
     "no bias": {"use_bias": False},
-    "half precision": {"param_dtype": jnp.bfloat16},
+    "half precision": {"param_dtype": HALF},
     "another axis": {"axis": 1},
-    "dtype": {"dtype": jnp.bfloat16},
+    "dtype": {"dtype": HALF},
     "fast variance": {"use_fast_variance": True},
     "evaluation": {"use_running_average": True},
+    "own promotion": {"promote_dtype": lambda xs, dtype: [x.astype(HALF) for x in xs]},
 }
 
 
@@ -62,6 +63,15 @@ def test_arguments_of_a_call():
     for layer in layers(use_running_average=True):
         layer(X, use_running_average=False)
         assert layer.mean[...].min() > 0.03
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_another_number_of_features(size):
+    with pytest.raises(ValueError) as e:
+        layers()[0](jnp.ones((5, 4, size)))
+    assert str(e.value) == (
+        f"`BatchNorm(num_features=3)(x=...)` must be [..., 3], got the shape (5, 4, {size})."
+    )
 
 
 def test_the_variance_of_inputs_far_from_zero():

@@ -84,6 +84,15 @@ def test_bidirectional_runs_one_layer_backwards():
     np.testing.assert_array_equal(y, jnp.concatenate((first, second[::-1]), -1))
 
 
+def test_the_layers_of_bidirectional_are_recorded():
+    layer = js.nn.Bidirectional(js.IF(), js.nn.Sequential(js.IF(v_threshold=2.0)))
+    xs = jax.random.uniform(jax.random.key(0), (6, 2, 3))
+    _, y, records = js.debug.record(layer, layer.init_state((2, 3)), xs)
+    forward, backward = (records[name]["output"] for name in ("forward", "backward.0"))
+    np.testing.assert_array_equal(jnp.concatenate((forward, backward[::-1]), -1), y)
+    assert forward.mean() > backward.mean() > 0
+
+
 def test_lstm_cells_are_zero_or_one_and_weights_are_uniform():
     layer = js.nn.SpikingLSTM(C, 50, rngs=nnx.Rngs(0))
     state, h = layer(layer.init_state((N, C)), 3 * stream(C))

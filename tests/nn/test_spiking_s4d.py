@@ -164,3 +164,26 @@ def test_errors(changed, sentence):
     with pytest.raises(ValueError) as caught:
         js.nn.SpikingS4D(**({"features": 2, "rngs": nnx.Rngs(0)} | changed))
     assert str(caught.value) == sentence
+
+
+def test_a_record_of_a_number_of_steps_that_is_not_known():
+    net = js.nn.Sequential(js.nn.SpikingS4D(H, S, rngs=nnx.Rngs(0)))
+    state = net.init_state((N, H))
+
+    def spikes(xs):
+        return js.debug.record(net, state, xs)[2]["0.output"]["output"]
+
+    steps = jax.export.symbolic_shape("t")[0]
+    exported = jax.export.export(jax.jit(spikes))(jax.ShapeDtypeStruct((steps, N, H), jnp.float32))
+    xs = jax.random.normal(jax.random.key(0), (T, N, H))
+    np.testing.assert_array_equal(exported.call(xs), spikes(xs))
+
+
+def test_a_record_of_a_sequence_of_ones_own():
+    class Scanned(js.nn.SpikingS4D):
+        def sequence(self, state, xs):
+            return super(js.nn.SpikingS4D, self).sequence(state, xs)
+
+    net, xs = Scanned(H, S, rngs=nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (T, N, H))
+    _, y, records = js.debug.record(net, net.init_state((N, H)), xs)
+    np.testing.assert_array_equal(records["output"]["output"], y)

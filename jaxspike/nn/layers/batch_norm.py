@@ -1,4 +1,4 @@
-"""Batch normalization for spiking networks: lean, scaled to the threshold, or per time step."""
+"""Batch normalization: with little memory, scaled to the threshold, or per time step."""
 
 from collections.abc import Callable
 
@@ -19,22 +19,25 @@ Take = Callable[[Array], Array]
 
 
 class BatchNorm(nnx.BatchNorm):
-    """`flax.nnx.BatchNorm` with an exact variance, whose gradient stores one array and not two.
+    """Batch normalization with an exact variance, whose gradient stores one array instead of two.
 
-    ``y = scale * (x - mean) / sqrt(var + epsilon) + bias``. The variance is that of ``x - mean``,
-    as in PyTorch: the default of Flax, the mean of the squares minus the square of the mean, loses
-    digits where the mean is large. The results are those of ``flax.nnx.BatchNorm(...,
-    use_fast_variance=False)``. In training XLA would keep both ``x`` and ``x - mean`` for the
-    gradient; here it keeps ``x - mean``.
-
-    Given ``[T, N, *]`` in training, mean and variance are over T and N.
+    ``y = scale * (x - mean) / sqrt(var + epsilon) + bias``, with mean and variance over all axes
+    but the last: given ``[T, N, *]`` in training, over T and N. It is `flax.nnx.BatchNorm` with
+    ``use_fast_variance=False``, and has its results. The variance is that of ``x - mean``, as in
+    PyTorch: the default of Flax, the mean of the squares minus the square of the mean, loses digits
+    where the mean is large. For the gradient of Flax's layer both ``x`` and ``x - mean`` are
+    stored, for this one ``x - mean``.
 
     Args:
         num_features: Size of the last axis.
         rngs: As for `flax.nnx.BatchNorm`.
         **options: Options of `flax.nnx.BatchNorm`, such as ``momentum`` and ``epsilon``. With
-            another ``axis``, an ``axis_name``, a ``dtype`` or ``use_fast_variance=True``, and in a
-            call with a ``mask``, it is the layer of Flax.
+            another ``axis``, an ``axis_name``, a ``dtype`` of 16 bits or
+            ``use_fast_variance=True``, and in a call with a ``mask``, it falls back to
+            `flax.nnx.BatchNorm`.
+
+    Raises:
+        ValueError: If the last axis of the input is not ``num_features``.
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -54,29 +57,32 @@ class BatchNorm(nnx.BatchNorm):
         self, x: Array, use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Array:
         """Normalize ``[..., num_features]``."""
-        given = self.use_running_average if use_running_average is None else use_running_average
-        options = self.dtype is self.axis_name is mask is None and not self.use_fast_variance
-        usual = options and self.axis == -1 and not jnp.iscomplexobj(x)
-        if given is not False or not usual:
+        average = self.use_running_average if use_running_average is None else use_running_average
+        exact = not self.use_fast_variance and not jnp.iscomplexobj(x)
+        plain = exact and self.axis == -1 and self.axis_name is None and mask is None
+        if average is not False or not plain:
             return super().__call__(x, use_running_average, mask=mask)
+        check_features(self, "num_features", x)
         scale, bias = (None if p is None else p[...] for p in (self.scale, self.bias))
-        x, old_mean, old_var, scale, bias = self.promote_dtype(
-            (x, self.mean[...], self.var[...], scale, bias), dtype=None
-        )
+        arrays = x, self.mean[...], scale, bias
+        wide, _, scale, bias = self.promote_dtype(arrays, dtype=self.dtype)
+        if wide.dtype not in (jnp.float32, jnp.float64):
+            return super().__call__(x, use_running_average)
         over = tuple(range(x.ndim - 1))
-        mean = x.mean(over)
+        mean = wide.mean(over)
         with jax.numpy_rank_promotion("allow"):  # [*, C] and [C]
-            centered = barrier(x - mean)  # else it is computed again from x where that is cheap
+            centered = barrier(wide - mean)  # else XLA computes it again, and keeps x for that
             var = (centered * centered).mean(over)
             factor = lax.rsqrt(var + self.epsilon)
             y = centered * (factor if scale is None else factor * scale)
             y = y if bias is None else y + bias
-        for statistic, old, new in ((self.mean, old_mean, mean), (self.var, old_var, var)):
-            statistic[...] = lax.stop_gradient(self.momentum * old + (1 - self.momentum) * new)
+        for statistic, new in ((self.mean, mean), (self.var, var)):
+            old = self.momentum * statistic[...]
+            statistic[...] = lax.stop_gradient(old + (1 - self.momentum) * new)
         return y
 
 
-class ThresholdDependentBatchNorm(nnx.BatchNorm):
+class ThresholdDependentBatchNorm(BatchNorm):
     """Batch normalization whose scale starts at ``alpha * v_threshold`` (tdBN).
 
     Unlike in `flax.nnx.BatchNorm`, the initial scale makes the standard deviation of a neuron's

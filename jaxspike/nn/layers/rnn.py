@@ -211,6 +211,7 @@ class Bidirectional(WholeSequence):
 
     forward: SpikingModule
     backward: SpikingModule
+    _calls_with_sequences = True
 
     def __init__(self, forward: Neuron | SpikingModule, backward: Neuron | SpikingModule):
         for argument, layer in (("forward", forward), ("backward", backward)):
