@@ -19,11 +19,8 @@ on the images of mnist or fashion_mnist as they are, and converted; its card has
 """
 
 import functools
-import hashlib
 import inspect
 import json
-import shlex
-import sys
 from pathlib import Path
 
 import convert_ann
@@ -34,8 +31,8 @@ import nmnist
 import numpy as np
 import optax
 import spoken_digits
+from cards import Cards
 from flax import nnx
-from safetensors.numpy import save_file
 from training import adamw, arguments, run, schedule
 
 import jaxspike as js
@@ -180,48 +177,6 @@ def percents(ann, net, test):
     return both | {"accuracy_by_steps": by_steps}
 
 
-def save(net, make, shape, seed, x_seq, about, path):
-    """Write the weights, and a card with what is known of them."""
-    net.eval()
-    x_seq = jnp.asarray(x_seq, jnp.float32)
-    state = net.init_state(x_seq.shape[1:])
-    meter = js.cost.operations(net, state, x_seq)
-    rates = js.debug.firing_rates(net, state, x_seq).layers
-    path.parent.mkdir(parents=True, exist_ok=True)
-    weights = path.with_suffix(".safetensors")
-    save_file(js.convert.to_torch(getattr(net, "ann", net), shape), weights)
-    counts = {kind: round(getattr(meter, kind) / meter.samples) for kind in ("ac", "multi", "mac")}
-    card = {
-        "format": 1,
-        "jaxspike": js.__version__,
-        "jax": jax.__version__,
-        "model": make.func.__name__,
-        "arguments": make.keywords,
-        "shape": shape,
-        "steps": len(x_seq),
-        "readout": "rate",
-        "seed": seed,
-        **about,
-        "firing_rates": {name: round(layer.rate, 4) for name, layer in rates.items()},
-        "operations": counts,
-        "energy_pj": round(js.cost.energy(meter).total, 1),
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-    }
-    write(card, path)
-
-
-def write(card, path):
-    """Write a card beside its weights."""
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
-
-
-def add_spread(accuracies):
-    """Note in the card of each seed the accuracies of all seeds, which are by the paths."""
-    for path in accuracies:
-        card = json.loads(path.with_suffix(".json").read_text())
-        write(card | {"accuracies": list(accuracies.values())}, path)
-
-
 def main():
     """Read the command line, train, report, save."""
     parser = arguments(__doc__, epochs=10, batch=64, lr=2e-3)
@@ -243,40 +198,33 @@ def main():
         x_seq = of_data(key, x, train)
         return x_seq.reshape(*x_seq.shape[:2], -1)
 
-    def name(seed):
-        return f"{options.data_set}_{options.model}_{seed}"
-
     seeds = iter(options.seeds)  # `begin` is called once for each
 
     def begin(rngs):
         net = make.func(**built(make.keywords), rngs=rngs)
         if not options.start:
             return net
-        weights = options.start / f"{name(next(seeds))}.safetensors"
+        weights = options.start / f"{cards.name(next(seeds))}.safetensors"
         return js.convert.from_torch(net, weights, shape)
 
     encode = flat if options.model in VECTORS else of_data
     x_seq = encode(jax.random.key(0), jnp.asarray(test[0][:METERED]), False)
     shape = (1, *x_seq.shape[2:])
     make = make_of(options.model, options.arguments, classes, shape)
-    folders = {str(f) for f in (options.data, options.start, options.save, options.checkpoints)}
-    command = shlex.join(["python", *("FOLDER" if a in folders else a for a in sys.argv)])
-    accuracies = {}
+    if options.model == ANN:
+        x_seq = js.encode.direct(x_seq[0], STEPS)
+    data = options.data_set, LICENSES[options.data_set]
+    folders = options.data, options.start, options.checkpoints
+    cards = Cards(options.save, data, make, x_seq, folders)
 
-    def keep(seed, net, x_seq, epochs, found):
-        if options.save:
-            about = {"command": command, "data": options.data_set}
-            about |= {"license": LICENSES[options.data_set], "epochs": epochs, **found}
-            if options.start:
-                earlier = js.models.card(name(seed), options.start)["command"]
-                about["command"] = f"{earlier} && {command}"
-            path = options.save / name(seed)
-            save(net, make, shape, seed, x_seq, about, path)
-            accuracies[path] = about["accuracy"]
-            add_spread(accuracies)
+    def keep(seed, net, epochs, **found):
+        if options.start:
+            earlier = js.models.card(cards.name(seed), options.start)["command"]
+            found["command"] = f"{earlier} && {cards.command}"
+        cards.save(seed, net, epochs, **found)
 
     def done(seed, net, score, epochs):
-        keep(seed, net, x_seq, epochs, {"accuracy": round(100 * score.accuracy, 2)})
+        keep(seed, net, epochs, accuracy=round(100 * score.accuracy, 2))
 
     if options.model != ANN:
         rule = muon if options.muon else adamw
@@ -288,7 +236,7 @@ def main():
         net = js.convert.spiking(ann, [jnp.zeros(shape)])  # whose thresholds are learned
         found = percents(ann, net, test)
         print(f"seed {seed}: {found}", flush=True)
-        keep(seed, net, js.encode.direct(x_seq[0], STEPS), options.epochs, found)
+        keep(seed, net, options.epochs, **found)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from flax import nnx
 
 from .._types import Array
 from ..neurons import SequenceNeuron
-from ..nn import QCFS, Constant, Spiking
+from ..nn import QCFS, Constant, Spiking, SpikingS4D
 from . import neurons
 from .slot import Layout, Slot, no_counterpart, variable_slot
 
@@ -68,6 +68,21 @@ def _qcfs(layer: QCFS) -> dict[str, Slot]:
     return _renamed(layer, threshold_raw=("thresh", lambda a: np.exp(a).reshape(-1), to_flax))
 
 
+def _s4d(layer: SpikingS4D) -> dict[str, Slot]:
+    """``D``, and in its ``kernel`` the real and imaginary parts of ``C`` as one array."""
+    names = {"log_dt": "log_dt", "log_a_real": "log_A_real", "a_imag": "A_imag"}
+    real, imag = _renamed(layer, c_real="real", c_imag="imag").values()
+
+    def load(a):
+        real.load(a[..., 0])
+        imag.load(a[..., 1])
+
+    kernel = _renamed(layer, **names) | {
+        "C": Slot(np.stack((real.value, imag.value), -1), load, variables=2)
+    }
+    return _renamed(layer, d="D") | {f"kernel.{name}": slot for name, slot in kernel.items()}
+
+
 def _renamed(layer: nnx.Module, **names: str | tuple[str, Layout, Layout]) -> dict[str, Slot]:
     """The variables of a layer by their names in PyTorch."""
     found = {}
@@ -87,6 +102,7 @@ RULES: list[tuple[Any, Callable[[Any], dict[str, Slot]]]] = [
     (NORMS, _norm),
     (nnx.Embed, _embed),
     (QCFS, _qcfs),
+    (SpikingS4D, _s4d),
 ]
 
 
@@ -143,7 +159,8 @@ def _is_per_feature(module: nnx.Module) -> bool:
 def _layer(call: str, path: str, module: nnx.Module) -> dict[str, Slot]:
     own = own_variables(module)
     for kinds, rule in RULES:
-        if isinstance(module, kinds) and len(found := rule(module)) == len(own):
+        found = rule(module) if isinstance(module, kinds) else {}
+        if found and sum(slot.variables for slot in found.values()) == len(own):
             return found
     if own:
         fix = "Use nnx.Linear, Conv, ConvTranspose, Embed or one of its normalizations."

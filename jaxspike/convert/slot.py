@@ -23,10 +23,14 @@ def no_counterpart(
 
 
 class Slot(NamedTuple):
-    """The value of an array in PyTorch's layout, and what loads or refuses another one."""
+    """The value of an array in PyTorch's layout, and what loads or refuses another one.
+
+    ``variables`` is how many variables of the layer hold it.
+    """
 
     value: np.ndarray
     load: Callable[[np.ndarray], None]
+    variables: int = 1
 
 
 def identity(a: T) -> T:

@@ -30,11 +30,12 @@ def from_torch(
     Supports `flax.nnx.Linear`, ``Conv`` (1, 2 or 3 axes, groups), ``ConvTranspose``, ``BatchNorm``
     (``num_batches_tracked``, a count that Flax does not keep, is dropped), ``LayerNorm``,
     ``GroupNorm``, ``InstanceNorm``, ``RMSNorm`` and ``Embed``; `jaxspike.nn.QCFS`, whose threshold
-    is the ``thresh`` of its authors; from SpikingJelly, the learned
-    fields of `jaxspike.nn.Spiking` (``w`` of ParametricLIFNode and SynapseFilter, ``k`` of
-    KLIFNode, PSN, MaskedPSN, SlidingPSN, GatedLIFNode with equal ``conduct``); from snnTorch,
-    ``beta``, ``alpha``, ``threshold`` and the reset, which are loaded if they are learned here and
-    must be equal otherwise. Every entry of ``source`` must be used exactly once.
+    is the ``thresh`` of its authors; `jaxspike.nn.SpikingS4D`, with the ``D`` and the ``kernel`` of
+    the minimal S4D of its authors; from SpikingJelly, the learned fields of `jaxspike.nn.Spiking`
+    (``w`` of ParametricLIFNode and SynapseFilter, ``k`` of KLIFNode, PSN, MaskedPSN, SlidingPSN,
+    GatedLIFNode with equal ``conduct``); from snnTorch, ``beta``, ``alpha``, ``threshold`` and the
+    reset, which are loaded if they are learned here and must be equal otherwise. Every entry of
+    ``source`` must be used exactly once.
 
     Kernels are converted from channels-first to channels-last. Where a layer gets a flattened
     image, its features are reordered from C, H, W to H, W, C; a trace of the network on an input of
@@ -76,7 +77,8 @@ def from_torch(
         >>> net = js.convert.from_torch(net, {"0.weight": jnp.ones((2, 3))})
         >>> state, spikes = net(net.init_state((1, 3)), jnp.ones((1, 3)))
 
-    Source: the layers of SpikingJelly 2.0.0, snnTorch 1.0.0 and PyTorch.
+    Source: the layers of SpikingJelly 2.0.0, snnTorch 1.0.0 and PyTorch; ``models/s4/s4d.py`` of
+    state-spaces/s4.
     """
     call = "from_torch"
     groups = _groups(call, files.read(call, source))
@@ -174,8 +176,12 @@ def _layers(
     for path in given.keys() - {path for _, path, _ in found}:
         raise ValueError(f"`{call}(channels=...)` must name layers by their path, got {path!r}.")
     flat = _flat(call, net, shape, given)
-    out = {n: layers.slots(call, path, m, flat.get(path, 0), snntorch) for n, path, m in found}
-    return {name: slots for name, slots in out.items() if slots}
+    out: Layers = defaultdict(dict)
+    for name, path, module in found:
+        for key, slot in layers.slots(call, path, module, flat.get(path, 0), snntorch).items():
+            *inside, leaf = key.split(".")
+            out[*name, *inside][leaf] = slot
+    return dict(out)
 
 
 def _flat(

@@ -25,7 +25,7 @@ WINDOWS = _names("reduce_window_max reduce_window_min reduce_window_sum")
 # none: they place, copy, choose or convert what others computed
 FREE = _names("""
     bitcast_convert_type broadcast_in_dim concatenate convert_element_type copy copy_p device_put
-    dynamic_slice dynamic_update_slice expand_dims gather iota name optimization_barrier pad pvary
-    reduce_precision reshape reshard rev scatter select_n sharding_constraint slice split squeeze
-    stop_gradient tile transpose
+    dynamic_slice dynamic_update_slice expand_dims gather imag iota name optimization_barrier pad
+    pvary real reduce_precision reshape reshard rev scatter select_n sharding_constraint slice split
+    squeeze stop_gradient tile transpose
 """)

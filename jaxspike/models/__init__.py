@@ -55,3 +55,4 @@ from .spiking_vgg import (
     spiking_vgg11 as spiking_vgg11,
     spiking_vgg16 as spiking_vgg16,
 )
+from .state_space_net import state_space_net as state_space_net

@@ -665,3 +665,38 @@ def test_one_line_of_flax_for_equal_paths():
     source.layers[0].kernel[...] = W
     nnx.update(net, nnx.state(source, nnx.Param))
     assert states_equal(net, source)
+
+
+def test_s4d_of_its_authors():
+    """The arrays of ``models/s4/s4d.py`` of state-spaces/s4, and its output by NumPy."""
+    rng, (h, n, steps, batch) = np.random.default_rng(0), (3, 4, 20, 2)
+    arrays = {
+        "0.D": rng.normal(size=h),
+        "0.kernel.C": rng.normal(size=(h, n, 2)),
+        "0.kernel.log_dt": rng.uniform(-3, -1, h),
+        "0.kernel.log_A_real": rng.uniform(-1, 0, (h, n)),
+        "0.kernel.A_imag": rng.uniform(0, 9, (h, n)),
+    }
+    arrays = {name: a.astype(np.float32) for name, a in arrays.items()}
+    a = -np.exp(arrays["0.kernel.log_A_real"]) + 1j * arrays["0.kernel.A_imag"]
+    dt_a = a * np.exp(arrays["0.kernel.log_dt"])[:, None]
+    c = arrays["0.kernel.C"] @ [1, 1j] * (np.exp(dt_a) - 1) / a
+    kernel = 2 * (c[..., None] * np.exp(dt_a[..., None] * np.arange(steps))).sum(1).real
+    x = rng.normal(size=(steps, batch, h))
+    y = np.stack(
+        [np.convolve(x[:, i, j], kernel[j])[:steps] for i in range(batch) for j in range(h)], -1
+    ).reshape(steps, batch, h)
+    y += x * arrays["0.D"]
+
+    net = js.nn.Sequential(js.nn.SpikingS4D(h, n, v_threshold=0.1, rngs=nnx.Rngs(0)))
+    net = js.convert.from_torch(net, arrays, (batch, h))
+    _, spikes = net(net.init_state((batch, h)), jnp.asarray(x, jnp.float32))
+    assert 0.2 < spikes.mean() < 0.8 and abs(y - 0.1).min() > 1e-4
+    np.testing.assert_array_equal(spikes, y >= 0.1)
+    back = js.convert.to_torch(net, (batch, h))
+    assert back.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(back[name], array)
+    del arrays["0.kernel.C"]
+    with pytest.raises(ValueError, match=r"Missing: 0.kernel.C \(3, 4, 2\)"):
+        js.convert.from_torch(net, arrays, (batch, h))

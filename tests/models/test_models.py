@@ -374,6 +374,12 @@ def test_images_of_other_shapes(make, shape, message):
             "Give (28, 28).",
         ),
         (
+            M.state_space_net,
+            {"layers": 0},
+            ValueError,
+            "`state_space_net(layers=...)` must be at least 1, got 0.",
+        ),
+        (
             M.conv_ann,
             {"levels": 0},
             ValueError,
@@ -409,6 +415,27 @@ def test_a_preset_is_a_function_with_other_defaults():
     assert M.nmnist_net.__doc__.endswith("errors are those of `plif_net`.\n")
     small = {"width": 2, "hidden": 3, "size": (4, 4), "rngs": nnx.Rngs(0)}
     assert M.nmnist_net(3, 1, **small).conv_fc[0].kernel.shape == (3, 3, 1, 2)
+
+
+@pytest.mark.parametrize("glu", [False, True])
+def test_a_state_space_net(glu):
+    options = {"width": 6, "states": 3, "layers": 2, "glu": glu}
+    net = M.state_space_net(4, 2, **options, rngs=nnx.Rngs(0))
+    xs = jax.random.normal(jax.random.key(0), (12, 3, 2))
+    state, y = net(net.init_state((3, 2)), xs)  # in training mode
+    assert y.shape == (12, 3, 4)
+    net.eval()
+    state, y, records = js.debug.record(net, net.init_state((3, 2)), xs)
+    assert [*records] == ["1.s4d.output", "2.s4d.output"]
+    assert all(0.05 < r["output"].mean() < 0.9 for r in records.values())
+    last, steps = js.scan(net, net.init_state((3, 2)), xs, order="step")
+    for a, b in ((y, steps), (state, last)):
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), a, b)
+    arrays = js.convert.to_torch(net, (3, 2))
+    again = M.state_space_net(4, 2, **options, rngs=nnx.Rngs(1))
+    again = js.convert.from_torch(again, arrays, (3, 2))
+    again.eval()
+    np.testing.assert_array_equal(again(again.init_state((3, 2)), xs)[1], y)
 
 
 def test_every_place_gets_a_copy_of_the_neuron():
