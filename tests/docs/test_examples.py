@@ -76,14 +76,13 @@ def speech_commands(folder):
         ("images", images, ["--net", "online-cnn", "--width", "2", "--credit", "local"]),
         ("nmnist", nmnist, []),
         ("sequential_images", images, ["--net", "brf", "--features", "8"]),
-        ("sequential_images", images, ["--features", "4", "--permuted"]),
         ("spoken_digits", spoken_digits, []),
         ("spoken_digits", spoken_digits, ["--credit", "local"]),
         ("spoken_words", spoken_words, ["--delays", "--hidden", "8"]),
         ("spoken_words", speech_commands, ["--neuron", "AdLIF", "--hidden", "8"]),
     ],
     ids=[
-        *("images-mlp", "images-cnn", "images-online", "nmnist", "pixels-brf", "pixels-s4d"),
+        *("images-mlp", "images-cnn", "images-online", "nmnist", "pixels-brf"),
         *("digits", "digits-online"),
         *("spoken_words-delays", "speech_commands"),
     ],
@@ -210,6 +209,22 @@ def test_any_network_on_files_of_the_user(tmp_path, data):
     accuracies = [js.models.card(other, saved)["accuracy"] for other in (name, *others)]
     assert card["accuracies"] == accuracies
     assert js.models.load(name, saved)[0].kernel.shape[-1] == 1
+
+
+@pytest.mark.slow
+def test_a_network_of_pixels(tmp_path):
+    images(tmp_path)
+    small = ["--batch", "10", "--features", "4", "--states", "2"]
+    options = ["--data", tmp_path, *small, "--permuted", "--glu", "--save", tmp_path / "saved"]
+    out = run_script("sequential_images", *options)
+    assert re.match(r"seed 0: test accuracy \d", out)
+    (name,) = js.models.list(tmp_path / "saved")
+    assert name == "permuted_mnist_state_space_net_0"
+    assert js.models.card(name, tmp_path / "saved")["steps"] == 784
+    assert js.models.load(name, tmp_path / "saved")[1].mix.kernel.shape == (4, 8)
+    sentence = "ValueError: --save must be left out with brf: it is no network of js.models."
+    with pytest.raises(AssertionError, match=sentence):
+        run_script("sequential_images", *options, "--net", "brf")
 
 
 @pytest.mark.slow
