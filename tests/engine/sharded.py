@@ -79,6 +79,10 @@ def main():
         manual = shard_mapped(mesh, options)
         close(jax.jit(jax.value_and_grad(manual, (0, 1)))(params, sharded), (want[0][0], want[1]))
 
+    s4d = js.nn.SpikingS4D(C, 2, v_threshold=0.0, rngs=nnx.Rngs(0))
+    spikes, of_parts = partial(weighted, s4d), {"in_specs": split.spec, "out_specs": split.spec}
+    manual = jax.shard_map(lambda x: spikes(x)[1], mesh=mesh, **of_parts)
+    close(jax.jit(manual)(x), spikes(x)[1])
     close(jax.jit(jax.grad(an_ensemble(mesh), (0, 1)))(x, TAUS), ensemble(x, TAUS))
     delayed(split, sharded, x)
     convolved(mesh)
@@ -103,7 +107,6 @@ def main():
             (value, state), g = jax.jit(run)(typed[1])
             assert jax.typeof(state).sharding.spec == P("batch", None)
             close([value, state, g], jax.tree.leaves(jax.jit(run)(x)))
-        s4d = js.nn.SpikingS4D(C, 2, v_threshold=0.0, rngs=nnx.Rngs(0))
         for net in (js.Delay(3), js.BRF(), s4d):  # v of BRF is split only after its second step
             with_weights = jax.value_and_grad(partial(weighted, net), has_aux=True)
             (value, y), g = jax.jit(with_weights)(typed[1])

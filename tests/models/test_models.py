@@ -97,7 +97,8 @@ def test_arguments_that_all_have():
     for name, make in makes.items():
         arguments = inspect.signature(make).parameters
         assert [*arguments][:2] == ["classes", "in_features"], name
-        assert arguments.keys() >= {"neuron", "rngs"}, name
+        parts = {"rngs"} if make is M.state_space_net else {"neuron", "rngs"}
+        assert arguments.keys() >= parts, name
         assert arguments.keys() & {"width", "dim", "hidden"}, name
         one = inspect.Parameter.KEYWORD_ONLY
         assert all(p.kind == one for p in [*arguments.values()][2:]), name

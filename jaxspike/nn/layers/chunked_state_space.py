@@ -47,9 +47,10 @@ def chunked_state_space(
         return powers[..., -1:] * state + _complex(written), state
 
     written = jnp.einsum("fsl,flkn->kfsn", write, u[:, :, :-1])
-    before_last, before = jax.lax.scan(chunk, state.transpose(1, 2, 0), written)
-    written = jnp.einsum("fsl,fln->fsn", write[..., length - last :], u[:, :last, -1])
-    state = powers[..., last, None] * before_last + _complex(written)
+    at_last = _complex(jnp.einsum("fsl,fln->fsn", write[..., length - last :], u[:, :last, -1]))
+    state = state.transpose(1, 2, 0) + jnp.zeros_like(at_last)  # which varies as the input does
+    before_last, before = jax.lax.scan(chunk, state, written)
+    state = powers[..., last, None] * before_last + at_last
     before = _parts(jnp.concatenate([before, before_last[None]]), 2)
     y = jnp.einsum("fij,fjkn->fikn", within, u) + jnp.einsum("fsl,kfsn->flkn", read, before)
     y = y.transpose(2, 1, 3, 0).reshape(count * length, *y.shape[3:], len(y))
