@@ -3,7 +3,7 @@
 from .device import one_cpu as one_cpu
 from .policy import Policy as Policy
 from .program.chunked_convolution import conv_in_chunks as conv_in_chunks
-from .program.compat import api_boundary as api_boundary, barrier as barrier, hide_frames
+from .program.compat import api_boundary as api_boundary, hide_frames
 from .program.contractions import batch_outermost as batch_outermost, fold_batch as fold_batch
 from .scan import scan as scan
 

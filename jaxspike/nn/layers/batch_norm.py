@@ -10,12 +10,31 @@ from jax import lax
 from ..._check import at_least_float32, in_range, integer
 from ..._state import output_dtype
 from ..._types import Array, DType, Shape, Tree
-from ...engine import barrier
 from ..empty_state import EmptyState
 from ..module import SpikingModule
 from ..whole_sequence import check_features, check_steps, refuse_training_step
 
 Take = Callable[[Array], Array]
+
+
+@jax.custom_jvp
+def _center(x: Array) -> tuple[Array, Array, Array]:
+    """The mean over all axes but the last, ``x - mean``, and the variance."""
+    over = tuple(range(x.ndim - 1))
+    mean = x.mean(over)
+    centered = lax.optimization_barrier(x - mean)  # else XLA keeps x, to compute it again
+    return mean, centered, (centered * centered).mean(over)
+
+
+@_center.defjvp
+def _(primals, tangents):
+    """``dx - dmean`` twice, as in Flax: its two cotangents are summed apart, and round less."""
+    (dx,) = tangents
+    mean, centered, var = _center(*primals)
+    over = tuple(range(dx.ndim - 1))
+    dmean = dx.mean(over)
+    dvar = 2 * (centered * (dx - dmean)).mean(over)
+    return (mean, centered, var), (dmean, dx - dmean, dvar)
 
 
 class BatchNorm(nnx.BatchNorm):
@@ -68,11 +87,8 @@ class BatchNorm(nnx.BatchNorm):
         wide, _, scale, bias = self.promote_dtype(arrays, dtype=self.dtype)
         if wide.dtype not in (jnp.float32, jnp.float64):
             return super().__call__(x, use_running_average)
-        over = tuple(range(x.ndim - 1))
-        mean = wide.mean(over)
         with jax.numpy_rank_promotion("allow"):  # [*, C] and [C]
-            centered = barrier(wide - mean)  # else XLA computes it again, and keeps x for that
-            var = (centered * centered).mean(over)
+            mean, centered, var = _center(wide)
             factor = lax.rsqrt(var + self.epsilon)
             y = centered * (factor if scale is None else factor * scale)
             y = y if bias is None else y + bias
