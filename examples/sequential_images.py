@@ -26,6 +26,7 @@ from training import adamw, arguments, run, schedule
 import jaxspike as js
 
 STEPS = 28 * 28
+ORDER = "np.random.default_rng(0).permutation(784)"  # of the pixels, as the cards say
 METERED = 16  # test samples, whose operations are counted
 
 
@@ -75,9 +76,10 @@ def mixed(options, steps):
     return optax.partition(rules, functools.partial(jax.tree_util.tree_map_with_path, kind))
 
 
-def encode(key, x, train, order):
-    """Pixels ``[784, N, 1]``, one after the other."""
-    return x.reshape(len(x), STEPS, 1)[:, order].swapaxes(0, 1)
+def encode(key, x, train, shift, order):
+    """Pixels ``[784, N, 1]``, one after the other, of images shifted by up to ``shift`` pixels."""
+    x = images.encode(key, x, train, shift, flip=False, steps=1)
+    return x.reshape(-1, STEPS, 1)[:, order].swapaxes(0, 1)
 
 
 def main():
@@ -89,6 +91,8 @@ def main():
     parser.add_argument("--states", type=int, default=32, help="of each feature, complex")
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--glu", action="store_true", help="gated linear units between the layers")
+    parser.add_argument("--dropout", type=float, default=0.0, help="probability")
+    parser.add_argument("--shift", type=int, default=0, help="shift images by up to so many pixels")
     parser.add_argument("--muon", type=float, default=0.02, help="peak learning rate of Muon")
     parser.add_argument("--slow-lr", type=float, default=1e-3, help="of poles and step lengths")
     parser.add_argument("--save", type=Path, help="folder for the weights and the card of a seed")
@@ -96,13 +100,15 @@ def main():
     if options.save and options.net == "brf":
         raise ValueError("--save must be left out with brf: it is no network of js.models.")
     order = np.random.default_rng(0).permutation(STEPS) if options.permuted else np.arange(STEPS)
-    of_data = functools.partial(encode, order=order)
+    known = {"order": ORDER} if options.permuted else {}
+    of_data = functools.partial(encode, shift=options.shift, order=order)
     s4d = functools.partial(
         js.models.state_space_net,
         width=options.features,
         states=options.states,
         layers=options.layers,
         glu=options.glu,
+        dropout=options.dropout,
     )
     nets = {
         "brf": (functools.partial(brf, options=options), None, adamw),
@@ -111,7 +117,8 @@ def main():
     make, readout, rule = nets[options.net]
     train, test = images.read(options.data)
     data = "permuted_mnist" if options.permuted else "sequential_mnist", "CC BY-SA 3.0"
-    x_seq, folders = of_data(None, test[0][:METERED], False), (options.data, options.checkpoints)
+    x_seq = of_data(jax.random.key(0), test[0][:METERED], False)
+    folders = options.data, options.checkpoints
     cards = Cards(options.save, data, s4d, x_seq, folders)
     run(
         options,
@@ -123,7 +130,7 @@ def main():
         clip=1.0,
         update_rule=rule,
         done=lambda seed, net, score, epochs: cards.save(
-            seed, net, epochs, accuracy=round(100 * score.accuracy, 2)
+            seed, net, epochs, accuracy=round(100 * score.accuracy, 2), **known
         ),
     )
 

@@ -34,6 +34,13 @@ def number(
     return float(value)
 
 
+def drop_rate(where: str, value: object) -> float:
+    """``value`` as a float: a probability to drop, in [0, 1)."""
+    value = number(where, value)
+    in_range(where, value, low=0, below=1)
+    return value
+
+
 def one_of(where: str, value: object, choices: tuple[object, ...]) -> None:
     """Refuse a ``value`` that is not one of ``choices``; 1 is not True."""
     if not any(value is c or (type(value) is type(c) and value == c) for c in choices):

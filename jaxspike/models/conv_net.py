@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from flax import nnx
 
-from .._check import one_of
+from .._check import drop_rate, one_of
 from .._types import Shape
 from ..neurons import LIF
 from ..nn import QCFS, AvgPool, Conv, Dropout, Flatten, MaxPool, Sequential
@@ -45,7 +45,8 @@ def conv_net(
         rngs: Source of keys for the weights and for the dropout.
 
     Raises:
-        TypeError: If a size is not an integer, ``neuron`` is not a neuron, or ``rngs`` no keys.
+        TypeError: If a size is not an integer, ``dropout`` not a number, ``neuron`` not a neuron,
+            or ``rngs`` no keys.
         ValueError: If a size is below 1, ``size`` is too small for the poolings, ``pool`` is
             something else, or ``dropout`` is not in [0, 1).
 
@@ -59,6 +60,7 @@ def conv_net(
     """
     owner = "conv_net"
     check_sizes(owner, classes=classes, in_features=in_features, width=width)
+    drop_rate(f"`{owner}(dropout=...)`", dropout)
     check_parts(owner, rngs, neuron=neuron)
     one_of(f"`{owner}(pool=...)`", pool, ("max", "avg"))
     height, across = pooled_size(owner, size, 2 if pool == "max" else 3)

@@ -4,6 +4,7 @@ import functools
 
 from flax import nnx
 
+from .._check import drop_rate
 from ..neurons import ALIF, Neuron
 from ..nn import Dropout, Recurrent, Sequential, SpikingModule
 from .building_blocks import check_parts, check_sizes, copy_of, norm
@@ -37,7 +38,8 @@ def recurrent_net(
         rngs: Source of keys for the weights and for the dropout.
 
     Raises:
-        TypeError: If a size is not an integer, ``neuron`` is not a neuron, or ``rngs`` no keys.
+        TypeError: If a size is not an integer, ``dropout`` not a number, ``neuron`` not a neuron,
+            or ``rngs`` no keys.
         ValueError: If a size is below 1, or ``dropout`` is not in [0, 1).
 
     Example:
@@ -53,6 +55,7 @@ def recurrent_net(
     """
     owner = "recurrent_net"
     check_sizes(owner, classes=classes, in_features=in_features, width=width)
+    drop_rate(f"`{owner}(dropout=...)`", dropout)
     check_parts(owner, rngs, neuron=neuron)
     linear = functools.partial(nnx.Linear, use_bias=False, rngs=rngs)
     recurrent = Recurrent(copy_of(neuron), linear(width, width))

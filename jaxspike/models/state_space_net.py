@@ -4,8 +4,9 @@ from typing import Any
 
 from flax import nnx
 
+from .._check import drop_rate
 from .._types import Array, Tree
-from ..nn import Sequential, SpikingModule, SpikingS4D
+from ..nn import Dropout, Sequential, SpikingModule, SpikingS4D
 from ..surrogate import ATan
 from .building_blocks import check_parts, check_sizes, norm
 
@@ -15,15 +16,17 @@ class _Block(SpikingModule):
 
     activation: Any
 
-    def __init__(self, width: int, states: int, glu: bool, rngs: nnx.Rngs):
+    def __init__(self, width: int, states: int, glu: bool, dropout: float, rngs: nnx.Rngs):
         self.s4d = SpikingS4D(width, states, surrogate=ATan(), rngs=rngs)
+        self.dropout = Dropout(dropout, rngs=rngs)
         self.mix = nnx.Linear(width, 2 * width if glu else width, rngs=rngs)
         self.activation = nnx.glu if glu else nnx.identity
         self.norm = norm(width, rngs=rngs)
 
     def __call__(self, state: Tree, x: Array) -> tuple[Tree, Array]:
         s4d, y = self.s4d(state["s4d"], self.norm(x))
-        return {"s4d": s4d}, x + self.activation(self.mix(y))
+        dropout, y = self.dropout(state["dropout"], y)
+        return {"s4d": s4d, "dropout": dropout}, x + self.activation(self.mix(y))
 
 
 def state_space_net(
@@ -34,6 +37,7 @@ def state_space_net(
     states: int = 32,
     layers: int = 2,
     glu: bool = False,
+    dropout: float = 0.0,
     rngs: nnx.Rngs,
 ) -> Sequential:
     """Residual blocks of diagonal state-space models with spikes, between two linear layers.
@@ -52,11 +56,12 @@ def state_space_net(
         states: Complex numbers that each feature of a block remembers.
         layers: Number of blocks.
         glu: Whether a gated linear unit follows each linear layer of a block (`flax.nnx.glu`).
-        rngs: Source of keys for the weights.
+        dropout: Probability to drop the spikes of a feature in training, before they are mixed.
+        rngs: Source of keys for the weights and for the dropout.
 
     Raises:
-        TypeError: If a size is not an integer, or ``rngs`` no keys.
-        ValueError: If a size is below 1.
+        TypeError: If a size is not an integer, ``dropout`` not a number, or ``rngs`` no keys.
+        ValueError: If a size is below 1, or ``dropout`` is not in [0, 1).
 
     Example:
         >>> import jax.numpy as jnp, jaxspike as js
@@ -73,10 +78,11 @@ def state_space_net(
     owner = "state_space_net"
     sizes = {"classes": classes, "in_features": in_features}
     check_sizes(owner, **sizes, width=width, states=states, layers=layers)
+    drop_rate(f"`{owner}(dropout=...)`", dropout)
     check_parts(owner, rngs)
     return Sequential(
         nnx.Linear(in_features, width, rngs=rngs),
-        *(_Block(width, states, glu, rngs) for _ in range(layers)),
+        *(_Block(width, states, glu, dropout, rngs) for _ in range(layers)),
         norm(width, rngs=rngs),
         nnx.Linear(width, classes, rngs=rngs),
     )

@@ -216,12 +216,15 @@ def test_a_network_of_pixels(tmp_path):
     images(tmp_path)
     small = ["--batch", "10", "--features", "4", "--states", "2"]
     options = ["--data", tmp_path, *small, "--permuted", "--glu", "--save", tmp_path / "saved"]
+    options += ["--dropout", "0.5", "--shift", "1"]
     out = run_script("sequential_images", *options)
     assert re.match(r"seed 0: test accuracy \d", out)
     (name,) = js.models.list(tmp_path / "saved")
     assert name == "permuted_mnist_state_space_net_0"
-    assert js.models.card(name, tmp_path / "saved")["steps"] == 784
-    assert js.models.load(name, tmp_path / "saved")[1].mix.kernel.shape == (4, 8)
+    card = js.models.card(name, tmp_path / "saved")
+    assert (card["steps"], card["order"]) == (784, "np.random.default_rng(0).permutation(784)")
+    block = js.models.load(name, tmp_path / "saved")[1]
+    assert (block.mix.kernel.shape, block.dropout.rate) == ((4, 8), 0.5)
     sentence = "ValueError: --save must be left out with brf: it is no network of js.models."
     with pytest.raises(AssertionError, match=sentence):
         run_script("sequential_images", *options, "--net", "brf")

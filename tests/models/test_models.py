@@ -381,6 +381,12 @@ def test_images_of_other_shapes(make, shape, message):
             "`state_space_net(layers=...)` must be at least 1, got 0.",
         ),
         (
+            M.state_space_net,
+            {"dropout": 1},
+            ValueError,
+            "`state_space_net(dropout=...)` must be at least 0 and less than 1, got 1.0.",
+        ),
+        (
             M.conv_ann,
             {"levels": 0},
             ValueError,
@@ -437,6 +443,18 @@ def test_a_state_space_net(glu):
     again = js.convert.from_torch(again, arrays, (3, 2))
     again.eval()
     np.testing.assert_array_equal(again(again.init_state((3, 2)), xs)[1], y)
+
+
+def test_dropout_in_a_state_space_net():
+    """Nearly all spikes are dropped in training: a block is its bias, and the way around."""
+    net = M.state_space_net(4, 2, width=6, states=3, dropout=1 - 1e-6, rngs=nnx.Rngs(0))
+    block = net[1]
+    block.mix.bias[...] = jnp.arange(6.0)
+    xs = jax.random.normal(jax.random.key(0), (12, 3, 6))
+    state = block.init_state((3, 6))
+    np.testing.assert_allclose(block(state, xs)[1], xs + jnp.arange(6.0), rtol=1e-6)
+    net.eval()
+    assert abs(block(state, xs)[1] - xs - jnp.arange(6.0)).max() > 0.1
 
 
 def test_every_place_gets_a_copy_of_the_neuron():

@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from ..._check import drop_rate
 from ..._types import Array, DType, Shape
 from ..empty_state import EmptyState
 from ..module import SpikingModule
 from ..whole_sequence import refuse_training_step
-from .dropout import check_rate, own_keys
+from .dropout import own_keys
 
 
 class DropConnectLinear(SpikingModule, nnx.Linear):
@@ -53,7 +54,7 @@ class DropConnectLinear(SpikingModule, nnx.Linear):
         rngs: nnx.Rngs,
         **options,
     ):
-        self.rate = check_rate("DropConnectLinear", rate)
+        self.rate = drop_rate("`DropConnectLinear(rate=...)`", rate)
         self.deterministic = False  # what `net.eval()` and `net.train()` set
         self.rngs = own_keys("DropConnectLinear", rngs)
         nnx.Linear.__init__(self, in_features, out_features, rngs=rngs, **options)

@@ -6,18 +6,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..._check import in_range, instance, integer, number
+from ..._check import drop_rate, instance, integer
 from ..._types import Array, DType, Shape
 from ..empty_state import EmptyState
 from ..module import SpikingModule
 from ..whole_sequence import refuse_training_step
-
-
-def check_rate(name: str, rate) -> float:
-    """A checked probability to drop."""
-    rate = number(f"`{name}(rate=...)`", rate)
-    in_range(f"`{name}(rate=...)`", rate, low=0, below=1)
-    return rate
 
 
 def own_keys(name: str, rngs) -> nnx.RngStream:
@@ -66,7 +59,7 @@ class Dropout(SpikingModule):
         *,
         rngs: nnx.Rngs | nnx.RngStream | None = None,
     ):
-        self.rate = check_rate("Dropout", rate)
+        self.rate = drop_rate("`Dropout(rate=...)`", rate)
         if not all(isinstance(axis, int) and axis < 0 for axis in broadcast_dims):
             raise ValueError(
                 f"`Dropout(broadcast_dims=...)` must be negative integers, got {broadcast_dims}. "
