@@ -46,10 +46,13 @@ def chunked_state_space(
     def chunk(state, written):
         return powers[..., -1:] * state + _complex(written), state
 
-    written = jnp.einsum("fsl,flkn->kfsn", write, u[:, :, :-1])
-    at_last = _complex(jnp.einsum("fsl,fln->fsn", write[..., length - last :], u[:, :last, -1]))
+    written = jnp.einsum("fsl,flkn->kfsn", write, u)
+    at_last = written[-1]
+    if last < length:  # the chunk has steps at its end that are no input
+        at_last = jnp.einsum("fsl,fln->fsn", write[..., length - last :], u[:, :last, -1])
+    at_last = _complex(at_last)
     state = state.transpose(1, 2, 0) + jnp.zeros_like(at_last)  # which varies as the input does
-    before_last, before = jax.lax.scan(chunk, state, written)
+    before_last, before = jax.lax.scan(chunk, state, written[:-1])
     state = powers[..., last, None] * before_last + at_last
     before = _parts(jnp.concatenate([before, before_last[None]]), 2)
     y = jnp.einsum("fij,fjkn->fikn", within, u) + jnp.einsum("fsl,kfsn->flkn", read, before)
