@@ -81,7 +81,7 @@ class Network:
     missing: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-NOT_IN_SPARXML = {"sparxml": "has no such network"}
+NOT_IN_SPARXML = {"sparxml": "has none of the other networks"}
 IMAGES = {"batch": 16, "sample": (32, 32, 3), "classes": 10}
 SEW = IMAGES | {"family": "sew_resnet18", "sizes": {"width": 64}}
 SPIKFORMER = IMAGES | {
