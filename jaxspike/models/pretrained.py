@@ -54,7 +54,8 @@ def card(name: str, folder: Path = WEIGHTS) -> dict[str, Any]:
         where several seeds were trained the ``accuracies`` of all, of a converted ANN the
         ``ann_accuracy`` and the ``accuracy_by_steps``, ``firing_rates`` by layer, ``operations`` by
         class and ``energy_pj`` of a sample (`jaxspike.cost`, arithmetic alone), the ``sha256`` of
-        the weights, and the version of ``jaxspike``.
+        the weights, the versions of ``jaxspike`` and ``jax``, and of pixels that come in a random
+        ``order``, that order.
 
     Raises:
         ValueError: If there is no such network, or its card is damaged or of another version.
@@ -96,7 +97,7 @@ def load(name: str, folder: Path = WEIGHTS) -> SpikingModule:
     Args:
         name: Its name, one of `list`.
         folder: Where the weights and cards are; those of the package by default, or a folder that
-            ``examples/train_model.py --save`` wrote.
+            ``examples/train_model.py --save`` or ``sequential_images.py --save`` wrote.
 
     Raises:
         ValueError: If there is no such network, or a file is damaged or of another version.

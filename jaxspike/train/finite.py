@@ -10,7 +10,7 @@ from ..nn import SpikingModule
 
 def has_nan(state: Tree) -> Array:
     """Whether a state has a NaN; an infinity is allowed, such as the time since a spike."""
-    leaves = [a for a in jax.tree.leaves(state) if jnp.issubdtype(a.dtype, jnp.floating)]
+    leaves = [a for a in jax.tree.leaves(state) if jnp.issubdtype(a.dtype, jnp.inexact)]
     return jnp.array([jnp.isnan(a).any() for a in leaves]).any()
 
 

@@ -92,10 +92,8 @@ class Run:
         (length, samples), state = x_seq.shape[:2], self._first(x_seq, labels)
         update.check_steps(self.learning, length, labels)
         sums, times = dict(self.sums), range(0, length, truncate or length)
-        before = self.last_good[1]["training"]
         for t in times:
-            if t > 0:
-                before = snapshot(self.net, self.optimizer)
+            before = snapshot(self.net, self.optimizer)
             now, part = state, x_seq[t : t + (truncate or length)]
             state, found, wrong, stop = self.step(now, part, labels)
             if stop:

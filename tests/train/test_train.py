@@ -458,6 +458,21 @@ def test_a_nan_that_spikes_hide_is_no_score():
     )
 
 
+def test_a_nan_in_a_complex_state():
+    net = js.nn.Sequential(
+        js.nn.SpikingS4D(3, 2, rngs=nnx.Rngs(0)), nnx.Linear(3, 2, rngs=nnx.Rngs(1))
+    )
+    x_seq = np.zeros((4, 5, 3), np.float32)
+    x_seq[2, 1, 0] = np.nan
+    with pytest.raises(FloatingPointError) as info:
+        js.train.evaluate(net, [(x_seq, np.zeros(5, np.int32))], LOSS)
+    assert str(info.value).startswith(
+        "`evaluate` stopped at batch 0: a state is NaN.\n"
+        "`check_finite` found numbers that are not finite:\n"
+        "  layer 0.output: input from time step 0"  # the first of its chunk
+    )
+
+
 def test_an_encoder_needs_a_key():
     net, optimizer = small()
     for call in (

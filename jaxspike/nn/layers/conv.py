@@ -13,8 +13,8 @@ class Conv(nnx.Conv):
     sharded over several devices, XLA can merge it behind T only by gathering it, and every device
     convolves all images. Here N goes before T on several devices, and each convolves its own
     images. A `Sequential` does the same for a `flax.nnx.Conv` in it; a network with a ``__call__``
-    of its own needs this layer. On a CPU, the gradient of the kernel takes as
-    little as a third of the time.
+    of its own needs this layer. On a CPU, the gradient of the kernel takes as little as a third
+    of the time.
 
     Args:
         *args: Arguments of `flax.nnx.Conv`: ``in_features, out_features, kernel_size, strides``.
