@@ -2,11 +2,11 @@
 
     taskset -c 0 python -m benchmarks.sweeps
 
-A run trains an MLP of LIF neurons, 784-128-10, on random labels of random spikes by SGD,
-with a seed and a learning rate of its own. The losses of both programs are compared first. Then
-they take turns, each timed right after an untimed run of itself, in seconds of CPU, which other
-programs on the machine hardly change. A row has the runs per CPU second, the median over the rounds, the
-times that of the loop, and the CPU seconds to trace and compile, once for all runs.
+A run trains an MLP of LIF neurons, 784-128-10, on random labels of random spikes by SGD, with a
+seed and a learning rate of its own. The losses of both programs are compared first. Then they take
+turns, each timed right after an untimed run of itself, in seconds of CPU, which other programs on
+the machine hardly change. A row has the runs per CPU second, the median over the rounds, the times
+that of the loop, and the CPU seconds to trace and compile, once for all runs.
 """
 
 import argparse

@@ -48,7 +48,8 @@ class SpikingS4D(SpikingModule):
     over chunks of up to 128 steps, and stores a state for each chunk. `scan` of the layer runs its
     steps: in a loop, or with ``order="parallel"`` without one, and stores the states of all steps,
     ``[T, N, features, states]``. The results are equal but for rounding: a spike may differ where
-    ``y`` is at the threshold, and a NaN reaches the steps of its chunk before it. To mix the features, put an `flax.nnx.Linear` behind it.
+    ``y`` is at the threshold, and a NaN reaches the steps of its chunk before it. To mix the
+    features, put an `flax.nnx.Linear` behind it.
 
     ``A`` starts as an approximation of the HiPPO matrix. For n = 0, 1, ... it is
     ``A_n = -1/2 + i pi n`` with ``"lin"`` (S4D-Lin), and with ``"inv"`` (S4D-Inv)
