@@ -99,8 +99,11 @@ def main():
     parser.add_argument("--slow-lr", type=float, default=1e-3, help="of poles and step lengths")
     parser.add_argument("--save", type=Path, help="folder for the weights and the card of a seed")
     options = parser.parse_args()
-    if options.save and options.net == "brf":
-        raise ValueError("--save must be left out with brf: it is no network of js.models.")
+    if options.net == "brf":
+        for name in ("states", "layers", "glu", "dropout", "muon", "slow_lr", "save"):
+            if getattr(options, name) != parser.get_default(name):
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} must be left out with brf: it is for s4d.")
     order = np.random.default_rng(0).permutation(STEPS) if options.permuted else np.arange(STEPS)
     known = {"order": ORDER} if options.permuted else {}
     of_data = functools.partial(encode, shift=options.shift, order=order)

@@ -17,11 +17,11 @@ def has_nan(state: Tree) -> Array:
 def not_finite(
     arrays: dict[str, Array], before: dict[str, Array] | None = None
 ) -> dict[str, Array]:
-    """Which floating-point arrays are not finite; infinities of ``before`` are allowed to stay."""
+    """Which real or complex arrays are not finite; infinities of ``before`` are allowed to stay."""
     return {
         name: ~(jnp.isfinite(a) | (a == before[name] if before else False)).all()
         for name, a in arrays.items()
-        if jnp.issubdtype(a.dtype, jnp.floating)
+        if jnp.issubdtype(a.dtype, jnp.inexact)
     }
 
 

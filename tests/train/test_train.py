@@ -388,16 +388,17 @@ def test_a_nan_names_the_layer_and_leaves_the_network_as_it_was():
 class Head(nnx.Module):
     """After the neurons: its gradient is not finite, what it returns is."""
 
-    def __init__(self):
-        self.scale = nnx.Param(jnp.zeros(3))
+    def __init__(self, dtype):
+        self.scale = nnx.Param(jnp.zeros(3, dtype))
 
     def __call__(self, x):
-        return x + jnp.sqrt(self.scale[...])
+        return x + jnp.sqrt(self.scale[...]).real
 
 
-def test_a_gradient_that_is_not_finite_names_its_parameter():
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_a_gradient_that_is_not_finite_names_its_parameter(dtype):
     rngs = nnx.Rngs(0)
-    net = js.nn.Sequential(nnx.Linear(5, 3, rngs=rngs), js.IF(), Head())
+    net = js.nn.Sequential(nnx.Linear(5, 3, rngs=rngs), js.IF(), Head(dtype))
     before = values(net)
     with pytest.raises(FloatingPointError) as info:
         fit(net, nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param), data=batches, epochs=1)
