@@ -1,7 +1,7 @@
 """Sequential MNIST: one pixel per time step, 784 steps, in order or in a fixed random order.
 
     python examples/sequential_images.py --data FOLDER --checkpoints CHECKPOINTS
-    python examples/sequential_images.py --data FOLDER --permuted --glu --batch 16 --epochs 5 \
+    python examples/sequential_images.py --data FOLDER --permuted --glu --batch 16 --epochs 7 \
         --weight-decay 3e-2
     python examples/sequential_images.py --data FOLDER --net brf --features 256 --batch 64 \
         --lr 5e-2 --weight-decay 0 --permuted
