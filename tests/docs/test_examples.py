@@ -225,7 +225,8 @@ def test_a_network_of_pixels(tmp_path):
     assert (card["steps"], card["order"]) == (784, "np.random.default_rng(0).permutation(784)")
     block = js.models.load(name, tmp_path / "saved")[1]
     assert (block.mix.kernel.shape, block.dropout.rate) == ((4, 8), 0.5)
-    with pytest.raises(AssertionError, match="--save must be left out with brf: it is for s4d"):
+    sentence = r"ValueError: --save must be left out with brf: it is for s4d\."
+    with pytest.raises(AssertionError, match=sentence):
         run_script("sequential_images", "--data", tmp_path, "--save", tmp_path, "--net", "brf")
 
 
