@@ -1,9 +1,6 @@
 """Convolutions whose weight gradient is computed from a few images at a time, for XLA:CPU."""
 
-import functools
-import itertools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,6 +11,7 @@ from jax import lax
 from ..._types import Array
 from .. import device
 from .convolutions import features_last
+from .taps import Taps
 
 PATCHES = 2**22  # bytes of patches that fit the cache
 POSITIONS = 32  # of an image, below which the matrix of its patches is too small to be fast
@@ -39,20 +37,20 @@ def conv_in_chunks(x: Array, kernel: Array, strides, padding, **options) -> Arra
     def conv(x: Array, kernel: Array) -> Array:
         return lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
-    y = jax.eval_shape(conv, x, kernel)
-    chunk = _chunk(x, kernel, y, options) if device.one_cpu() else 0
+    if not (device.one_cpu() and is_usual(x, kernel, options)):
+        return conv(x, kernel)
+    taps = Taps.of(x, kernel, strides, padding, **options)
+    chunk = _chunk(taps, x)
     if chunk == 0:
         return conv(x, kernel)
     whole = jax.custom_vjp(conv)
-    dilation = options.get("rhs_dilation") or (1,) * (x.ndim - 2)
-    patches_of = functools.partial(_patches, y.shape[1:-1], strides, padding, dilation)
 
     def backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
         x, kernel = saved
         (of_x,) = jax.linear_transpose(lambda x: conv(x, kernel), x)(g)
 
         def add(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
-            patches = patches_of(kernel.shape[:-2], part[0])
+            patches = jnp.concatenate(taps.seen(part[0]), -1)
             product = lax.dot_general(
                 patches.reshape(-1, patches.shape[-1]),
                 part[1].reshape(-1, kernel.shape[-1]),
@@ -72,40 +70,22 @@ def conv_in_chunks(x: Array, kernel: Array, strides, padding, **options) -> Arra
     return whole(x, kernel)
 
 
-def _chunk(x: Array, kernel: Array, y: jax.ShapeDtypeStruct, options: dict[str, Any]) -> int:
+def is_usual(x: Array, kernel: Array, options: dict[str, Any]) -> bool:
+    """Whether images and kernel have their features last and known sizes, and no other options."""
+    return (
+        options.get("dimension_numbers") == features_last(x.ndim - 2)
+        and options.get("feature_group_count", 1) * options.get("batch_group_count", 1) == 1
+        and not set(options.get("lhs_dilation") or ()) - {1}
+        and not options.get("preferred_element_type")
+        and all(isinstance(n, int) for n in (*x.shape, *kernel.shape))
+    )
+
+
+def _chunk(taps: Taps, x: Array) -> int:
     """How many images to take at a time; 0 to leave the gradient to XLA."""
-    if options.get("dimension_numbers") != features_last(x.ndim - 2):
-        return 0
-    if options.get("feature_group_count", 1) * options.get("batch_group_count", 1) > 1:
-        return 0
-    if set(options.get("lhs_dilation") or ()) - {1} or options.get("preferred_element_type"):
-        return 0
-    positions = math.prod(y.shape[1:-1])
-    image = positions * math.prod(kernel.shape[:-1]) * x.dtype.itemsize
+    positions = math.prod(taps.places)
+    image = positions * math.prod(taps.size) * x.shape[-1] * x.dtype.itemsize
     if positions < POSITIONS or len(x) * image <= PATCHES:
         return 0
     divisors = [n for n in range(1, len(x) + 1) if len(x) % n == 0]
     return min(divisors, key=lambda n: abs(math.log(n * image / PATCHES)))
-
-
-def _patches(
-    places: Sequence[int],
-    strides: Sequence[int],
-    padding: str | Sequence[tuple[int, int]],
-    dilation: Sequence[int],
-    size: Sequence[int],
-    x: Array,
-) -> Array:
-    """What a window of ``size`` sees at each place: ``[N, *places, prod(size) * C]``."""
-    if isinstance(padding, str):
-        reach = [(n - 1) * d + 1 for n, d in zip(size, dilation, strict=True)]
-        padding = lax.padtype_to_pads(x.shape[1:-1], reach, strides, padding)
-    pads = [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)]
-    x = lax.pad(x, jnp.zeros((), x.dtype), pads)
-    seen = []
-    for offset in itertools.product(*map(range, size)):
-        start = [i * d for i, d in zip(offset, dilation, strict=True)]
-        stop = [i + s * (n - 1) + 1 for i, s, n in zip(start, strides, places, strict=True)]
-        ends = (len(x), *stop, x.shape[-1])
-        seen.append(lax.slice(x, (0, *start, 0), ends, (1, *strides, 1)))
-    return jnp.concatenate(seen, -1)
