@@ -1,15 +1,15 @@
 """Sequential MNIST: one pixel per time step, 784 steps, in order or in a fixed random order.
 
     python examples/sequential_images.py --data FOLDER --checkpoints CHECKPOINTS
-    python examples/sequential_images.py --data FOLDER --permuted --glu --batch 16 --epochs 7 \
-        --weight-decay 3e-2
+    python examples/sequential_images.py --data FOLDER --permuted --glu --batch 16 --epochs 4 \
+        --weight-decay 3e-2 --features 80
     python examples/sequential_images.py --data FOLDER --net brf --features 256 --batch 64 \
         --lr 5e-2 --weight-decay 0 --permuted
 
 FOLDER holds the data as for images.py. ``s4d`` is js.models.state_space_net: the linear layers
 learn by Muon, and the poles and step lengths slower than the rest, as in the paper of the layer.
 ``brf`` is one recurrent layer of balanced resonators and ten leaky readouts, with a loss at every
-step, after Higuchi et al., 2024. An epoch of the commands takes about 10, 13 and 13 minutes of one
+step, after Higuchi et al., 2024. An epoch of the commands takes about 10, 22 and 13 minutes of one
 core. With ``--checkpoints`` a run that was stopped goes on where it was; --save writes what
 js.models.load reads. The accuracy is that of the last epoch on the whole test set.
 """
