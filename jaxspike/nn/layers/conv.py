@@ -17,8 +17,9 @@ class Conv(nnx.Conv):
     images. A `Sequential` does the same for a `flax.nnx.Conv` in it; a network with a ``__call__``
     of its own needs this layer.
 
-    On one CPU it is faster. Over a sequence, where images have at most 49 pixels or the kernel one,
-    a convolution is a product of matrices for each pixel of the kernel, which may round otherwise.
+    On one CPU it is faster. Over a sequence, if its output has at most 49 pixels and its kernel 9,
+    or its kernel one, and ``in_features * out_features`` is at least 1024, it is a product of
+    matrices for each pixel of the kernel (float32 and float64), which may round otherwise.
     The gradient of the kernel for larger images takes a few of them at a time.
 
     Args:
